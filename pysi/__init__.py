@@ -1,1 +1,43 @@
+"""Synaptic Intelligence (Zenke, Poole & Ganguli, ICML 2017) from scratch, in NumPy or CuPy.
+
+Reading order: `errors`, `backend`, `data`, `tasks`, `synapses`, `nn`, `optim`, `consolidation`,
+`train`, `metrics`, `experiments`, `figures`, `cli`. Each imports only from those before it.
+"""
+
+from pysi.consolidation.rule import FineTuning
+from pysi.consolidation.si import SynapticIntelligence
+from pysi.data import load_dataset
+from pysi.errors import ConfigError, DataError, DivergenceError, PysiError
+from pysi.metrics import average_accuracy, forgetting, sem
+from pysi.nn.network import MLP, Network
+from pysi.optim import SGD, Adam, Momentum
+from pysi.synapses import Synapse, SynapseGroup, Synapses
+from pysi.tasks import Task, split_tasks
+from pysi.train import History, train
+
 __version__ = "0.1.0"
+
+__all__ = [
+    "MLP",
+    "SGD",
+    "Adam",
+    "ConfigError",
+    "DataError",
+    "DivergenceError",
+    "FineTuning",
+    "History",
+    "Momentum",
+    "Network",
+    "PysiError",
+    "Synapse",
+    "SynapseGroup",
+    "Synapses",
+    "SynapticIntelligence",
+    "Task",
+    "average_accuracy",
+    "forgetting",
+    "load_dataset",
+    "sem",
+    "split_tasks",
+    "train",
+]

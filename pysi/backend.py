@@ -1,0 +1,90 @@
+"""NumPy or CuPy: one code path for both, taken from the arrays that are at hand.
+
+Every function of the package that computes asks `namespace(array)` for the module that the array
+belongs to and calls that module's functions. Nothing else in the package knows about devices.
+"""
+
+import importlib
+import sys
+
+import numpy as np
+
+from pysi.errors import ConfigError
+
+CPU_BLOCK = 65_536
+"""Synapses per block on a CPU: what an update touches of that many fits into a core's cache."""
+
+
+def namespace(array):
+    """The module whose functions work on `array`: `numpy`, `cupy`, or one with their interface."""
+    return sys.modules[type(array).__module__.partition(".")[0]]
+
+
+def device_namespace(device):
+    """The array module of a device named on the command line.
+
+    Parameters
+    ----------
+    device : {"numpy", "cupy"}
+
+    Raises
+    ------
+    ConfigError
+        Unknown name, CuPy not installed, or no usable GPU.
+    """
+    if device == "numpy":
+        return np
+    if device != "cupy":
+        raise ConfigError(f"device: expected 'numpy' or 'cupy', found {device!r}")
+    try:
+        xp = importlib.import_module("cupy")
+    except ImportError as err:
+        raise ConfigError(
+            "device 'cupy' needs CuPy, which is not installed: "
+            "pip install 'pysi[gpu-cuda13]' (or gpu-cuda12, after your driver's CUDA version)"
+        ) from err
+    try:
+        xp.cuda.runtime.getDeviceCount()
+    except xp.cuda.runtime.CUDARuntimeError as err:
+        raise ConfigError(f"device 'cupy' found no usable GPU ({err}); use device 'numpy'") from err
+    return xp
+
+
+def to_host(array):
+    """A NumPy array with the contents of `array`, copied from its device if it lives on one."""
+    return array.get() if hasattr(array, "get") else np.asarray(array)
+
+
+def stream(seed, *key, xp=np):
+    """A random generator of `xp` that depends on `seed` and `key` alone.
+
+    Initialisation, shuffling and dropout each have their own stream, named by a key such as
+    ("shuffle", task, epoch), so no result depends on how many numbers something else has drawn.
+
+    Parameters
+    ----------
+    seed : int
+        Non-negative.
+    *key : int or str
+        Words are spelled out as the numbers of their bytes.
+    """
+    words = [seed]
+    for part in key:
+        words.append(int.from_bytes(part.encode(), "big") if isinstance(part, str) else part)
+    (state,) = np.random.SeedSequence(words).generate_state(1, np.uint64)
+    return xp.random.default_rng(int(state))
+
+
+class Scratch:
+    """Named arrays that are allocated once and overwritten at every step."""
+
+    def __init__(self):
+        self._arrays = {}
+
+    def __call__(self, name, shape, like, dtype=None):
+        """The scratch array `name`, remade only if its shape changed (the last, smaller batch)."""
+        array = self._arrays.get(name)
+        if array is None or array.shape != shape:
+            array = namespace(like).empty(shape, dtype or like.dtype)
+            self._arrays[name] = array
+        return array

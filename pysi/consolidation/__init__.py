@@ -1,0 +1,1 @@
+"""Consolidation rules: how a synapse comes to resist change."""

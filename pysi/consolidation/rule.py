@@ -1,0 +1,36 @@
+"""A consolidation rule: a handful of hooks around the training step, all of which do nothing here.
+
+start           before the first task
+total_gradient  g of the task  →  g of the whole loss, for the optimizer
+after_step      what a synapse remembers of the step that it has just made
+end_task        what it keeps of the task
+penalty         the value that `total_gradient` adds the gradient of
+"""
+
+
+class Rule:
+    """Plain fine-tuning: no consolidation. The base class of every other rule."""
+
+    name = "fine-tuning"
+
+    def start(self, synapses):
+        """Prepare for a sequence of tasks on this table."""
+        self.synapses = synapses
+
+    def total_gradient(self, block):
+        """Gradient of task loss plus penalty. Never written into `block.grad`."""
+        return block.grad
+
+    def after_step(self, block, delta):
+        """Learn from the step Δθ that the block has just made."""
+
+    def end_task(self):
+        """Learn from the task that has just ended."""
+
+    def penalty(self):
+        """The penalty's value at the present θ: a number, or (R,) with R networks."""
+        return self.synapses.xp.zeros(self.synapses.lead)
+
+
+class FineTuning(Rule):
+    """Train on one task after the other and remember nothing: the baseline."""

@@ -1,0 +1,77 @@
+r"""Synaptic Intelligence (Zenke, Poole & Ganguli, 2017).
+
+While a task is learned, each synapse adds up how much its own movement has lowered the loss,
+
+.. math:: ω_k ← ω_k - g_k Δθ_k \qquad \text{(Eq. 3)},
+
+and when the task ends it divides that by how far it has moved: the curvature that would explain it,
+
+.. math:: Ω_k ← \max\Bigl(0,\; Ω_k + \frac{ω_k}{Δ_k^2 + ξ}\Bigr), \quad Δ_k = θ_k - \tilde θ_k
+          \qquad \text{(Eq. 5)}.
+
+Three things are easily got wrong. g is the gradient of the task's loss *alone*. Δθ is the step that
+was *really made*, by the optimizer that follows the loss with its penalty. And Ω is *added up* over
+tasks.
+"""
+
+import numpy as np
+
+from pysi.consolidation.quadratic import QuadraticPenalty
+from pysi.errors import ConfigError
+
+CLAMPS = ("cumulative", "per_task", "none")
+
+
+class SynapticIntelligence(QuadraticPenalty):
+    """Synaptic Intelligence, Eqs. 3 to 5.
+
+    Parameters
+    ----------
+    c : float or sequence of float
+        Strength of the penalty c Σ Ω (θ - θ̃)²; dimensionless.
+    xi : float
+        Damping ξ ≥ 0 of Eq. 5, in units of θ². With ξ = 0, a synapse that never moved gets 0/0 = 0.
+    clamp : {"cumulative", "per_task", "none"}
+        Where negative importance is cut off: from the sum over tasks, as in the authors' code; from
+        each task's contribution; or nowhere, as Eq. 5 is printed.
+
+    Raises
+    ------
+    ConfigError
+        For c < 0, ξ < 0 or an unknown clamp.
+    """
+
+    name = "si"
+
+    def __init__(self, c=1.0, *, xi=1e-3, clamp="cumulative"):
+        super().__init__(c)
+        if not (np.isfinite(xi) and xi >= 0):
+            raise ConfigError(f"xi: expected a finite damping ξ ≥ 0, found {xi}")
+        if clamp not in CLAMPS:
+            raise ConfigError(f"clamp: expected one of {CLAMPS}, found {clamp!r}")
+        self.xi, self.clamp = xi, clamp
+
+    def start(self, synapses):
+        super().start(synapses)
+        synapses.theta_ref[...] = synapses.theta
+        synapses.omega[...] = 0
+
+    def after_step(self, block, delta):
+        omega = block.omega
+        omega -= block.xp.multiply(block.grad, delta, out=block.scratch("total"))
+
+    def end_task(self):
+        s = self.synapses
+        xp = s.xp
+        change = s.theta - s.theta_ref
+        denominator = change * change + self.xi
+        moved = denominator > 0  # false only for 0/0 at ξ = 0
+        contribution = xp.where(moved, s.omega / xp.where(moved, denominator, 1), 0)
+        if self.clamp == "per_task":
+            xp.maximum(contribution, 0, out=contribution)
+        s.Omega[...] += contribution
+        if self.clamp == "cumulative":
+            xp.maximum(s.Omega, 0, out=s.Omega)
+        s.theta_ref[...] = s.theta
+        s.omega[...] = 0
+        self.refresh()

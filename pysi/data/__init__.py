@@ -1,0 +1,12 @@
+"""Data: from files, or an embedded subset, to arrays; every byte is checked before it is used.
+
+In reading order: `dataset` (what every source gives), `idx` (the file format), `mnist` (the
+official files), `mnist_5k` (the embedded subset), `download` (the cache) and `sources` (which of
+them is used).
+"""
+
+from pysi.data.dataset import Dataset
+from pysi.data.download import fetch
+from pysi.data.sources import load_dataset, status
+
+__all__ = ["Dataset", "fetch", "load_dataset", "status"]

@@ -1,0 +1,41 @@
+"""What every data source gives: training and test arrays, and a record of where they come from."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Labelled images, as stored: pixels are bytes, labels are class numbers.
+
+    The arrays are read-only, because every task of a run is cut from the same ones.
+
+    Attributes
+    ----------
+    name : str
+        What results record: ``"mnist"``, or ``"mnist-5k"`` for the embedded subset.
+    x_train, x_test : ndarray of uint8, shape (N, 784)
+        One image a row, its pixels row by row, 0 (background) to 255 (ink).
+    y_train, y_test : ndarray of int64, shape (N,)
+        The class of each image, 0 to ``n_classes - 1``.
+    n_classes : int
+        The number of classes.
+    source : str
+        The folder the data was read from, or the package (and its version) that ships it.
+    checksums : dict of str to str
+        ``"md5:…"`` or ``"sha256:…"`` of the decompressed content, by file or array.
+    """
+
+    name: str
+    x_train: np.ndarray
+    y_train: np.ndarray
+    x_test: np.ndarray
+    y_test: np.ndarray
+    n_classes: int
+    source: str
+    checksums: dict[str, str]
+
+    def __post_init__(self):
+        for array in (self.x_train, self.y_train, self.x_test, self.y_test):
+            array.flags.writeable = False

@@ -1,0 +1,66 @@
+"""What a result was computed with: versions, processor, threads, memory."""
+
+import platform
+import sys
+
+import numpy as np
+
+import pysi
+from pysi.errors import ConfigError
+
+
+def require(module):
+    """Import a library that the extra `demo` installs, or say how to get it."""
+    try:
+        return __import__(module, fromlist=["_"])
+    except ImportError as err:
+        raise ConfigError(
+            f"this needs the package {module}, which is not installed: pip install 'pysi[demo]'"
+        ) from err
+
+
+def blas():
+    """The BLAS libraries in use: name, version, kernels' architecture, and threads now."""
+    names = ("internal_api", "version", "architecture", "num_threads")
+    pools = require("threadpoolctl").threadpool_info()
+    return [{n: pool.get(n) for n in names} for pool in pools if pool["user_api"] == "blas"]
+
+
+def describe(device):
+    """Versions and machine, as far as they can change a number or a time."""
+    found = {
+        "pysi": pysi.__version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "platform": platform.platform(),
+        "processor": processor(),
+        "cores": require("joblib").cpu_count(),
+        "device": device,
+    }
+    if device == "cupy":
+        cupy = sys.modules["cupy"]
+        gpu = cupy.cuda.runtime.getDeviceProperties(cupy.cuda.Device().id)
+        found["cupy"] = cupy.__version__
+        found["cuda"] = cupy.cuda.runtime.runtimeGetVersion()
+        found["gpu"] = gpu["name"].decode()
+    return found
+
+
+def processor():
+    """The processor's name, from Linux's /proc where there is one."""
+    try:
+        with open("/proc/cpuinfo") as file:
+            names = [line.partition(":")[2].strip() for line in file if "model name" in line]
+        return names[0]
+    except (OSError, IndexError):
+        return platform.processor()
+
+
+def peak_memory_mb():
+    """The largest resident memory of this process so far, in MB; None where it is not told."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (1e6 if sys.platform == "darwin" else 1e3), 1)

@@ -1,0 +1,107 @@
+"""The paper's protocols, as frozen settings that know how to build what they describe."""
+
+from dataclasses import dataclass
+from math import isfinite
+
+import numpy as np
+
+from pysi.backend import device_namespace
+from pysi.consolidation.si import CLAMPS, SynapticIntelligence
+from pysi.errors import ConfigError
+from pysi.nn.network import MLP
+from pysi.optim import Adam
+from pysi.tasks import split_tasks
+
+
+@dataclass(frozen=True)
+class SplitMNIST:
+    """Split MNIST: Section 5.1 and Figure 3 of Zenke, Poole & Ganguli (2017).
+
+    Attributes
+    ----------
+    c : tuple of float
+        Strengths to compare.
+    seeds : int
+        Repetitions; their seeds are 0, 1, ….
+    epochs, batch_size, lr
+        Of each task. Adam's other arguments are its defaults, and its state is reset between tasks.
+    xi, clamp
+        See `pysi.SynapticIntelligence`.
+    tasks : int
+        Consecutive tasks that share out the ten digits.
+    hidden : tuple of int
+        Units of the hidden layers.
+    dtype : {"float32", "float64"}
+    device : {"numpy", "cupy"}
+    dataset : {"mnist", "mnist-5k"}
+
+    Raises
+    ------
+    ConfigError
+        A value that makes no sense, before any work.
+    """
+
+    name = "split-mnist"
+    scenario = "task-incremental (the readout is masked to the task's classes)"
+
+    c: tuple = (0.0, 1.0)
+    seeds: int = 10
+    epochs: int = 10
+    xi: float = 1e-3
+    clamp: str = "cumulative"
+    tasks: int = 5
+    hidden: tuple = (256, 256)
+    batch_size: int = 64
+    lr: float = 1e-3
+    dtype: str = "float32"
+    device: str = "numpy"
+    dataset: str = "mnist"
+
+    def __post_init__(self):
+        object.__setattr__(self, "c", tuple(float(c) for c in self.c))
+        object.__setattr__(self, "hidden", tuple(self.hidden))
+        for name in ("seeds", "epochs", "batch_size"):
+            value = getattr(self, name)
+            if int(value) != value or value < 1:
+                raise ConfigError(f"{name}: expected a whole number from 1, found {value}")
+        if not self.c or len(set(self.c)) < len(self.c):
+            raise ConfigError(f"c: expected one or more different strengths, found {self.c}")
+        for name, values in (("c", self.c), ("xi", (self.xi,))):
+            if not all(isfinite(value) and value >= 0 for value in values):
+                raise ConfigError(f"{name}: expected finite numbers from 0, found {values}")
+        if self.clamp not in CLAMPS:
+            raise ConfigError(f"clamp: expected one of {CLAMPS}, found {self.clamp!r}")
+        if self.dtype not in ("float32", "float64"):
+            raise ConfigError(f"dtype: expected float32 or float64, found {self.dtype!r}")
+        if self.dataset not in ("mnist", "mnist-5k"):
+            raise ConfigError(f"dataset: expected mnist or mnist-5k, found {self.dataset!r}")
+        if not 1 <= self.tasks <= 10 or 10 % self.tasks:
+            raise ConfigError(
+                f"tasks: expected a number that divides the 10 classes of MNIST, found {self.tasks}"
+            )
+        device_namespace(self.device)
+
+    def make_tasks(self, dataset):
+        """The sequence of tasks on this data set."""
+        return split_tasks(dataset, self.tasks)
+
+    def make_network(self, seed):
+        """784 - hidden - 10, Glorot's initial weights, and a readout that starts at zero."""
+        return MLP(
+            (784, *self.hidden, 10),
+            zero_readout=True,
+            seed=seed,
+            dtype=np.dtype(self.dtype),
+            xp=device_namespace(self.device),
+        )
+
+    def make_optimizer(self):
+        """A fresh Adam."""
+        return Adam(self.lr)
+
+    def make_rule(self, c):
+        """Synaptic Intelligence of strength c; with c = 0 it only watches, and is fine-tuning."""
+        return SynapticIntelligence(c, xi=self.xi, clamp=self.clamp)
+
+
+PROTOCOLS = {protocol.name: protocol for protocol in (SplitMNIST,)}

@@ -1,0 +1,1 @@
+"""Networks by hand: layers, loss, and the table that they read and write."""

@@ -1,0 +1,143 @@
+"""Layers: a forward pass, and the backward pass that the chain rule gives for it.
+
+Every layer maps x to y. When the loss L is differentiated, `backward` receives dy = ∂L/∂y and
+returns dx = ∂L/∂x; a layer with weights also writes ∂L/∂W into the synapse table, overwriting what
+was there. The last two axes are (examples, features); any axes before them are independent
+networks.
+"""
+
+from math import sqrt
+
+from pysi.backend import Scratch, namespace
+
+
+class Layer:
+    """A differentiable map. `parameters` names the shapes of its weights; most layers have none."""
+
+    kind = "layer"
+    parameters = {}
+
+    def __init__(self):
+        self.scratch = Scratch()
+
+    def bind(self, groups):
+        """Receive the handles of this layer's weights: a dict from parameter to SynapseGroup."""
+
+    def initialise(self, stream, replica):
+        """Draw the initial weights of one network; `replica` is its index on the leading axes."""
+
+    def restart(self, streams):
+        """Receive fresh random streams, one a network, at the start of an epoch."""
+
+    def forward(self, x, *, train=False):
+        """Y of x, shape (..., examples, features). What `backward` needs is remembered."""
+        raise NotImplementedError
+
+    def backward(self, dy, *, need_dx=True):
+        """∂L/∂x of ∂L/∂y for the last forward pass; None unless `need_dx`."""
+        raise NotImplementedError
+
+
+class Dense(Layer):
+    r"""A fully connected layer, y = x W + b.
+
+    Backward: :math:`y_{nj} = \sum_i x_{ni} W_{ij} + b_j`, so with :math:`dy = ∂L/∂y`
+
+    .. math:: ∂L/∂W_{ij} = \sum_n x_{ni}\, dy_{nj}, \quad ∂L/∂b_j = \sum_n dy_{nj}, \quad
+              ∂L/∂x_{ni} = \sum_j dy_{nj} W_{ij},
+
+    or dW = xᵀ dy, db = Σ dy, dx = dy Wᵀ: what is presynaptic times the error that is postsynaptic.
+
+    Parameters
+    ----------
+    n_in, n_out : int
+    zero : bool
+        Start from zero weights (for a readout) rather than from Glorot's uniform distribution,
+        U(-a, a) with a = √(6 / (n_in + n_out)) (Glorot & Bengio, 2010). Biases start at zero.
+    """
+
+    kind = "dense"
+
+    def __init__(self, n_in, n_out, *, zero=False):
+        super().__init__()
+        self.n_in, self.n_out, self.zero = n_in, n_out, zero
+        self.parameters = {"W": (n_in, n_out), "b": (n_out,)}
+
+    def bind(self, groups):
+        self.W, self.b = groups["W"], groups["b"]
+
+    def initialise(self, stream, replica):
+        limit = 0.0 if self.zero else sqrt(6 / (self.n_in + self.n_out))
+        weights = stream.uniform(-limit, limit, self.W.shape)
+        theta = self.W.theta[replica]
+        theta[...] = namespace(theta).asarray(weights, dtype=theta.dtype)
+
+    def forward(self, x, *, train=False):
+        xp = namespace(x)
+        W, b = self.W.theta, self.b.theta
+        self.x = x
+        lead = W.shape[:-2] or x.shape[:-2]
+        y = self.scratch("y", (*lead, x.shape[-2], self.n_out), x)
+        xp.matmul(x, W, out=y)
+        y += b[..., None, :]
+        return y
+
+    def backward(self, dy, *, need_dx=True):
+        xp = namespace(dy)
+        xp.matmul(self.x.swapaxes(-1, -2), dy, out=self.W.grad)
+        xp.sum(dy, axis=-2, out=self.b.grad)
+        if not need_dx:
+            return None
+        dx = self.scratch("dx", (*dy.shape[:-1], self.n_in), dy)
+        return xp.matmul(dy, self.W.theta.swapaxes(-1, -2), out=dx)
+
+
+class ReLU(Layer):
+    """Rectification, y = max(x, 0). Backward: dx = dy where y > 0, and 0 elsewhere (0 at x = 0)."""
+
+    kind = "relu"
+
+    def forward(self, x, *, train=False):
+        self.y = self.scratch("y", x.shape, x)
+        return namespace(x).maximum(x, 0, out=self.y)
+
+    def backward(self, dy, *, need_dx=True):
+        xp = namespace(dy)
+        on = xp.greater(self.y, 0, out=self.scratch("on", dy.shape, dy, bool))
+        return xp.multiply(dy, on, out=self.scratch("dx", dy.shape, dy))
+
+
+class Dropout(Layer):
+    """Switch each unit off with probability p while training; y = x m / (1 - p), m ∈ {0, 1}.
+
+    The division keeps the mean of y at x, so that testing needs no rescaling (Srivastava et al.,
+    2014). Backward: dx = dy m / (1 - p).
+    """
+
+    kind = "dropout"
+
+    def __init__(self, p):
+        super().__init__()
+        self.p = p
+        self.mask = None
+
+    def restart(self, streams):
+        self.streams = streams
+
+    def forward(self, x, *, train=False):
+        self.mask = None
+        if not train or self.p == 0:
+            return x
+        xp = namespace(x)
+        drawn = self.scratch("drawn", x.shape, x)
+        rows = drawn.reshape(len(self.streams), -1)
+        for row, stream in zip(rows, self.streams, strict=True):
+            row[...] = stream.random(row.shape, dtype=row.dtype)
+        self.mask = xp.greater_equal(drawn, self.p, out=drawn)
+        self.mask *= 1 / (1 - self.p)
+        return xp.multiply(x, self.mask, out=self.scratch("y", x.shape, x))
+
+    def backward(self, dy, *, need_dx=True):
+        if self.mask is None:
+            return dy
+        return namespace(dy).multiply(dy, self.mask, out=self.scratch("dx", dy.shape, dy))

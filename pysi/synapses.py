@@ -1,0 +1,205 @@
+"""The table of synapses: the paper's (θ, ω, Ω, θ̃), and the gradient g, of every weight and bias.
+
+A row is a quantity, a column is a synapse::
+
+                 synapse 0   1   2   …   P-1
+    theta       [                            ]   θ   the weight itself
+    grad        [                            ]   g   gradient of the task's loss
+    omega       [                            ]   ω   path integral since the task began (Eq. 3)
+    Omega       [                            ]   Ω   importance for all past tasks (Eq. 5)
+    theta_ref   [                            ]   θ̃   the weight at the end of the last task
+
+Layers read θ and write g through views that are shaped like their weights; optimizers and
+consolidation rules work on whole rows. Nothing but the table owns data. With leading axes a row has
+the shape (R, P): R independent networks side by side.
+"""
+
+import json
+import os
+import zipfile
+from math import prod
+from pathlib import Path
+
+import numpy as np
+
+from pysi.backend import CPU_BLOCK, to_host
+from pysi.errors import ConfigError, DataError
+
+ROWS = ("theta", "grad", "omega", "Omega", "theta_ref")
+SAVED = ("theta", "omega", "Omega", "theta_ref")
+
+
+class Handle:
+    """Views of the table's five rows. A row can be written in place, but never be replaced.
+
+    A rebound row would silently cut every other view of it, so the rows are read-only properties.
+    """
+
+    def __init__(self, views):
+        self._views = tuple(views)
+
+    theta = property(lambda self: self._views[0], doc="θ: the weight.")
+    grad = property(lambda self: self._views[1], doc="g: gradient of the task's loss alone.")
+    omega = property(lambda self: self._views[2], doc="ω: path integral of the task, Eq. 3 (loss).")
+    Omega = property(lambda self: self._views[3], doc="Ω: importance, Eq. 5 (loss per weight²).")
+    theta_ref = property(lambda self: self._views[4], doc="θ̃: reference weight of Eq. 4.")
+
+
+class SynapseGroup(Handle):
+    """The synapses of one weight matrix or bias: rows have its shape, after any leading axes."""
+
+    def __init__(self, views, name, columns, shape):
+        super().__init__(views)
+        self.name, self.columns, self.shape = name, columns, shape
+
+    def __repr__(self):
+        return f"SynapseGroup({self.name!r}, shape={self.shape})"
+
+
+class Synapse(Handle):
+    """One synapse, for teaching and inspection: its rows are 0-d views, or (R,) of R networks."""
+
+    def __init__(self, views, index, group):
+        super().__init__(views)
+        self.index, self.group = index, group
+
+    def __repr__(self):
+        values = ", ".join(f"{name}={view}" for name, view in zip(ROWS, self._views, strict=True))
+        return f"Synapse({self.index} of {self.group}: {values})"
+
+
+class Block(Handle):
+    """A range of columns that is updated at once: cache-sized on a CPU, everything on a GPU."""
+
+    def __init__(self, views, columns, xp, store):
+        super().__init__(views)
+        self.columns, self.xp = columns, xp
+        self._store, self._scratch = store, {}
+
+    def advance(self, delta):
+        """θ ← θ + Δθ. The only place where training changes θ, so Δθ is the realised step."""
+        theta = self._views[0]
+        theta += delta
+
+    def scratch(self, name):
+        """A scratch array of the block's shape, shared by all blocks: the next overwrites it."""
+        if name not in self._scratch:
+            self._scratch[name] = self._store(name)[..., : self.theta.shape[-1]]
+        return self._scratch[name]
+
+
+class Synapses(Handle):
+    """One contiguous table of all synapses of a network, or of R networks.
+
+    Parameters
+    ----------
+    shapes : dict of str to tuple of int
+        Name and shape of every group, in the order of the columns.
+    lead : tuple of int
+        Leading axes, () for one network or (R,) for R of them.
+    dtype : dtype
+        A real floating type.
+    xp : module
+        `numpy` or `cupy`.
+    block_size : int, optional
+        Columns per block at most; `pysi.backend.CPU_BLOCK` on NumPy and everything elsewhere.
+
+    Examples
+    --------
+    >>> s = Synapses({"dense1.W": (3, 2), "dense1.b": (2,)})
+    >>> s.group("dense1.W").theta[...] = 0.5
+    >>> s.theta
+    array([0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0. , 0. ], dtype=float32)
+    >>> s[4].theta[...] = 2
+    >>> s.group("dense1.W").theta[2, 0]
+    np.float32(2.0)
+    """
+
+    def __init__(self, shapes, *, lead=(), dtype=np.float32, xp=np, block_size=None):
+        self.shapes = {name: tuple(shape) for name, shape in shapes.items()}
+        self.size = sum(prod(shape) for shape in self.shapes.values())
+        if not self.size:
+            raise ConfigError(f"shapes: expected at least one synapse, found {self.shapes}")
+        self.lead, self.dtype, self.xp = tuple(lead), np.dtype(dtype), xp
+        if self.dtype.kind != "f":
+            raise ConfigError(f"dtype: expected a floating type, found {self.dtype}")
+        self.table = xp.zeros((len(ROWS), *self.lead, self.size), self.dtype)
+        super().__init__(self.table[i] for i in range(len(ROWS)))
+        self._columns, start = {}, 0
+        for name, shape in self.shapes.items():
+            self._columns[name] = slice(start, start + prod(shape))
+            start += prod(shape)
+        self._scratch = {}
+        self._blocks = self._make_blocks(block_size or (CPU_BLOCK if xp is np else self.size))
+
+    def __len__(self):
+        return self.size
+
+    def group(self, name):
+        """The handle of one weight matrix or bias, such as "dense1.W"."""
+        if name not in self.shapes:
+            raise ConfigError(f"group: expected one of {list(self.shapes)}, found {name!r}")
+        shape, columns = self.shapes[name], self._columns[name]
+        views = (view[..., columns].reshape(*self.lead, *shape) for view in self._views)
+        return SynapseGroup(views, name, columns, shape)
+
+    def __getitem__(self, index):
+        """The handle of synapse `index`, 0 ≤ index < P."""
+        if not 0 <= index < self.size:
+            raise IndexError(f"synapse: expected an index from 0 to {self.size - 1}, found {index}")
+        group = next(name for name, c in self._columns.items() if c.start <= index < c.stop)
+        return Synapse((view[..., index] for view in self._views), index, group)
+
+    def blocks(self):
+        """All columns, in ranges that are updated one after the other."""
+        return self._blocks
+
+    def zeros(self):
+        """A new row of zeros like the table's, for the state of an optimizer or a rule."""
+        return self.xp.zeros_like(self.theta)
+
+    def _make_blocks(self, block_size):
+        count = -(-self.size // block_size)
+        width = -(-self.size // count)
+
+        def store(name):
+            if name not in self._scratch:
+                self._scratch[name] = self.xp.empty((*self.lead, width), self.dtype)
+            return self._scratch[name]
+
+        starts = range(0, self.size, width)
+        columns = [(..., slice(i, min(i + width, self.size))) for i in starts]
+        return tuple(Block((v[c] for v in self._views), c, self.xp, store) for c in columns)
+
+    def save(self, path):
+        """Write θ, ω, Ω and θ̃ to an `.npz` file; the file appears only when it is complete."""
+        path = Path(path)
+        rows = {name: to_host(getattr(self, name)) for name in SAVED}
+        partial = path.with_name(path.name + ".partial")
+        with partial.open("wb") as file:
+            np.savez_compressed(file, shapes=np.array(json.dumps(self.shapes)), **rows)
+        os.replace(partial, path)
+
+    @classmethod
+    def load(cls, path, *, xp=np):
+        """Read a table that `save` wrote.
+
+        Raises
+        ------
+        DataError
+            The file is missing, unreadable, or not a table of synapses.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                shapes = json.loads(str(file["shapes"]))
+                rows = {name: file[name] for name in SAVED}
+            theta = rows["theta"]
+            synapses = cls(shapes, lead=theta.shape[:-1], dtype=theta.dtype, xp=xp)
+            for name, row in rows.items():
+                getattr(synapses, name)[...] = xp.asarray(row)
+        except (OSError, ValueError, KeyError, AttributeError, EOFError, zipfile.BadZipFile) as err:
+            raise DataError(
+                f"{path}: expected a table of synapses as written by Synapses.save, "
+                f"found {type(err).__name__}: {err}. Write it again, or name another file."
+            ) from err
+        return synapses

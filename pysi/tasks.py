@@ -1,0 +1,112 @@
+"""Tasks: what is learned one after the other.
+
+A task is a set of labelled examples and the classes that it is about. The readout has one unit a
+class of the whole sequence; while a task is trained or tested, only its own (active) classes take
+part in the softmax.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from pysi.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Task:
+    """One task.
+
+    Attributes
+    ----------
+    name : str
+        For tables and figures, such as "0 or 1".
+    x_train, x_test : array, (N, ...)
+        Inputs. Unsigned bytes are pixels: the network divides them by 255.
+    y_train, y_test : array of int, (N,)
+        Labels: numbers of readout units.
+    active : array of bool, (classes of the whole sequence,)
+        True for the classes of this task.
+    """
+
+    name: str
+    x_train: np.ndarray
+    y_train: np.ndarray
+    x_test: np.ndarray
+    y_test: np.ndarray
+    active: np.ndarray
+
+    def __post_init__(self):
+        for part in ("train", "test"):
+            x, y = getattr(self, f"x_{part}"), getattr(self, f"y_{part}")
+            where = f"task {self.name!r}: {part}"
+            if len(x) != len(y) or len(y) == 0:
+                raise ConfigError(
+                    f"{where}: expected as many labels as inputs, and at least one, "
+                    f"found {len(x)} inputs and {len(y)} labels"
+                )
+            if y.dtype.kind not in "iu":
+                raise ConfigError(f"{where}: expected whole numbers as labels, found {y.dtype}")
+            low, high = int(y.min()), int(y.max())
+            if low < 0 or high >= len(self.active) or not bool(self.active[y].all()):
+                units = [i for i in range(len(self.active)) if bool(self.active[i])]
+                raise ConfigError(
+                    f"{where}: expected labels among the task's readout units {units} "
+                    f"of {len(self.active)}, found labels from {low} to {high}"
+                )
+
+    @property
+    def chance(self):
+        """Accuracy of guessing: one over the number of active classes."""
+        return 1 / int(self.active.sum())
+
+    def to(self, xp):
+        """The same task with its arrays on the device of `xp`."""
+        if xp is np:
+            return self
+        names = ("x_train", "y_train", "x_test", "y_test", "active")
+        return replace(self, **{name: xp.asarray(getattr(self, name)) for name in names})
+
+
+def split_tasks(dataset, n_tasks=5):
+    """Split a data set into tasks of consecutive classes: for MNIST 0|1, 2|3, 4|5, 6|7, 8|9.
+
+    Parameters
+    ----------
+    dataset : pysi.data.Dataset
+    n_tasks : int
+        Must divide the number of classes.
+
+    Returns
+    -------
+    list of Task
+
+    Raises
+    ------
+    ConfigError
+        More tasks than classes, or classes that cannot be shared out evenly.
+
+    References
+    ----------
+    Zenke, Poole & Ganguli (2017), Section 5.1.
+    """
+    n_classes = dataset.n_classes
+    if not 1 <= n_tasks <= n_classes or n_classes % n_tasks:
+        raise ConfigError(
+            f"tasks: expected a number that divides the {n_classes} classes of "
+            f"{dataset.name!r}, found {n_tasks}"
+        )
+    tasks = []
+    for classes in np.arange(n_classes).reshape(n_tasks, -1):
+        active = np.isin(np.arange(n_classes), classes)
+        train, test = active[dataset.y_train], active[dataset.y_test]
+        tasks.append(
+            Task(
+                " or ".join(str(k) for k in classes),
+                dataset.x_train[train],
+                dataset.y_train[train],
+                dataset.x_test[test],
+                dataset.y_test[test],
+                active,
+            )
+        )
+    return tasks

@@ -1,0 +1,186 @@
+"""Training: the step, the epoch, the task, the sequence of tasks."""
+
+from dataclasses import dataclass, field
+from time import perf_counter
+
+import numpy as np
+
+from pysi.backend import stream, to_host
+from pysi.errors import ConfigError, DivergenceError
+from pysi.nn.losses import predict, softmax_cross_entropy
+
+EVALUATION_BATCH = 1000
+
+
+@dataclass
+class History:
+    """What a run leaves behind.
+
+    Attributes
+    ----------
+    test_accuracy, train_accuracy : ndarray, (..., tasks, tasks)
+        Entry [i, j]: accuracy on task j after training on task i, both counted from 0.
+    epochs : list of dict
+        For every epoch its `task` and `epoch` (from 1), the mean `loss` of the task over its steps,
+        the `penalty` at its end, and its `seconds`.
+    """
+
+    test_accuracy: np.ndarray
+    train_accuracy: np.ndarray
+    epochs: list = field(default_factory=list)
+
+
+def training_step(net, optimizer, rule, x, labels, active):
+    """One minibatch: forward, loss, backward, and the life of every synapse.
+
+    Returns
+    -------
+    loss : array, (...)
+        Of the task alone, before the step.
+    """
+    logits = net.forward(x, train=True)
+    loss, dlogits = softmax_cross_entropy(logits, labels, active)
+    net.backward(dlogits)  # g: the task's gradient only
+    optimizer.next_step()
+    for block in net.synapses.blocks():
+        total = rule.total_gradient(block)  # g + 2c Ω (θ - θ̃)
+        delta = optimizer.delta(total, block)  # Δθ
+        block.advance(delta)  # θ ← θ + Δθ
+        rule.after_step(block, delta)  # ω ← ω - g Δθ
+    return loss
+
+
+def shuffled(net, n, *key):
+    """An order of n examples for each network, (..., n), on the network's device."""
+    orders = np.stack([stream(s, "shuffle", *key).permutation(n) for s in net.seeds])
+    return net.synapses.xp.asarray(orders.reshape(*net.synapses.lead, n))
+
+
+def train_epoch(net, optimizer, rule, task, batch_size, key):
+    """One pass over a task's training examples in a new order. Returns the loss of every step."""
+    n = len(task.y_train)
+    order = shuffled(net, n, *key)
+    net.restart(*key)
+    starts = range(0, n, batch_size)
+    losses = net.synapses.xp.empty((*net.synapses.lead, len(starts)), net.synapses.dtype)
+    for step, start in enumerate(starts):
+        batch = order[..., start : start + batch_size]
+        x, labels = task.x_train[batch], task.y_train[batch]
+        losses[..., step] = training_step(net, optimizer, rule, x, labels, task.active)
+    return losses
+
+
+def accuracy(net, x, labels, active):
+    """Share of the examples whose most probable active class is their label, (...) on the host."""
+    correct = 0
+    for start in range(0, len(labels), EVALUATION_BATCH):
+        batch = slice(start, start + EVALUATION_BATCH)
+        predicted = predict(net.forward(x[batch]), active)
+        correct = correct + (predicted == labels[batch]).sum(axis=-1)
+    return to_host(correct) / len(labels)
+
+
+def check_finite(net, losses, task, epoch):
+    """Raise a DivergenceError if a loss of this epoch, or a weight at its end, is not finite."""
+    seeds, finite = net.seeds, np.isfinite(to_host(losses)).reshape(len(net.seeds), -1)
+    for seed, steps in zip(seeds, finite, strict=True):
+        if not steps.all():
+            raise DivergenceError(
+                f"the loss is not finite: seed {seed}, task {task}, epoch {epoch}, step "
+                f"{int(np.argmin(steps)) + 1} of {len(steps)}. Lower the learning rate or c."
+            )
+    weights = to_host(net.synapses.xp.isfinite(net.synapses.theta).all(axis=-1))
+    for seed, good in zip(seeds, np.atleast_1d(weights), strict=True):
+        if not good:
+            raise DivergenceError(
+                f"a weight is not finite: seed {seed}, task {task}, epoch {epoch}, step "
+                f"{finite.shape[1]} of {finite.shape[1]}. Lower the learning rate or c."
+            )
+
+
+def check_arguments(net, tasks, epochs, batch_size):
+    """Raise a ConfigError for what cannot be trained, before any work is done."""
+    for name, value in (("epochs", epochs), ("batch_size", batch_size)):
+        if int(value) != value or value < 1:
+            raise ConfigError(f"{name}: expected a whole number from 1, found {value}")
+    if not tasks:
+        raise ConfigError("tasks: expected at least one task, found none")
+    n_in, n_out = net.layers[0].parameters["W"][0], net.layers[-1].parameters["W"][1]
+    for task in tasks:
+        if task.x_train.shape[1:] != (n_in,) or task.x_test.shape[1:] != (n_in,):
+            raise ConfigError(
+                f"task {task.name!r}: expected inputs of {n_in} features, as the network has, "
+                f"found {task.x_train.shape[1:]} for training, {task.x_test.shape[1:]} for testing"
+            )
+        if len(task.active) != n_out:
+            raise ConfigError(
+                f"task {task.name!r}: expected {n_out} classes, as the network's readout has "
+                f"units, found {len(task.active)}"
+            )
+
+
+def train(net, optimizer, rule, tasks, *, epochs, batch_size, reset_optimizer=True, on_epoch=None):
+    """Learn a sequence of tasks, and test all of them after each.
+
+    Parameters
+    ----------
+    net : Network
+        Its seeds also fix the order of the examples and dropout.
+    optimizer : Optimizer
+    rule : Rule
+        How synapses are consolidated.
+    tasks : sequence of Task
+    epochs : int
+        Passes over the training examples, a task.
+    batch_size : int
+        Examples in a minibatch; the last one of an epoch holds what is left.
+    reset_optimizer : bool
+        Whether the optimizer forgets its state between tasks (split MNIST) or not (permuted MNIST).
+    on_epoch : callable, optional
+        Called as on_epoch(task, epoch), both from 1, after every epoch.
+
+    Returns
+    -------
+    History
+
+    Raises
+    ------
+    ConfigError
+        Arguments that do not fit each other; before any work.
+    DivergenceError
+        A loss or weight that is not finite; at the end of the epoch in which it appeared.
+    """
+    check_arguments(net, tasks, epochs, batch_size)
+    rule.start(net.synapses)
+    optimizer.start(net.synapses)
+    tasks = [task.to(net.synapses.xp) for task in tasks]
+    shape = (*net.synapses.lead, len(tasks), len(tasks))
+    history = History(np.full(shape, np.nan), np.full(shape, np.nan))
+    for i, task in enumerate(tasks):
+        if i and reset_optimizer:
+            optimizer.start(net.synapses)
+        for epoch in range(1, epochs + 1):
+            began = perf_counter()
+            with np.errstate(all="ignore"):  # what overflows is found, and named, right below
+                losses = train_epoch(net, optimizer, rule, task, batch_size, (i, epoch))
+            check_finite(net, losses, i + 1, epoch)
+            history.epochs.append(
+                {
+                    "task": i + 1,
+                    "epoch": epoch,
+                    "loss": to_host(losses.mean(axis=-1)).tolist(),
+                    "penalty": to_host(rule.penalty()).tolist(),
+                    "seconds": perf_counter() - began,
+                }
+            )
+            if on_epoch is not None:
+                on_epoch(i + 1, epoch)
+        rule.end_task()
+        for j, other in enumerate(tasks):
+            history.test_accuracy[..., i, j] = accuracy(
+                net, other.x_test, other.y_test, other.active
+            )
+            history.train_accuracy[..., i, j] = accuracy(
+                net, other.x_train, other.y_train, other.active
+            )
+    return history
