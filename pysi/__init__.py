@@ -1,7 +1,7 @@
 """Synaptic Intelligence (Zenke, Poole & Ganguli, ICML 2017) from scratch, in NumPy or CuPy.
 
 Reading order: `errors`, `backend`, `data`, `tasks`, `synapses`, `nn`, `optim`, `consolidation`,
-`train`, `metrics`, `experiments`, `figures`, `cli`. Each imports only from those before it.
+`training`, `metrics`, `experiments`, `figures`, `cli`. Each imports only from those before it.
 """
 
 from pysi.consolidation.rule import FineTuning
@@ -13,7 +13,7 @@ from pysi.nn.network import MLP, Network
 from pysi.optim import SGD, Adam, Momentum
 from pysi.synapses import Synapse, SynapseGroup, Synapses
 from pysi.tasks import Task, split_tasks
-from pysi.train import History, train
+from pysi.training import History, train
 
 __version__ = "0.1.0"
 

@@ -48,8 +48,8 @@ def figure3(result):
         ax.spines[["top", "right"]].set_visible(False)
     axes[0].set(ylabel="Accuracy (test)", xlim=(0.7, n + 0.3), ylim=(0.4, 1.005))
     axes[0].set_yticks([0.5, 0.75, 1.0])
-    axes[n // 2].set_xlabel("Tasks learned")
-    axes[-1].legend(fontsize=7, frameon=False, loc="lower left", bbox_to_anchor=(0, 0.12))
+    fig.supxlabel("Tasks learned", fontsize=9)
+    axes[-1].legend(fontsize=7, frameon=False, loc="lower left", bbox_to_anchor=(0, 0.22))
     return fig
 
 

@@ -190,7 +190,7 @@ class Synapses(Handle):
             The file is missing, unreadable, or not a table of synapses.
         """
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
                 shapes = json.loads(str(file["shapes"]))
                 rows = {name: file[name] for name in SAVED}
             theta = rows["theta"]

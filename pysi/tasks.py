@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from pysi.backend import to_host
 from pysi.errors import ConfigError
 
 
@@ -46,9 +47,9 @@ class Task:
                 )
             if y.dtype.kind not in "iu":
                 raise ConfigError(f"{where}: expected whole numbers as labels, found {y.dtype}")
-            low, high = int(y.min()), int(y.max())
-            if low < 0 or high >= len(self.active) or not bool(self.active[y].all()):
-                units = [i for i in range(len(self.active)) if bool(self.active[i])]
+            low, high = y.min().item(), y.max().item()
+            if low < 0 or high >= len(self.active) or not self.active[y].all().item():
+                units = to_host(self.active).nonzero()[0].tolist()
                 raise ConfigError(
                     f"{where}: expected labels among the task's readout units {units} "
                     f"of {len(self.active)}, found labels from {low} to {high}"
@@ -57,7 +58,7 @@ class Task:
     @property
     def chance(self):
         """Accuracy of guessing: one over the number of active classes."""
-        return 1 / int(self.active.sum())
+        return 1 / self.active.sum().item()
 
     def to(self, xp):
         """The same task with its arrays on the device of `xp`."""

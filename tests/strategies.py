@@ -1,0 +1,67 @@
+"""Hypothesis strategies and small real objects that several test modules use."""
+
+import numpy as np
+from hypothesis import settings
+from hypothesis import strategies as st
+
+import pysi
+from pysi.data import Dataset
+
+settings.register_profile("pysi", deadline=None, max_examples=40, derandomize=True)
+settings.load_profile("pysi")
+
+seeds = st.integers(0, 2**32 - 1)
+leads = st.sampled_from([(), (1,), (3,)])
+dtypes = st.sampled_from([np.float32, np.float64])
+
+
+@st.composite
+def shape_tables(draw):
+    """Names and shapes of one to five groups, some of one synapse."""
+    shapes = draw(
+        st.lists(st.lists(st.integers(1, 6), min_size=1, max_size=3), min_size=1, max_size=5)
+    )
+    return {f"g{i}": tuple(shape) for i, shape in enumerate(shapes)}
+
+
+@st.composite
+def tables(draw, leads=leads, dtype=np.float64):
+    """A table whose rows hold random numbers, cut into blocks of random size; Ω is not negative."""
+    shapes = draw(shape_tables())
+    s = pysi.Synapses(shapes, lead=draw(leads), dtype=dtype, block_size=draw(st.integers(1, 300)))
+    s.table[...] = np.random.default_rng(draw(seeds)).standard_normal(s.table.shape)
+    s.Omega[...] = abs(s.Omega)
+    return s
+
+
+def toy_dataset(n_classes=6, n=40, features=12, seed=0, noise=0.3):
+    """Noisy copies of one random byte pattern a class: easy, small, and in MNIST's form."""
+    rng = np.random.default_rng(seed)
+    patterns = rng.integers(0, 256, (n_classes, features))
+    parts = []
+    for _ in range(2):
+        y = np.repeat(np.arange(n_classes), n)
+        x = patterns[y] * (1 - noise) + noise * rng.integers(0, 256, (len(y), features))
+        parts += [x.astype(np.uint8), y]
+    return Dataset("toy", *parts, n_classes=n_classes, source="generated", checksums={})
+
+
+def toy_tasks(n_tasks=3, **options):
+    return pysi.split_tasks(toy_dataset(**options), n_tasks)
+
+
+def toy_net(seed=0, sizes=(12, 9, 7, 6), dtype=np.float64, **options):
+    return pysi.MLP(sizes, seed=seed, dtype=dtype, **options)
+
+
+def toy_run(rule, seed=0, tasks=None, optimizer=None, net=None, **options):
+    """Train a small network on small tasks; returns the network and the history."""
+    net = net or toy_net(seed)
+    options = {"epochs": 2, "batch_size": 16} | options
+    history = pysi.train(net, optimizer or pysi.Adam(0.01), rule, tasks or toy_tasks(), **options)
+    return net, history
+
+
+def directions(rng, *arrays):
+    """A random direction for each array, shaped and typed alike."""
+    return [rng.standard_normal(a.shape).astype(a.dtype) for a in arrays]

@@ -1,0 +1,114 @@
+"""One code path: the same lines on NumPy, on a strict stand-in for a device, and on CuPy."""
+
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import pysi
+import strict_array
+from pysi.backend import device_namespace, namespace, stream, to_host
+from pysi.training import training_step
+from strategies import seeds, toy_net, toy_run, toy_tasks
+
+OPTIMIZERS = [pysi.SGD(0.1), pysi.Momentum(0.1), pysi.Adam(0.01)]
+
+
+@pytest.mark.smoke
+def test_the_module_is_taken_from_the_array():
+    assert namespace(np.zeros(2)) is np
+    assert namespace(np.zeros(2).sum()) is np
+    assert namespace(strict_array.zeros(2)) is strict_array
+
+
+@pytest.mark.parametrize(
+    "mix",
+    [
+        lambda a: a + np.ones(2),
+        lambda a: np.ones(2) + a,
+        lambda a: np.add(a, 1),
+        lambda a: strict_array.add(a, np.ones(2)),
+        lambda a: np.asarray(a),
+        lambda a: float(a[0]),
+        lambda a: list(a),
+        lambda a: np.ones(2)[a],
+        lambda a: a.__setitem__(0, np.ones(2)),
+        lambda a: a.__iadd__(np.ones(2)),
+    ],
+)
+def test_the_strict_double_refuses_implicit_conversion(mix):
+    with pytest.raises(TypeError):
+        mix(strict_array.zeros(2))
+
+
+def test_the_strict_double_keeps_views_and_counts():
+    a = strict_array.zeros((2, 3))
+    a[1, :2][...] = 5
+    assert a.get().tolist() == [[0, 0, 0], [5, 5, 0]]
+    before = strict_array.syncs, strict_array.transfers
+    assert a.max().item() == 5
+    strict_array.asarray(np.ones(2))
+    assert (strict_array.syncs, strict_array.transfers) == (before[0] + 1, before[1] + 1)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=lambda o: type(o).__name__)
+@pytest.mark.parametrize("seed", [4, [4, 9]])
+@pytest.mark.parametrize("dropout", [0.0, 0.4])
+def test_a_device_gives_numpy_s_numbers(optimizer, seed, dropout):
+    nets, histories = zip(
+        *(
+            toy_run(
+                pysi.SynapticIntelligence(1.0),
+                net=toy_net(seed, xp=xp, dropout=dropout),
+                optimizer=optimizer,
+            )
+            for xp in (np, strict_array)
+        ),
+        strict=True,
+    )
+    host, device = nets[0].synapses.table, nets[1].synapses.table
+    assert namespace(device) is strict_array
+    # the double's one block computes what NumPy's one block computes, in the same order
+    assert np.array_equal(host, to_host(device))
+    assert np.array_equal(histories[0].test_accuracy, histories[1].test_accuracy)
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.4])
+def test_nothing_is_transferred_or_waited_for_inside_a_step(dropout):
+    net = toy_net([0, 1], xp=strict_array, dropout=dropout)
+    rule, optimizer = pysi.SynapticIntelligence(1.0), pysi.Adam(0.01)
+    rule.start(net.synapses)
+    optimizer.start(net.synapses)
+    net.synapses.Omega[...] = 1
+    rule.refresh()
+    net.restart(0, 1)
+    task = toy_tasks()[0].to(strict_array)
+    before = strict_array.syncs, strict_array.transfers
+    for _ in range(3):
+        training_step(net, optimizer, rule, task.x_train[:8], task.y_train[:8], task.active)
+    assert (strict_array.syncs, strict_array.transfers) == before
+
+
+def test_tables_are_saved_from_and_loaded_to_a_device(tmp_path):
+    net = toy_net(xp=strict_array)
+    net.synapses.save(tmp_path / "s.npz")
+    again = pysi.Synapses.load(tmp_path / "s.npz", xp=strict_array)
+    assert np.array_equal(to_host(again.theta), to_host(net.synapses.theta))
+
+
+@given(seeds, st.lists(st.one_of(st.text(min_size=1), st.integers(0, 99)), max_size=3))
+def test_streams_depend_on_seed_and_key_alone(seed, key):
+    a, b = (stream(seed, *key).random(4) for _ in range(2))
+    assert np.array_equal(a, b)
+    assert not np.array_equal(a, stream(seed, *key, "other").random(4))
+    assert not np.array_equal(a, stream(seed + 1, *key).random(4))
+
+
+def test_unknown_devices_are_config_errors(monkeypatch):
+    with pytest.raises(pysi.ConfigError, match="'tpu'"):
+        device_namespace("tpu")
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    with pytest.raises(pysi.ConfigError, match="gpu-cuda13"):
+        device_namespace("cupy")

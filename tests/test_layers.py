@@ -1,0 +1,175 @@
+"""Backward passes, checked by inner products with random directions: ⟨dy, J v⟩ = ⟨Jᵀ dy, v⟩."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import pysi
+from pysi.nn.layers import Dense, Dropout, ReLU
+from pysi.nn.losses import softmax_cross_entropy
+from strategies import directions, dtypes, leads, seeds
+
+sizes = st.integers(1, 6)
+
+
+def dense(rng, n_in, n_out, lead=(), dtype=np.float64):
+    layer = Dense(n_in, n_out)
+    s = pysi.Synapses(layer.parameters, lead=lead, dtype=dtype)
+    s.theta[...] = rng.standard_normal(s.theta.shape)
+    layer.bind({name: s.group(name) for name in layer.parameters})
+    return layer, s
+
+
+@given(seeds, leads, sizes, sizes, sizes)
+def test_dense_backward_is_the_adjoint(seed, lead, batch, n_in, n_out):
+    rng = np.random.default_rng(seed)
+    layer, s = dense(rng, n_in, n_out, lead)
+    x = rng.standard_normal((*lead, batch, n_in))
+    y = layer.forward(x).copy()
+    v_x, v_s, dy = directions(rng, x, s.theta, y)
+    dx = layer.backward(dy).copy()
+    # linear in x at fixed weights, and affine in the weights at fixed x
+    along_x = layer.forward(x + v_x) - y
+    assert np.isclose((dy * along_x).sum(), (dx * v_x).sum(), rtol=1e-9, atol=1e-9)
+    s.theta[...] += v_s
+    along_weights = layer.forward(x) - y
+    assert np.isclose((dy * along_weights).sum(), (s.grad * v_s).sum(), rtol=1e-9, atol=1e-9)
+
+
+@given(seeds, leads, sizes, sizes)
+def test_relu_backward_is_the_adjoint_away_from_zero(seed, lead, batch, n):
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal((*lead, batch, n))
+    x += np.sign(x)  # at least 1 away from the kink
+    layer = ReLU()
+    y = layer.forward(x).copy()
+    v, dy = directions(rng, x, y)
+    dx = layer.backward(dy).copy()
+    step = 1 / (2 * abs(v).max())
+    along = (layer.forward(x + step * v) - y) / step
+    assert np.isclose((dy * along).sum(), (dx * v).sum(), rtol=1e-9, atol=1e-9)
+
+
+def test_relu_has_gradient_zero_at_zero():
+    layer = ReLU()
+    layer.forward(np.zeros((1, 3)))
+    assert (layer.backward(np.ones((1, 3))) == 0).all()
+
+
+@given(seeds, leads, st.floats(0.1, 0.9))
+def test_dropout_is_linear_with_its_mask_and_idle_in_tests(seed, lead, p):
+    rng = np.random.default_rng(seed)
+    layer = Dropout(p)
+    layer.restart([np.random.default_rng(r) for r in range(lead[0] if lead else 1)])
+    x = rng.standard_normal((*lead, 5, 4))
+    y = layer.forward(x, train=True)
+    dx = layer.backward(np.ones_like(x))
+    assert np.allclose(y, x * dx)
+    assert set(np.unique(dx)) <= {0.0, 1 / (1 - p)}
+    assert layer.forward(x) is x
+    assert layer.backward(x) is x
+
+
+@pytest.mark.parametrize("p", [0.25, 0.5])
+def test_dropout_keeps_the_mean(p):
+    layer = Dropout(p)
+    layer.restart([np.random.default_rng(0)])
+    n = 400_000
+    y = layer.forward(np.ones((n, 1)), train=True)
+    # y is 1/(1-p) times a Bernoulli variable: five standard errors of its mean
+    assert abs(y.mean() - 1) < 5 * np.sqrt(p / (1 - p) / n)
+
+
+@given(seeds, dtypes, leads)
+def test_dtype_is_preserved_and_backward_overwrites(seed, dtype, lead):
+    rng = np.random.default_rng(seed)
+    layer, s = dense(rng, 4, 3, lead, dtype)
+    relu, drop = ReLU(), Dropout(0.5)
+    drop.restart([np.random.default_rng(r) for r in range(lead[0] if lead else 1)])
+    x = rng.standard_normal((*lead, 5, 4)).astype(dtype)
+    y = drop.forward(relu.forward(layer.forward(x)), train=True)
+    dy = rng.standard_normal(y.shape).astype(dtype)
+
+    def backward():
+        return layer.backward(relu.backward(drop.backward(dy)))
+
+    dx, grad = backward().copy(), s.grad.copy()
+    s.grad[...] = np.nan
+    assert np.array_equal(backward(), dx)
+    assert np.array_equal(s.grad, grad)
+    assert y.dtype == dx.dtype == s.grad.dtype == dtype
+
+
+@given(seeds, st.lists(sizes, min_size=2, max_size=4), sizes, st.sampled_from([0.0, 0.5]))
+def test_the_network_s_gradient_is_the_derivative_of_its_loss(seed, widths, batch, dropout):
+    rng = np.random.default_rng(seed)
+    net = pysi.MLP(widths, seed=1, dtype=np.float64, dropout=dropout)
+    s = net.synapses
+    s.theta[...] = rng.standard_normal(s.theta.shape)
+    x = rng.standard_normal((batch, widths[0]))
+    labels = rng.integers(0, widths[-1], batch)
+    active = np.ones(widths[-1], bool)
+
+    def loss():
+        net.restart(0)  # the same dropout masks every time
+        return softmax_cross_entropy(net.forward(x, train=True), labels, active)
+
+    _, dlogits = loss()
+    net.backward(dlogits)
+    grad, theta = s.grad.copy(), s.theta.copy()
+    (v,) = directions(rng, theta)
+    h = 1e-6
+    pre = [layer.y for layer in net.layers if isinstance(layer, ReLU)]
+    kinks = min((abs(y[y > 0]).min() for y in pre if (y > 0).any()), default=1.0)
+    s.theta[...] = theta + h * v
+    up, _ = loss()
+    s.theta[...] = theta - h * v
+    down, _ = loss()
+    if kinks > 1e-3:  # else a unit may switch between the two evaluations
+        # central differences: truncation h² times a third derivative, rounding ε/h
+        assert np.isclose((up - down) / (2 * h), (grad * v).sum(), rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.smoke
+def test_pixels_are_scaled_to_one():
+    net = pysi.MLP([3, 2], seed=0, dtype=np.float64)
+    pixels = np.array([[0, 51, 255]], np.uint8)
+    expected = net.forward(np.array([[0, 0.2, 1.0]])).copy()
+    assert np.allclose(net.forward(pixels), expected, rtol=1e-14)
+
+
+@given(seeds)
+def test_initial_weights_are_glorot_uniform(seed):
+    net = pysi.MLP([300, 200, 10], seed=seed, zero_readout=True)
+    W, b = net.synapses.group("dense1.W").theta, net.synapses.group("dense1.b").theta
+    limit = np.sqrt(6 / 500)
+    assert limit * 0.99 < abs(W).max() <= limit
+    # the variance of U(-a, a) is a²/3; its estimate from n draws has relative error √(0.8/n)
+    assert abs(W.var() / (limit**2 / 3) - 1) < 5 * np.sqrt(0.8 / W.size)
+    assert (b == 0).all()
+    assert (net.synapses.group("dense2.W").theta == 0).all()
+
+
+def test_replicas_start_like_single_networks():
+    both = pysi.MLP([5, 4, 3], seed=[3, 8])
+    for r, seed in enumerate((3, 8)):
+        assert np.array_equal(both.synapses.theta[r], pysi.MLP([5, 4, 3], seed=seed).synapses.theta)
+    assert not np.array_equal(both.synapses.theta[0], both.synapses.theta[1])
+
+
+@pytest.mark.parametrize(
+    ("sizes", "options"),
+    [
+        ((3,), {}),
+        ((3, 0, 2), {}),
+        ((3, 2.5), {}),
+        ((3, 2), {"dropout": 1.0}),
+        ((3, 2), {"dropout": -0.1}),
+        ((3, 2), {"seed": -1}),
+        ((3, 2), {"seed": []}),
+    ],
+)
+def test_impossible_networks_are_config_errors(sizes, options):
+    with pytest.raises(pysi.ConfigError):
+        pysi.MLP(sizes, **options)

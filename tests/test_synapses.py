@@ -1,0 +1,149 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import pysi
+from pysi.synapses import ROWS, SAVED
+from strategies import leads, seeds, shape_tables, tables
+
+
+@given(shape_tables(), leads)
+def test_groups_partition_the_columns(shapes, lead):
+    s = pysi.Synapses(shapes, lead=lead)
+    hits = np.zeros(s.theta.shape, int)
+    for name in shapes:
+        group = s.group(name)
+        assert group.theta.shape == (*lead, *shapes[name])
+        group.theta[...] += 1
+        hits[..., group.columns] += 1
+    assert (hits == 1).all()
+    assert (s.theta == 1).all()
+
+
+@given(tables())
+def test_blocks_partition_the_columns_and_are_views(s):
+    for block in s.blocks():
+        block.theta[...] = 7
+        block.advance(np.full(block.theta.shape, 2.0))
+    assert (s.theta == 9).all()
+    widths = [block.theta.shape[-1] for block in s.blocks()]
+    assert sum(widths) == len(s)
+    assert len(set(widths[:-1])) <= 1
+
+
+@given(tables(), st.data())
+def test_every_handle_is_a_view_of_the_same_synapse(s, data):
+    k = data.draw(st.integers(0, len(s) - 1))
+    synapse = s[k]
+    group = s.group(synapse.group)
+    local = np.unravel_index(k - group.columns.start, group.shape)
+    for number, row in enumerate(ROWS):
+        getattr(synapse, row)[...] = number + 1
+        assert (getattr(s, row)[..., k] == number + 1).all()
+        assert (getattr(group, row)[(..., *local)] == number + 1).all()
+
+
+@pytest.mark.smoke
+def test_rows_cannot_be_rebound():
+    s = pysi.Synapses({"a": (2, 3)})
+    for handle in (s, s.group("a"), s[0], s.blocks()[0]):
+        for row in ROWS:
+            with pytest.raises(AttributeError):
+                setattr(handle, row, np.zeros(6))
+
+
+@given(tables(leads=st.sampled_from([(), (2,)])))
+def test_save_and_load_give_the_same_table(s):
+    import tempfile
+    from pathlib import Path
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "table.npz"
+        s.save(path)
+        again = pysi.Synapses.load(path)
+        assert [p.name for p in Path(folder).iterdir()] == ["table.npz"]
+    assert again.shapes == s.shapes
+    assert again.dtype == s.dtype
+    for row in SAVED:
+        assert np.array_equal(getattr(again, row), getattr(s, row))
+
+
+@pytest.fixture
+def saved(tmp_path):
+    path = tmp_path / "table.npz"
+    pysi.Synapses({"a": (40, 30)}).save(path)
+    return path
+
+
+def spoil(path, how):
+    content = path.read_bytes()
+    if how == "missing":
+        path.unlink()
+    elif how == "empty":
+        path.write_bytes(b"")
+    elif how == "truncated":
+        path.write_bytes(content[: len(content) // 2])
+    elif how == "text":
+        path.write_text("not a table")
+    elif how == "pickle":
+        np.savez(path, theta=np.array([{}], dtype=object))
+    elif how == "other arrays":
+        np.savez(path, weights=np.zeros(3))
+    elif how == "directory":
+        path.unlink()
+        path.mkdir()
+    elif how == "wrong length":
+        np.savez(path, shapes=np.array('{"a": [3]}'), **{row: np.zeros(4) for row in SAVED})
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        "missing",
+        "empty",
+        "truncated",
+        "text",
+        "pickle",
+        "other arrays",
+        "directory",
+        "wrong length",
+    ],
+)
+def test_a_bad_file_is_a_data_error_that_names_it(saved, how):
+    spoil(saved, how)
+    with pytest.raises(pysi.DataError, match="table.npz"):
+        pysi.Synapses.load(saved)
+
+
+def test_a_failed_save_keeps_the_old_file(saved, monkeypatch):
+    before = saved.read_bytes()
+    monkeypatch.setattr(np, "savez_compressed", lambda *a, **k: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        pysi.Synapses({"a": (2,)}).save(saved)
+    assert saved.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("shapes", "dtype"), [({}, np.float32), ({"a": (0,)}, np.float32), ({"a": (2,)}, np.int64)]
+)
+def test_impossible_tables_are_config_errors(shapes, dtype):
+    with pytest.raises(pysi.ConfigError):
+        pysi.Synapses(shapes, dtype=dtype)
+
+
+def test_unknown_groups_and_synapses_are_refused():
+    s = pysi.Synapses({"a": (2,)})
+    with pytest.raises(pysi.ConfigError, match="'b'"):
+        s.group("b")
+    for index in (-1, 2):
+        with pytest.raises(IndexError, match="0 to 1"):
+            s[index]
+
+
+@given(seeds)
+def test_repr_names_the_paper_s_quantities(seed):
+    s = pysi.Synapses({"dense1.W": (2, 2)})
+    s.theta[...] = np.random.default_rng(seed).standard_normal(4)
+    assert all(f"{row}=" in repr(s[3]) for row in ROWS)
+    assert "dense1.W" in repr(s.group("dense1.W"))
