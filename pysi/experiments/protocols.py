@@ -1,12 +1,11 @@
 """The paper's protocols, as frozen settings that know how to build what they describe."""
 
 from dataclasses import dataclass
-from math import isfinite
 
 import numpy as np
 
 from pysi.backend import device_namespace
-from pysi.consolidation.si import CLAMPS, SynapticIntelligence
+from pysi.consolidation.si import SynapticIntelligence
 from pysi.errors import ConfigError
 from pysi.nn.network import MLP
 from pysi.optim import Adam
@@ -66,11 +65,10 @@ class SplitMNIST:
                 raise ConfigError(f"{name}: expected a whole number from 1, found {value}")
         if not self.c or len(set(self.c)) < len(self.c):
             raise ConfigError(f"c: expected one or more different strengths, found {self.c}")
-        for name, values in (("c", self.c), ("xi", (self.xi,))):
-            if not all(isfinite(value) and value >= 0 for value in values):
-                raise ConfigError(f"{name}: expected finite numbers from 0, found {values}")
-        if self.clamp not in CLAMPS:
-            raise ConfigError(f"clamp: expected one of {CLAMPS}, found {self.clamp!r}")
+        if not self.hidden or any(int(n) != n or n < 1 for n in self.hidden):
+            raise ConfigError(f"hidden: expected whole numbers of units, found {self.hidden}")
+        self.make_rule(self.c)  # checks c, xi and clamp
+        self.make_optimizer()  # checks lr
         if self.dtype not in ("float32", "float64"):
             raise ConfigError(f"dtype: expected float32 or float64, found {self.dtype!r}")
         if self.dataset not in ("mnist", "mnist-5k"):

