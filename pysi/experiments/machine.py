@@ -32,7 +32,7 @@ def describe(device):
         "pysi": pysi.__version__,
         "python": platform.python_version(),
         "numpy": np.__version__,
-        "platform": platform.platform(),
+        "platform": f"{platform.system()} {platform.machine()}",
         "processor": processor(),
         "cores": require("joblib").cpu_count(),
         "device": device,

@@ -40,10 +40,11 @@ def softmax_cross_entropy(logits, labels, active):
     z_label = xp.where(target, z, 0).sum(axis=-1)
     dlogits = xp.exp(z, out=z)
     total = dlogits.sum(axis=-1, keepdims=True)
-    loss = (xp.log(total[..., 0]) - z_label).mean(axis=-1)
+    batch = logits.shape[-2]
+    loss = (xp.log(total[..., 0]) - z_label).sum(axis=-1) / batch
     dlogits /= total
     dlogits -= target
-    dlogits /= logits.shape[-2]
+    dlogits /= batch
     return loss, dlogits
 
 

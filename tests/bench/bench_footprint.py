@@ -1,0 +1,75 @@
+"""Import time and peak memory, of `pysi` and of PyTorch doing the same.
+
+PYSI_DATA=DIR python tests/bench/bench_footprint.py --out docs/results/bench-footprint.json
+"""
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import turns
+
+PEAK = "import resource; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3)"
+TORCH_JOB = f"""
+import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})
+import bench_job; bench_job.torch_job("idiomatic", 1, 1)
+"""
+
+
+def run(code):
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    return done.stdout
+
+
+def import_times(modules, rounds):
+    """Seconds for a fresh interpreter to start and import each module, in turns."""
+    took = {module: [] for module in modules}
+    for _ in range(rounds):
+        for module in modules:
+            began = time.perf_counter()
+            run(f"import {module}")
+            took[module].append(time.perf_counter() - began)
+    return {module: statistics.median(values) for module, values in took.items()}
+
+
+def job_peak():
+    """Largest resident memory of the main job's processes, in MB: the parent, and one worker."""
+    from pysi.experiments.result import Result
+
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "result"
+        words = f"run split-mnist --seeds 2 --epochs 1 --out {out}".split()
+        code = "import contextlib, io, pysi.cli\nwith contextlib.redirect_stdout(io.StringIO()):\n"
+        parent = float(run(code + f"    pysi.cli.main({words!r})\n" + PEAK))
+        workers = [entry["peak_memory_mb"] for entry in Result.load(out).runs]
+    return {"parent": parent, "worker": max(workers)}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=11)
+    parser.add_argument("--out")
+    args = parser.parse_args()
+
+    from pysi.experiments import machine
+
+    result = {
+        "benchmark": "import time, and peak memory of split MNIST (2 seeds, c = 0 and 1)",
+        "environment": machine.describe("numpy") | {"cores_used": os.cpu_count()},
+        "import_seconds_with_interpreter": import_times(
+            ["sys", "numpy", "pysi", "pysi.cli", "torch"], args.rounds
+        ),
+        "peak_memory_mb": job_peak() | {"torch, one process": float(run(TORCH_JOB + PEAK))},
+    }
+    print(result)
+    if args.out:
+        turns.write(args.out, result)
+
+
+if __name__ == "__main__":
+    main()
