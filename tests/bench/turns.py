@@ -65,7 +65,7 @@ def compete(teams, rounds):
 
 def spread(values):
     """Median and quartiles."""
-    q1, q2, q3 = statistics.quantiles(values, n=4)
+    q1, q2, q3 = statistics.quantiles(values, n=4, method="inclusive")
     return {"median": q2, "quartiles": [q1, q3]}
 
 
