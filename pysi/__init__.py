@@ -1,7 +1,7 @@
 """Synaptic Intelligence (Zenke, Poole & Ganguli, ICML 2017) from scratch, in NumPy or CuPy.
 
 Reading order: `errors`, `backend`, `data`, `tasks`, `synapses`, `nn`, `optim`, `consolidation`,
-`training`, `metrics`, `experiments`, `figures`, `cli`. Each imports only from those before it.
+`training`, `metrics`, `experiments`, `theory`, `figures`, `cli`. Imports flow one way.
 """
 
 from pysi.consolidation.rule import FineTuning
