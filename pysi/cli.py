@@ -1,4 +1,4 @@
-"""The command line: pysi run | figure | data."""
+"""The command line: pysi run | figure | theory | data."""
 
 import argparse
 import sys
@@ -12,6 +12,8 @@ from pysi.experiments.protocols import PROTOCOLS
 from pysi.experiments.result import Result
 from pysi.experiments.run import default_out, execute, resume, start
 from pysi.figures import draw
+from pysi.theory import claims
+from pysi.theory.checks import table
 
 SETTINGS = {
     "c": dict(type=float, nargs="+", help="strengths of consolidation to compare"),
@@ -51,6 +53,9 @@ def parser():
     figure = commands.add_parser("figure", help="redraw the figure of a result")
     figure.add_argument("result", metavar="RESULT", type=Path, help="result folder or file")
     figure.add_argument("--out", metavar="DIR", type=Path, help="folder (default: beside RESULT)")
+
+    theory = commands.add_parser("theory", help="check every equation of the paper numerically")
+    theory.add_argument("--seed", type=int, default=0, help="of all random examples (default: 0)")
 
     data = commands.add_parser("data", help="look for data sets, or download them")
     actions = data.add_subparsers(dest="action", required=True)
@@ -94,6 +99,17 @@ def run(experiment, *, data=None, out=None, jobs=None, resume_from=None, **setti
     print(", ".join(str(path) for path in paths))
 
 
+def check_theory(seed):
+    """`pysi theory`: the table of predictions and measurements; 1 if one disagrees."""
+    machine.require("scipy")
+    if seed < 0:
+        raise ConfigError(f"seed: expected a whole number from 0, found {seed}")
+    checks = claims.run(seed)
+    failed = sum(not check.passed for check in checks)
+    print(f"{table(checks)}\n\n{len(checks) - failed} of {len(checks)} agree")
+    return 1 if failed else 0
+
+
 def show_data(data):
     """`pysi data status`: one line a place."""
     for row in status(data):
@@ -101,7 +117,7 @@ def show_data(data):
 
 
 def main(arguments=None):
-    """Entry point. Returns the exit status: 0, 1 for a PysiError (2 for bad settings), 130."""
+    """Entry point. Exit status: 1 for an error or failed check, 2 for bad settings, 130 stopped."""
     args = vars(parser().parse_args(arguments))
     command = args.pop("command")
     try:
@@ -111,6 +127,8 @@ def main(arguments=None):
             result = Result.load(args["result"])
             beside = args["result"] if args["result"].is_dir() else args["result"].parent
             print("\n".join(str(path) for path in draw(result, args["out"] or beside)))
+        elif command == "theory":
+            return check_theory(args["seed"])
         elif args["action"] == "status":
             show_data(args["data"])
         else:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pysi.errors import ConfigError
+from pysi.errors import ConfigError, DataError
 from pysi.experiments.machine import require
 from pysi.metrics import average_accuracy, sem
 
@@ -63,6 +63,8 @@ def draw(result, folder):
     ------
     ConfigError
         A result without finished runs, or of an experiment that has no figure.
+    DataError
+        A folder that cannot be written to.
     """
     experiment = result.content["experiment"]
     if experiment not in FIGURES or not result.runs:
@@ -71,11 +73,14 @@ def draw(result, folder):
             f"found {len(result.runs)} of {experiment!r}"
         )
     name, make = FIGURES[experiment]
-    fig, paths = make(result), []
-    for kind in ("png", "pdf"):
-        path = Path(folder) / f"{name}.{kind}"
-        partial = path.with_name(path.name + ".partial")
-        fig.savefig(partial, format=kind, dpi=200)
-        os.replace(partial, path)
-        paths.append(path)
+    fig = make(result)
+    paths = [Path(folder) / f"{name}.{kind}" for kind in ("png", "pdf")]
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        for path in paths:
+            partial = path.with_name(path.name + ".partial")
+            fig.savefig(partial, format=path.suffix[1:], dpi=200)
+            os.replace(partial, path)
+    except OSError as err:
+        raise DataError(f"{folder}: expected a folder that can be written to, found {err}") from err
     return paths

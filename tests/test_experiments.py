@@ -200,7 +200,9 @@ def test_the_default_is_the_paper_s_protocol():
     assert (optimizer.betas, optimizer.eps) == ((0.9, 0.999), 1e-8)
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"format": "other"}', b"\xff\xfe\x00"])
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", '{"format": "other"}', '{"format": "pysi-result-1"}', b"\xff\xfe"]
+)
 def test_a_bad_result_file_is_a_data_error(tmp_path, content):
     path = tmp_path / "result.json"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
@@ -208,6 +210,15 @@ def test_a_bad_result_file_is_a_data_error(tmp_path, content):
         Result.load(path)
     with pytest.raises(pysi.DataError, match="nowhere"):
         Result.load(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    "changes", [{"experiment": "other"}, {"config": {"unknown": 1}}, {"config": {"epochs": 0}}]
+)
+def test_a_tampered_result_is_not_resumed(finished, tmp_path, changes):
+    Result(finished[0].content | changes).save(tmp_path)
+    with pytest.raises(pysi.PysiError):
+        resume(tmp_path)
 
 
 def test_figure_3_shows_the_numbers(finished):
@@ -244,6 +255,9 @@ def test_figures_are_written_whole(finished, tmp_path):
     assert png.read_bytes().startswith(b"\x89PNG")
     assert pdf.read_bytes().startswith(b"%PDF")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["figure3.pdf", "figure3.png"]
+    (tmp_path / "file").write_text("")
+    with pytest.raises(pysi.DataError, match="file"):
+        draw(result, tmp_path / "file" / "figures")
     empty = Result(result.content | {"runs": []})
     with pytest.raises(pysi.ConfigError, match="finished runs"):
         draw(empty, tmp_path)
@@ -270,10 +284,12 @@ def test_importing_pysi_imports_nothing_heavy():
 
 def test_imports_flow_one_way_in_reading_order():
     order = """errors backend data.dataset data.idx data.mnist data.mnist_5k data.download
-               data.sources data tasks synapses nn nn.layers nn.losses nn.network optim
+               data.sources data tasks synapses nn nn.layers nn.losses nn.network nn.fisher optim
                consolidation consolidation.rule consolidation.quadratic consolidation.si training
                metrics experiments experiments.protocols experiments.machine experiments.result
-               experiments.run figures cli __main__""".split()
+               experiments.run theory theory.quadratic theory.importance theory.normalization
+               theory.surrogate theory.paths theory.curvature theory.checks theory.claims
+               figures cli __main__""".split()
     root = Path(pysi.__file__).parent
     names = {
         ".".join(p.relative_to(root).with_suffix("").parts).removesuffix(".__init__"): p

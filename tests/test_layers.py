@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import pysi
-from pysi.nn.layers import Dense, Dropout, ReLU
+from pysi.nn.layers import Dense, Dropout, ReLU, Tanh
 from pysi.nn.losses import softmax_cross_entropy
 from strategies import directions, dtypes, leads, seeds
 
@@ -57,6 +57,30 @@ def test_relu_has_gradient_zero_at_zero():
     assert (layer.backward(np.ones((1, 3))) == 0).all()
 
 
+@given(seeds, leads, sizes, sizes)
+def test_tanh_backward_is_the_adjoint_by_complex_steps(seed, lead, batch, n):
+    rng = np.random.default_rng(seed)
+    x = 3 * rng.standard_normal((*lead, batch, n))
+    layer = Tanh()
+    v, dy = directions(rng, x, x)
+    # analytic, so Im f(x + ihv) / h is the derivative, with an error of order h² and no cancelling
+    along = layer.forward(x + 1e-30j * v).imag / 1e-30
+    layer = Tanh()
+    assert np.array_equal(layer.forward(x), np.tanh(x))
+    dx = layer.backward(dy)
+    assert np.isclose((dy * along).sum(), (dx * v).sum(), rtol=1e-9, atol=1e-9)
+
+
+def test_the_hidden_nonlinearity_is_rectification_unless_chosen():
+    def kinds(**options):
+        return [layer.kind for layer in pysi.MLP([3, 4, 4, 2], **options).layers]
+
+    assert kinds() == ["dense", "relu", "dense", "relu", "dense"]
+    assert kinds(activation="tanh") == ["dense", "tanh", "dense", "tanh", "dense"]
+    smooth, rectified = pysi.MLP([3, 4, 2], seed=5, activation="tanh"), pysi.MLP([3, 4, 2], seed=5)
+    assert np.array_equal(smooth.synapses.theta, rectified.synapses.theta)
+
+
 @given(seeds, leads, st.floats(0.1, 0.9))
 def test_dropout_is_linear_with_its_mask_and_idle_in_tests(seed, lead, p):
     rng = np.random.default_rng(seed)
@@ -85,14 +109,14 @@ def test_dropout_keeps_the_mean(p):
 def test_dtype_is_preserved_and_backward_overwrites(seed, dtype, lead):
     rng = np.random.default_rng(seed)
     layer, s = dense(rng, 4, 3, lead, dtype)
-    relu, drop = ReLU(), Dropout(0.5)
+    relu, tanh, drop = ReLU(), Tanh(), Dropout(0.5)
     drop.restart([np.random.default_rng(r) for r in range(lead[0] if lead else 1)])
     x = rng.standard_normal((*lead, 5, 4)).astype(dtype)
-    y = drop.forward(relu.forward(layer.forward(x)), train=True)
+    y = drop.forward(tanh.forward(relu.forward(layer.forward(x))), train=True)
     dy = rng.standard_normal(y.shape).astype(dtype)
 
     def backward():
-        return layer.backward(relu.backward(drop.backward(dy)))
+        return layer.backward(relu.backward(tanh.backward(drop.backward(dy))))
 
     dx, grad = backward().copy(), s.grad.copy()
     s.grad[...] = np.nan
@@ -101,10 +125,18 @@ def test_dtype_is_preserved_and_backward_overwrites(seed, dtype, lead):
     assert y.dtype == dx.dtype == s.grad.dtype == dtype
 
 
-@given(seeds, st.lists(sizes, min_size=2, max_size=4), sizes, st.sampled_from([0.0, 0.5]))
-def test_the_network_s_gradient_is_the_derivative_of_its_loss(seed, widths, batch, dropout):
+@given(
+    seeds,
+    st.lists(sizes, min_size=2, max_size=4),
+    sizes,
+    st.sampled_from([0.0, 0.5]),
+    st.sampled_from(["relu", "tanh"]),
+)
+def test_the_network_s_gradient_is_the_derivative_of_its_loss(
+    seed, widths, batch, dropout, activation
+):
     rng = np.random.default_rng(seed)
-    net = pysi.MLP(widths, seed=1, dtype=np.float64, dropout=dropout)
+    net = pysi.MLP(widths, seed=1, dtype=np.float64, dropout=dropout, activation=activation)
     s = net.synapses
     s.theta[...] = rng.standard_normal(s.theta.shape)
     x = rng.standard_normal((batch, widths[0]))
@@ -164,6 +196,7 @@ def test_replicas_start_like_single_networks():
         ((3,), {}),
         ((3, 0, 2), {}),
         ((3, 2.5), {}),
+        ((3, 2, 2), {"activation": "sigmoid"}),
         ((3, 2), {"dropout": 1.0}),
         ((3, 2), {"dropout": -0.1}),
         ((3, 2), {"seed": -1}),

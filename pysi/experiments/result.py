@@ -10,6 +10,7 @@ from pysi.errors import DataError
 from pysi.metrics import average_accuracy, forgetting, sem
 
 FORMAT = "pysi-result-1"
+KEYS = {"experiment", "config", "dataset", "scenario", "chance", "task_names", "duration_s", "runs"}
 
 
 class Result:
@@ -74,6 +75,8 @@ class Result:
             raise DataError(
                 f"{path}: expected a result of the format {FORMAT!r}, found another kind of file"
             )
+        if missing := KEYS - content.keys():
+            raise DataError(f"{path}: expected {sorted(missing)} in the result, found none")
         return cls(content)
 
     def table(self):

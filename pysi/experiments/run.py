@@ -106,7 +106,10 @@ def resume(out):
     protocol = PROTOCOLS.get(result.content["experiment"])
     if protocol is None:
         raise DataError(f"{out}: found an unknown experiment {result.content['experiment']!r}")
-    return result, protocol(**result.content["config"])
+    try:
+        return result, protocol(**result.content["config"])
+    except TypeError as err:
+        raise DataError(f"{out}: expected the settings of {protocol.name}, found {err}") from err
 
 
 def execute(config, result, dataset, out, *, jobs=1):

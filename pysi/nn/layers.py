@@ -107,6 +107,23 @@ class ReLU(Layer):
         return xp.multiply(dy, on, out=self.scratch("dx", dy.shape, dy))
 
 
+class Tanh(Layer):
+    """Hyperbolic tangent, y = tanh x. Backward: dx = dy (1 - y²), since tanh' = 1 - tanh²."""
+
+    kind = "tanh"
+
+    def forward(self, x, *, train=False):
+        self.y = self.scratch("y", x.shape, x)
+        return namespace(x).tanh(x, out=self.y)
+
+    def backward(self, dy, *, need_dx=True):
+        xp = namespace(dy)
+        dx = xp.multiply(self.y, self.y, out=self.scratch("dx", dy.shape, dy))
+        xp.subtract(1, dx, out=dx)
+        dx *= dy
+        return dx
+
+
 class Dropout(Layer):
     """Switch each unit off with probability p while training; y = x m / (1 - p), m ∈ {0, 1}.
 

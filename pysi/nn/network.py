@@ -4,8 +4,10 @@ import numpy as np
 
 from pysi.backend import Scratch, stream
 from pysi.errors import ConfigError
-from pysi.nn.layers import Dense, Dropout, ReLU
+from pysi.nn.layers import Dense, Dropout, ReLU, Tanh
 from pysi.synapses import Synapses
+
+ACTIVATIONS = {"relu": ReLU, "tanh": Tanh}
 
 
 class Network:
@@ -78,12 +80,14 @@ class Network:
 
 
 class MLP(Network):
-    """A multilayer perceptron with ReLU hidden layers and a linear readout.
+    """A multilayer perceptron: nonlinear hidden layers and a linear readout.
 
     Parameters
     ----------
     sizes : sequence of int
         Units of the input, of each hidden layer, and of the readout, e.g. (784, 256, 256, 10).
+    activation : {"relu", "tanh"}
+        Nonlinearity of the hidden layers; tanh is for theory that needs a smooth loss.
     dropout : float
         Probability of switching a hidden unit off while training, 0 ≤ dropout < 1.
     zero_readout : bool
@@ -100,14 +104,18 @@ class MLP(Network):
     (5, 2)
     """
 
-    def __init__(self, sizes, *, dropout=0.0, zero_readout=False, **options):
+    def __init__(self, sizes, *, activation="relu", dropout=0.0, zero_readout=False, **options):
         if len(sizes) < 2 or any(int(n) != n or n < 1 for n in sizes):
             raise ConfigError(f"sizes: expected two or more positive whole numbers, found {sizes}")
+        if activation not in ACTIVATIONS:
+            raise ConfigError(
+                f"activation: expected one of {list(ACTIVATIONS)}, found {activation!r}"
+            )
         if not 0 <= dropout < 1:
             raise ConfigError(f"dropout: expected 0 ≤ dropout < 1, found {dropout}")
         layers = []
         for n_in, n_out in zip(sizes[:-2], sizes[1:-1], strict=True):
-            layers += [Dense(n_in, n_out), ReLU()]
+            layers += [Dense(n_in, n_out), ACTIVATIONS[activation]()]
             if dropout:
                 layers.append(Dropout(dropout))
         layers.append(Dense(*sizes[-2:], zero=zero_readout))

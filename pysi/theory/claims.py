@@ -1,0 +1,240 @@
+"""Every equation of Sections 3 and 4, computed twice: as predicted and as measured.
+
+One small function an equation (or a few that belong together) yields its rows of the table that
+`pysi theory` prints. Where the two numbers can only agree up to a discretisation or a sample, the
+tolerance says so; everywhere else it is what rounding in float64 leaves.
+"""
+
+import numpy as np
+
+from pysi.consolidation.si import SynapticIntelligence
+from pysi.nn.fisher import diagonal_fisher
+from pysi.nn.losses import softmax_cross_entropy
+from pysi.nn.network import MLP
+from pysi.optim import SGD
+from pysi.synapses import Synapses
+from pysi.theory import curvature, importance, normalization, paths
+from pysi.theory.checks import compare
+from pysi.theory.quadratic import Quadratic, random_hessian
+from pysi.theory.surrogate import joint_minima, surrogate
+from pysi.training import update
+
+
+def example(rng, activation="tanh", seed=0):
+    """A small network, or several, on random data: (net, x, labels, active)."""
+    net = MLP((5, 6, 4, 3), activation=activation, seed=seed, dtype=np.float64)
+    labels = rng.integers(0, 3, 60)
+    x = rng.standard_normal((60, 5)) + np.eye(3, 5)[labels]
+    return net, x, labels, np.ones(3, bool)
+
+
+def path_integrals(rng):
+    """Eqs. 1 to 3 on a real network."""
+    net, x, labels, active = example(rng)
+    s, h = net.synapses, 1e-6
+    loss, dlogits = softmax_cross_entropy(net.forward(x), labels, active)
+    net.backward(dlogits)
+    delta = h * rng.standard_normal(len(s))
+    predicted = s.grad @ delta
+    s.theta[...] += delta
+    after, _ = softmax_cross_entropy(net.forward(x), labels, active)
+    s.theta[...] -= delta
+    # what is left is ½ δᵀHδ, of relative size h, and rounding of the loss, of size ε/h
+    yield compare("1", "loss change of one small step: g·δ", predicted, after - loss, 1e-4)
+
+    start = s.theta.copy()
+    omega, drop = paths.gradient_flow(net, x, labels, active, time=1.0, steps=40, levels=5)
+    # five levels of Richardson leave an error of order η⁵, η = 1/40
+    yield compare("2, 3", "Σω of gradient flow = loss drop", drop, omega.sum(), 1e-6)
+
+    errors = []
+    for refine in (1, 2):
+        net.synapses.theta[...] = start
+        path = paths.record(net, SGD(0.02 / refine), x, labels, active, 50 * refine)
+        errors.append(path.omega.sum() - path.drop)
+    # a e (1 + O(η)): the ratio is 2 up to the next order
+    yield compare("3", "half the step, half the error of Σω", 2.0, errors[0] / errors[1], 0.05)
+
+    net, x, labels, active = example(rng, seed=range(64))
+    path = paths.record(net, SGD(0.05), x, labels, active, 40, batch_size=8)
+    measured = (path.omega - path.omega_full).sum(axis=-1)
+    predicted = path.bias.sum(axis=-1)
+    # mean of independent networks: five standard errors of what was measured minus predicted
+    noise = (measured - predicted).std(ddof=1) / np.sqrt(len(measured))
+    yield compare(
+        "3",
+        "minibatch noise overestimates Σω by Σ η tr C",
+        predicted.mean(),
+        measured.mean(),
+        5 * noise / predicted.mean(),
+    )
+
+
+def surrogates(rng):
+    """Eqs. 4 and 5."""
+    start, end, omega = rng.standard_normal((3, 6))
+    stand_in = surrogate(start, end, abs(omega))
+    yield compare(
+        "5", "the surrogate's drop, synapse by synapse: ω", abs(omega), stand_in.drops(start)
+    )
+    new = Quadratic(random_hessian(rng.uniform(0.1, 2, 6), rng), rng.standard_normal(6))
+    h = rng.uniform(0.1, 2, 6)
+    old = Quadratic(random_hessian(h, rng, "axes"), rng.standard_normal(6))
+    joint, consolidated = joint_minima(old, new, start)
+    yield compare("4", "two tasks at c = 1, diagonal H: joint minimum", joint, consolidated)
+
+    synapses = Synapses({"a": (6,)}, dtype=np.float64)
+    rule, optimizer = SynapticIntelligence(1.0, xi=0.0), SGD(0.3)
+    synapses.theta[...] = start
+    rule.start(synapses)
+    for _ in range(30):
+        synapses.grad[...] = old.gradient(synapses.theta)
+        update(synapses, optimizer, rule)
+    rule.end_task()
+    yield compare(
+        "5",
+        "Ω in the table after 30 steps: (h/2)/(1-ηh/2)·…",
+        normalization.Omega_descent(h, 0.3, 30),
+        synapses.Omega,
+    )
+
+
+def flow(rng):
+    """Eqs. 6 to 9."""
+    E = Quadratic(random_hessian(rng.uniform(0, 2, 8), rng), rng.standard_normal(8))
+    start, h = rng.standard_normal(8), 1e-5
+    v = rng.standard_normal(8)
+    slope = (E.value(start + h * v) - E.value(start - h * v)) / (2 * h)
+    yield compare("6", "gradient of E along a direction", E.gradient(start) @ v, slope, 1e-8)
+    t = np.array([0.1, 1.0, 3.0])
+    # Eq. 7 by central differences of Eq. 8: h² and ε/h
+    moved = (E.flow(start, t + h) - E.flow(start, t - h)) / (2 * h)
+    yield compare("7, 8", "the flow moves along -g", -E.gradient(E.flow(start, t)), moved, 1e-8)
+    yield compare("9", "its velocity", E.velocity(start, t), moved, 1e-8)
+    errors = [abs(E.descend(start, 1 / n, n)[-1] - E.flow(start, 1.0)).max() for n in (2000, 4000)]
+    yield compare(
+        "8", "half the step, half the way from descent to flow", 2.0, errors[0] / errors[1], 1e-2
+    )
+
+
+def Q_matrices(rng):
+    """Eqs. 10 to 12."""
+    eigenvalues = np.r_[0.0, 0.7, 0.7, rng.uniform(0.2, 2, 5)]  # free, degenerate, and plain modes
+    H, d = random_hessian(eigenvalues, rng), rng.standard_normal(8)
+    E = Quadratic(H, np.zeros(8))
+    path = E.descend(d, 0.2, 500)
+    summed = importance.Q_sum(path, E.gradient(path[:-1]))
+    # 500 steps leave (1 - 0.2 · 0.2)^1000 of the sum, less than rounding
+    yield compare(
+        "10", "Q summed along descent = its closed form", importance.Q_descent(H, d, 0.2), summed
+    )
+    Q = importance.Q_flow(H, d)
+    yield compare(
+        "11", "Q in eigenmodes = Q by Lyapunov's equation", Q, importance.Q_lyapunov(H, d)
+    )
+    yield compare(
+        "11",
+        "the same for descent, η = 0.2",
+        importance.Q_descent(H, d, 0.2),
+        importance.Q_lyapunov(H, d, 0.2),
+    )
+    yield compare("11", "trace of Q = loss drop", E.value(d), np.trace(Q))
+    gaps = [abs(importance.Q_descent(H, d, lr) - Q).max() for lr in (2e-4, 1e-4)]
+    yield compare(
+        "11", "half the step, half the way from descent to flow", 2.0, gaps[0] / gaps[1], 1e-3
+    )
+    n, sigma = 20_000, 1.3
+    measured = importance.Q_monte_carlo(H, sigma, n, rng)
+    predicted = importance.Q_mean(H, sigma)
+    # six standard deviations, exact ones, for 36 different entries
+    spread = np.sqrt(importance.Q_variance(H, sigma) / n).max()
+    yield compare(
+        "12", f"⟨Q⟩ over {n} starts = ½σ²H", predicted, measured, 6 * spread / abs(predicted).max()
+    )
+
+
+def special_cases(rng):
+    """Eqs. 13 and 14, and what the printed text has otherwise (claim 9)."""
+    h, d = rng.uniform(0.1, 2, 5), rng.standard_normal(5)
+    H = np.diag(h)
+    yield compare(
+        "13",
+        "diagonal H: Q = ½ d² H (printed without the ½)",
+        0.5 * d**2 * h,
+        np.diag(importance.Q_flow(H, d)),
+    )
+    yield compare("13", "diagonal H: Ω = ½ H", h / 2, normalization.Omega_per_parameter(H, d))
+    R = random_hessian([0, 0, 0, 0, 1.7], rng)
+    yield compare(
+        "14", "rank one: Q = ½ d₁² H", importance.Q_rank_one(R, d), importance.Q_flow(R, d)
+    )
+    yield compare(
+        "14",
+        "rank one, Eq. 5: Ω_k = ½ λ₁ for every k (text: ½ H_kk)",
+        1.7 / 2,
+        normalization.Omega_per_parameter(R, d),
+        1e-6,
+    )
+    yield compare(
+        "14",
+        "rank one, over the whole movement: ½ H_kk",
+        np.diag(R) / 2,
+        normalization.Omega_whole_movement(R, d),
+    )
+    low = random_hessian([0, 0, 0.5, 1.0, 1.7], rng)
+    modes, u = np.linalg.eigh(low)
+    projector = u[:, 2:] @ u[:, 2:].T
+    yield compare(
+        "12, 5",
+        "low rank: ⟨Q_kk⟩/⟨Δ_k²⟩ = ½ H_kk / Π_kk",
+        np.diag(low) / 2 / np.diag(projector),
+        normalization.ratio_of_means(low),
+    )
+
+
+def endpoint_curvature(rng):
+    """Section 4's last paragraph, made exact (claim 11)."""
+    net, x, labels, active = example(rng, "relu")
+    yield compare(
+        "Sec. 4",
+        "ReLU network: Hessian diagonal = Fisher diagonal",
+        diagonal_fisher(net, x, active),
+        curvature.hessian_diagonal(net, x, labels, active),
+    )
+    net, x, labels, active = example(rng, "tanh")
+    fisher = diagonal_fisher(net, x, active)
+    yield compare(
+        "Sec. 4",
+        "tanh network: Gauss-Newton diagonal = Fisher diagonal",
+        fisher,
+        curvature.gauss_newton_diagonal(net, x, active),
+    )
+    exact = curvature.hessian_diagonal(net, x, labels, active)
+    s, h, differences = net.synapses, 1e-5, []
+    for k in range(len(s)):
+        slopes = []
+        for step in (h, -2 * h):
+            s.theta[k] += step
+            _, dlogits = softmax_cross_entropy(net.forward(x), labels, active)
+            net.backward(dlogits)
+            slopes.append(s.grad[k])
+        s.theta[k] += h
+        differences.append((slopes[0] - slopes[1]) / (2 * h))
+    yield compare(
+        "Sec. 4", "tanh network: Hessian diagonal = finite differences", exact, differences, 1e-7
+    )
+
+
+PARTS = (
+    path_integrals,
+    surrogates,
+    flow,
+    Q_matrices,
+    special_cases,
+    endpoint_curvature,
+)
+
+
+def run(seed=0):
+    """All checks, in the order of the paper; random numbers depend on the seed alone."""
+    return [check for part in PARTS for check in part(np.random.default_rng(seed))]

@@ -1,0 +1,201 @@
+r"""Curvature at the endpoint: the exact Hessian of a small network, by hand.
+
+Write :math:`R\{f\} = \frac{d}{dr} f(θ + r v)\big|_{r=0}` for the derivative of anything along a
+direction v. Since :math:`R\{g\} = H v`, pushing R through the forward and the backward pass, line
+by line with the product rule, gives a column of the Hessian H for a unit vector v: exactly, without
+finite differences (Pearlmutter, 1994). All directions are one more leading axis.
+
+The Hessian splits in two. The Gauss-Newton part :math:`⟨J^T (\mathrm{diag}\, p - p p^T) J⟩`, with J
+the derivative of the logits, is what remains if the error signals themselves are set to zero; for
+softmax cross-entropy it is the Fisher information. The rest weighs second derivatives of the logits
+with the errors. In a network of ReLUs every logit is a piecewise linear function of any *single*
+synapse, so on the diagonal the rest vanishes and Hessian and Fisher are equal almost everywhere.
+With tanh they differ.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pysi.errors import ConfigError
+from pysi.nn.fisher import probabilities
+from pysi.nn.layers import Dense, Dropout, ReLU, Tanh
+from pysi.nn.losses import softmax_cross_entropy
+
+DIRECTIONS = 64
+"""Directions that are pushed through the network at once."""
+
+
+def slopes(layer):
+    """φ'(a) and φ''(a) of an activation after its forward pass, written in terms of y = φ(a)."""
+    y = layer.y
+    if isinstance(layer, Tanh):
+        slope = 1 - y * y  # tanh' = 1 - tanh²
+        return slope, -2 * y * slope
+    return (y > 0).astype(y.dtype), np.zeros_like(y)  # ReLU
+
+
+def r_operator(net, p, dlogits, v):
+    r"""R{gradient} for directions v, after a forward pass of the network.
+
+    Parameters
+    ----------
+    net : Network
+        One network (no leading axes) of dense layers, ReLU and tanh.
+    p : array, (N, K)
+        Probabilities that the network gives.
+    dlogits : array, (N, K)
+        ∂loss/∂logits of the mean cross-entropy; zero for the Gauss-Newton part.
+    v : array, (D, P)
+
+    Returns
+    -------
+    array, (D, P)
+        H v, one row a direction.
+    """
+
+    def along(group):
+        return v[:, group.columns].reshape(-1, *group.shape)
+
+    layers = [layer for layer in net.layers if not isinstance(layer, Dropout)]  # idle in tests
+    Rx = np.zeros_like(layers[0].x)  # the data do not depend on θ
+    remembered = []
+    for layer in layers:
+        remembered.append(Rx)
+        if isinstance(layer, Dense):
+            # a = x W + b   ⇒   Ra = Rx W + x V + v_b
+            Rx = Rx @ layer.W.theta + layer.x @ along(layer.W) + along(layer.b)[:, None]
+        else:
+            # y = φ(a)   ⇒   Ry = φ'(a) Ra
+            Rx = slopes(layer)[0] * Rx
+    # dz = (p - [j = y]) / N and Rp_j = p_j (Rz_j - Σ_k p_k Rz_k)   ⇒   Rdz = Rp / N
+    dy = dlogits
+    Rdy = p * (Rx - (p * Rx).sum(axis=-1, keepdims=True)) / len(p)
+    result = np.empty_like(v)
+    for layer, Rx in zip(reversed(layers), reversed(remembered), strict=True):
+        if isinstance(layer, Dense):
+            # dW = xᵀ dy   ⇒   RdW = (Rx)ᵀ dy + xᵀ Rdy,   and db = Σ dy   ⇒   Rdb = Σ Rdy
+            RdW = Rx.swapaxes(-1, -2) @ dy + layer.x.T @ Rdy
+            result[:, layer.W.columns] = RdW.reshape(len(v), -1)
+            result[:, layer.b.columns] = Rdy.sum(axis=-2)
+            # dx = dy Wᵀ   ⇒   Rdx = Rdy Wᵀ + dy Vᵀ
+            Rdy = Rdy @ layer.W.theta.T + dy @ along(layer.W).swapaxes(-1, -2)
+            dy = dy @ layer.W.theta.T
+        else:
+            # da = φ'(a) dy   ⇒   Rda = φ'(a) Rdy + φ''(a) Ra dy
+            first, second = slopes(layer)
+            Rdy = first * Rdy + second * Rx * dy
+            dy = first * dy
+    return result
+
+
+def _columns(net, x, labels, active):
+    """Yield ranges of unit directions and H v for them; labels None: the Gauss-Newton part."""
+    known = all(isinstance(layer, Dense | Dropout | ReLU | Tanh) for layer in net.layers)
+    if net.synapses.lead or not known:
+        raise ConfigError(
+            "net: expected one network of dense layers with ReLU or tanh, found layers "
+            f"{[layer.kind for layer in net.layers]} with leading axes {net.synapses.lead}"
+        )
+    logits = net.forward(x)
+    p = probabilities(logits, active)
+    if labels is None:
+        dlogits = np.zeros_like(p)
+    else:
+        _, dlogits = softmax_cross_entropy(logits, labels, active)
+    size = len(net.synapses)
+    for start in range(0, size, DIRECTIONS):
+        stop = min(start + DIRECTIONS, size)
+        v = np.eye(stop - start, size, start, dtype=p.dtype)
+        yield slice(start, stop), r_operator(net, p, dlogits, v)
+
+
+def hessian(net, x, labels, active):
+    """Exact Hessian of the mean cross-entropy, (P, P). For small networks: P² numbers.
+
+    Parameters
+    ----------
+    net : MLP
+        One network (no leading axes), ReLU or tanh; in float64 to be worth the trouble.
+    x : ndarray, (N, features)
+    labels : ndarray of int, (N,)
+    active : ndarray of bool, (K,)
+
+    Returns
+    -------
+    ndarray, (P, P)
+        ∂²L/∂θ_i∂θ_j, in units of loss / weight². Where a ReLU's input is exactly 0 it is that of
+        the side on which the unit is off.
+
+    Raises
+    ------
+    ConfigError
+        Several networks at once, or layers that are not known here.
+
+    References
+    ----------
+    Pearlmutter (1994), Fast exact multiplication by the Hessian, Neural Computation 6.
+    """
+    return np.concatenate([rows for _, rows in _columns(net, x, labels, active)])
+
+
+def hessian_diagonal(net, x, labels, active):
+    """Diagonal of `hessian`, (P,), without keeping the rest."""
+    found = _columns(net, x, labels, active)
+    return np.concatenate([rows[:, columns].diagonal() for columns, rows in found])
+
+
+def gauss_newton_diagonal(net, x, active):
+    """Diagonal of the Gauss-Newton part of the Hessian, (P,). Labels have no influence on it.
+
+    Computed by the R-operator with the error signals set to zero, so that its equality with
+    `pysi.nn.fisher.diagonal_fisher` is a check of both.
+    """
+    found = _columns(net, x, None, active)
+    return np.concatenate([rows[:, columns].diagonal() for columns, rows in found])
+
+
+@dataclass(frozen=True)
+class Correlations:
+    """How closely importance follows a curvature.
+
+    Attributes
+    ----------
+    pearson, pearson_root : float
+        Linear correlation with the curvature, and with its square root.
+    spearman : float
+        Rank correlation: the same for both, since a root does not change ranks.
+    """
+
+    pearson: float
+    pearson_root: float
+    spearman: float
+
+
+def correlations(Omega, curvature):
+    """Linear and rank correlation of importance Ω with a curvature and with its root.
+
+    Parameters
+    ----------
+    Omega, curvature : ndarray, (P,)
+        A curvature below zero (a Hessian's, away from a minimum) counts as zero.
+
+    Returns
+    -------
+    Correlations
+
+    Raises
+    ------
+    ConfigError
+        One of the two is constant: it is correlated with nothing.
+    """
+    from scipy.stats import spearmanr
+
+    curvature = np.maximum(curvature, 0)
+    if np.ptp(Omega) == 0 or np.ptp(curvature) == 0:
+        raise ConfigError("correlations: expected two rows that vary, found a constant one")
+    return Correlations(
+        float(np.corrcoef(Omega, curvature)[0, 1]),
+        float(np.corrcoef(Omega, np.sqrt(curvature))[0, 1]),
+        float(spearmanr(Omega, curvature).statistic),
+    )

@@ -1,0 +1,206 @@
+r"""Path integrals on real networks (Eqs. 1 to 3), measured step by step.
+
+For a small step δ the loss changes by g·δ (Eq. 1). Added up along a path this becomes the line
+integral of the gradient, which is the difference in loss between the ends, however the path winds
+(Eq. 2), and it splits into one number a synapse (Eq. 3):
+
+.. math:: L(θ(t_0)) - L(θ(t_1)) = \sum_k ω_k, \qquad ω_k = -\int g_k \, dθ_k .
+
+A training run only has a sum over finite steps. `record` makes a real run and keeps three such
+sums for the *same* steps Δθ, which separate two errors:
+
+- `omega` takes the gradient of the minibatch, as Synaptic Intelligence does;
+- `omega_full` takes the gradient of all examples where the step begins. It misses
+  :math:`\frac12 Δθ^T H Δθ` of every step: an error of first order in the step size;
+- `omega_trapezoid` takes the mean of that gradient at both ends of the step: second order.
+
+**Minibatch noise overestimates.** Let :math:`\hat g` be a minibatch's mean gradient, with mean g
+and covariance C. For gradient descent, Δθ = -η ĝ, the first two sums differ in one step by
+:math:`η \hat g_k^2 - η g_k \hat g_k`, on average :math:`η C_{kk}`, because the same noise is in the
+gradient and in the step. Summed over steps at fixed training time (η × steps) that tends to a time
+integral of C: a smaller η does not remove it. For B of N examples drawn without replacement,
+
+.. math:: C_{kk} = \frac1B \, \frac{N - B}{N - 1} \, \bigl(⟨g_k^2⟩ - ⟨g_k⟩^2\bigr)
+
+with means over all N examples.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pysi.consolidation.si import SynapticIntelligence
+from pysi.errors import ConfigError
+from pysi.nn.fisher import squared_gradients
+from pysi.nn.losses import softmax_cross_entropy
+from pysi.optim import SGD
+from pysi.training import shuffled, update
+
+
+@dataclass(frozen=True)
+class Path:
+    """What was measured along one training run. Rows are (..., P), losses (...).
+
+    Attributes
+    ----------
+    omega : array
+        Minibatch gradient times step, as in Synaptic Intelligence (Eq. 3).
+    omega_full : array
+        The same sum with the gradient of all examples at the start of each step.
+    omega_trapezoid : array
+        The same sum with the mean of that gradient at the start and at the end of each step.
+    bias : array or None
+        Predicted mean of omega - omega_full: Σ_t η C_kk. None unless the optimizer is `SGD`.
+    drop : array
+        True loss at the start minus true loss at the end, over all examples.
+    """
+
+    omega: np.ndarray
+    omega_full: np.ndarray
+    omega_trapezoid: np.ndarray
+    bias: np.ndarray | None
+    drop: np.ndarray
+
+
+def covariance_diagonal(net, dlogits, batch_size):
+    """Variance of a minibatch's mean gradient, C_kk, drawn without replacement.
+
+    Parameters
+    ----------
+    net : Network
+        After a forward and a backward pass over all N examples.
+    dlogits : array, (..., N, K)
+        ∂loss/∂logits of their mean loss.
+    batch_size : int
+
+    Returns
+    -------
+    array, (..., P)
+    """
+    n = dlogits.shape[-2]
+    if batch_size == n:
+        return net.synapses.zeros()
+    variance = squared_gradients(net, n * dlogits) / n - net.synapses.grad**2
+    return variance / batch_size * (n - batch_size) / (n - 1)
+
+
+def record(net, optimizer, x, labels, active, steps, *, batch_size=None):
+    """Train for some steps, and measure what every synapse contributed.
+
+    Parameters
+    ----------
+    net : Network
+        Trained from where it stands, without dropout; its table's ω and θ̃ begin anew. With leading
+        axes, all networks side by side.
+    optimizer : Optimizer
+    x : array, (N, features)
+    labels : array of int, (N,)
+    active : array of bool, (K,)
+    steps : int
+    batch_size : int, optional
+        All examples if it is not given. Every minibatch is a fresh draw of different examples, so
+        that its gradient has the true gradient as its mean, whatever came before.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    ConfigError
+        A batch size that is not from 1 to N.
+    """
+    n, s = len(labels), net.synapses
+    if batch_size is not None and not 1 <= batch_size <= n:
+        raise ConfigError(f"batch_size: expected 1 to {n} examples, found {batch_size}")
+    rule = SynapticIntelligence(0.0)
+    rule.start(s)
+    optimizer.start(s)
+
+    def gradient(x, labels):
+        loss, dlogits = softmax_cross_entropy(net.forward(x), labels, active)
+        net.backward(dlogits)
+        return loss, dlogits
+
+    full, trapezoid = s.zeros(), s.zeros()
+    bias = s.zeros() if isinstance(optimizer, SGD) else None
+    first, dlogits = gradient(x, labels)
+    last = first
+    for step in range(steps):
+        theta, g = s.theta.copy(), s.grad.copy()
+        if batch_size is not None:
+            if bias is not None:
+                bias += optimizer.lr * covariance_diagonal(net, dlogits, batch_size)
+            batch = shuffled(net, n, "path", step)[..., :batch_size]
+            gradient(x[batch], labels[batch])
+        update(s, optimizer, rule)
+        delta = s.theta - theta
+        last, dlogits = gradient(x, labels)
+        full -= g * delta
+        trapezoid -= (g + s.grad) / 2 * delta
+    return Path(s.omega.copy(), full, trapezoid, bias, first - last)
+
+
+def richardson(values):
+    r"""Extrapolate to step size zero from results at steps h, h/2, h/4, … (Richardson, 1911).
+
+    If :math:`A(h) = A + a_1 h + a_2 h^2 + …`, then :math:`2 A(h/2) - A(h)` has no term in h, and
+    repeating it with 4, 8, … in place of 2 removes one power after the other:
+    :math:`A ← (2^p A(h/2) - A(h)) / (2^p - 1)`.
+
+    Parameters
+    ----------
+    values : sequence of array
+        One or more, each at half the step of the one before.
+
+    Returns
+    -------
+    array
+        Like one of the values; n of them leave an error of order hⁿ.
+
+    Examples
+    --------
+    >>> float(richardson([5.0 + h + h**2 for h in (1, 0.5, 0.25)]))
+    5.0
+    """
+    values = [np.asarray(value) for value in values]
+    power = 2
+    while len(values) > 1:
+        pairs = zip(values[:-1], values[1:], strict=True)
+        values = [(power * fine - coarse) / (power - 1) for coarse, fine in pairs]
+        power *= 2
+    return values[0]
+
+
+def gradient_flow(net, x, labels, active, time, steps, *, levels=4):
+    """ω and the loss drop of the continuous descent dθ/dt = -g: gradient descent, extrapolated.
+
+    Gradient descent with η = time / steps is Euler's method for the flow. Its results are a power
+    series in η, if the loss is smooth: use tanh, not ReLU.
+
+    Parameters
+    ----------
+    net : Network
+        The flow starts where it stands; it is left at the end of the finest run.
+    x, labels, active
+        As for `record`.
+    time : float
+        How long to flow, in units of η × steps.
+    steps : int
+        Of the coarsest run; each further level takes twice as many.
+    levels : int
+        Number of runs.
+
+    Returns
+    -------
+    omega : array, (..., P)
+    drop : array, (...)
+        Equal to the sum of omega, up to the error of the extrapolation (Eq. 3).
+    """
+    start, paths = net.synapses.theta.copy(), []
+    for level in range(levels):
+        net.synapses.theta[...] = start
+        n = steps * 2**level
+        paths.append(record(net, SGD(time / n), x, labels, active, n))
+    omega = richardson([path.omega_full for path in paths])
+    return omega, richardson([path.drop for path in paths])

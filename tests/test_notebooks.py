@@ -1,0 +1,89 @@
+"""The course: each script and its executed copy agree, and the copy is fit to be read.
+
+Nothing is executed here; `pytest --nbmake notebooks/*.ipynb` does that.
+"""
+
+import re
+from pathlib import Path
+
+import pytest
+
+jupytext = pytest.importorskip("jupytext", reason="pairs are compared by jupytext")
+
+FOLDER = Path(__file__).parents[1] / "notebooks"
+NAMES = sorted(path.stem for path in FOLDER.glob("[0-9]*.py"))
+
+# "/a/b" or "C:\a", and not a part of an address, a relative path or a closing tag
+MACHINE_PATH = re.compile(r"(?<![\w.:/<~)}])/[A-Za-z_][\w.-]*/[\w.-]+|\b[A-Z]:\\\w")
+
+
+def read(name, kind):
+    return jupytext.read(FOLDER / f"{name}.{kind}")
+
+
+def code_cells(name):
+    return [cell for cell in read(name, "ipynb").cells if cell.cell_type == "code"]
+
+
+def texts(output):
+    """All that an output says in words."""
+    yield from (output.get("text", ""), output.get("evalue", ""))
+    for kind, content in output.get("data", {}).items():
+        if kind.startswith("text/") or kind == "image/svg+xml":
+            yield content
+
+
+def test_the_pattern_finds_paths_of_a_machine():
+    for text in ("see /home/ann/pysi", "'/usr/lib/x.py'", r"C:\Users", "File /opt/a/b.py:3"):
+        assert MACHINE_PATH.search(text), text
+    for text in ("https://example.org/a/b", "docs/results/x.json", "</b>", "a / b", "and/or/not"):
+        assert not MACHINE_PATH.search(text), text
+
+
+def test_there_are_pairs_only_and_the_index_names_them_all():
+    assert NAMES
+    assert sorted(path.stem for path in FOLDER.glob("*.ipynb")) == NAMES
+    index = re.findall(r"^\d\. \[.*?\]\((\w+)\.ipynb\)", (FOLDER / "README.md").read_text(), re.M)
+    assert index == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_pair_agrees(name):
+    script, executed = (
+        [(cell.cell_type, cell.source) for cell in read(name, kind).cells]
+        for kind in ("py", "ipynb")
+    )
+    assert script == executed, "write the .ipynb anew, as notebooks/README.md says"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_was_executed_from_top_to_bottom(name):
+    cells = code_cells(name)
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+    outputs = [output for cell in cells for output in cell.outputs]
+    assert any("image/png" in output.get("data", {}) for output in outputs)
+    for output in outputs:
+        assert output.output_type != "error", output.evalue
+        assert output.get("name") != "stderr", output.text
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_ends_with_assertions_of_its_claim(name):
+    assert "assert " in code_cells(name)[-1].source
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_holds_no_path_of_a_machine(name):
+    for cell in read(name, "ipynb").cells:
+        for text in (cell.source, *(t for out in cell.get("outputs", ()) for t in texts(out))):
+            assert not MACHINE_PATH.search(text), text
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_does_not_record_when_it_was_run(name):
+    assert not [cell.metadata for cell in read(name, "ipynb").cells if "execution" in cell.metadata]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_is_small(name):
+    assert (FOLDER / f"{name}.ipynb").stat().st_size < 400_000
