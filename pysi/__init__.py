@@ -4,6 +4,7 @@ Reading order: `errors`, `backend`, `data`, `tasks`, `synapses`, `nn`, `optim`, 
 `training`, `metrics`, `experiments`, `theory`, `figures`, `cli`. Imports flow one way.
 """
 
+from pysi.consolidation.ewc import EWC, OnlineEWC
 from pysi.consolidation.rule import FineTuning
 from pysi.consolidation.si import SynapticIntelligence
 from pysi.data import load_dataset
@@ -12,12 +13,13 @@ from pysi.metrics import average_accuracy, forgetting, sem
 from pysi.nn.network import MLP, Network
 from pysi.optim import SGD, Adam, Momentum
 from pysi.synapses import Synapse, SynapseGroup, Synapses
-from pysi.tasks import Task, split_tasks
+from pysi.tasks import Task, permuted_tasks, split_tasks
 from pysi.training import History, train
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "EWC",
     "MLP",
     "SGD",
     "Adam",
@@ -28,6 +30,7 @@ __all__ = [
     "History",
     "Momentum",
     "Network",
+    "OnlineEWC",
     "PysiError",
     "Synapse",
     "SynapseGroup",
@@ -37,6 +40,7 @@ __all__ = [
     "average_accuracy",
     "forgetting",
     "load_dataset",
+    "permuted_tasks",
     "sem",
     "split_tasks",
     "train",

@@ -172,7 +172,7 @@ class Synapses(Handle):
         return tuple(Block((v[c] for v in self._views), c, self.xp, store) for c in columns)
 
     def save(self, path):
-        """Write θ, ω, Ω and θ̃ to an `.npz` file; the file appears only when it is complete."""
+        """Write θ, ω, Ω and θ̃ to an ``.npz`` file; the file appears only when it is complete."""
         path = Path(path)
         rows = {name: to_host(getattr(self, name)) for name in SAVED}
         partial = path.with_name(path.name + ".partial")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from pysi.backend import to_host
+from pysi.backend import stream, to_host
 from pysi.errors import ConfigError
 
 
@@ -27,6 +27,8 @@ class Task:
         Labels: numbers of readout units.
     active : array of bool, (classes of the whole sequence,)
         True for the classes of this task.
+    pixels : array of int, (features,), optional
+        Order in which the features are shown, for permuted tasks: the data are stored only once.
     """
 
     name: str
@@ -35,6 +37,7 @@ class Task:
     x_test: np.ndarray
     y_test: np.ndarray
     active: np.ndarray
+    pixels: np.ndarray | None = None
 
     def __post_init__(self):
         for part in ("train", "test"):
@@ -60,11 +63,18 @@ class Task:
         """Accuracy of guessing: one over the number of active classes."""
         return 1 / self.active.sum().item()
 
+    def part(self, name):
+        """Inputs as they are shown to the network, and labels, of the part "train" or "test"."""
+        x, y = getattr(self, f"x_{name}"), getattr(self, f"y_{name}")
+        return (x if self.pixels is None else x[:, self.pixels]), y
+
     def to(self, xp):
         """The same task with its arrays on the device of `xp`."""
         if xp is np:
             return self
-        names = ("x_train", "y_train", "x_test", "y_test", "active")
+        names = ["x_train", "y_train", "x_test", "y_test", "active"]
+        if self.pixels is not None:
+            names.append("pixels")
         return replace(self, **{name: xp.asarray(getattr(self, name)) for name in names})
 
 
@@ -111,3 +121,42 @@ def split_tasks(dataset, n_tasks=5):
             )
         )
     return tasks
+
+
+def permuted_tasks(dataset, n_tasks=10, *, seed=0):
+    """The same classes again and again, each time with the pixels in another order.
+
+    Parameters
+    ----------
+    dataset : pysi.data.Dataset
+    n_tasks : int
+        The first task shows the pixels as they are, every other one in a random order.
+    seed : int
+        Of the orders.
+
+    Returns
+    -------
+    list of Task
+        All classes are active in each.
+
+    Raises
+    ------
+    ConfigError
+        Fewer than one task.
+
+    References
+    ----------
+    Goodfellow et al. (2013); Zenke, Poole & Ganguli (2017), Section 5.2.
+    """
+    if int(n_tasks) != n_tasks or n_tasks < 1:
+        raise ConfigError(f"tasks: expected a whole number from 1, found {n_tasks}")
+    n_pixels = dataset.x_train.shape[1]
+    data = (dataset.x_train, dataset.y_train, dataset.x_test, dataset.y_test)
+    active = np.ones(dataset.n_classes, bool)
+    orders = [None] + [
+        stream(seed, "pixels", task).permutation(n_pixels) for task in range(1, n_tasks)
+    ]
+    return [
+        Task(f"permutation {i}" if i else "original", *data, active, order)
+        for i, order in enumerate(orders)
+    ]

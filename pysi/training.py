@@ -66,15 +66,16 @@ def shuffled(net, n, *key):
 
 def train_epoch(net, optimizer, rule, task, batch_size, key):
     """One pass over a task's training examples in a new order. Returns the loss of every step."""
-    n = len(task.y_train)
+    inputs, labels = task.part("train")
+    n = len(labels)
     order = shuffled(net, n, *key)
     net.restart(*key)
     starts = range(0, n, batch_size)
     losses = net.synapses.xp.empty((*net.synapses.lead, len(starts)), net.synapses.dtype)
     for step, start in enumerate(starts):
         batch = order[..., start : start + batch_size]
-        x, labels = task.x_train[batch], task.y_train[batch]
-        losses[..., step] = training_step(net, optimizer, rule, x, labels, task.active)
+        x, y = inputs[batch], labels[batch]
+        losses[..., step] = training_step(net, optimizer, rule, x, y, task.active)
     return losses
 
 
@@ -183,12 +184,8 @@ def train(net, optimizer, rule, tasks, *, epochs, batch_size, reset_optimizer=Tr
             )
             if on_epoch is not None:
                 on_epoch(i + 1, epoch)
-        rule.end_task()
+        rule.end_task(net, task)
         for j, other in enumerate(tasks):
-            history.test_accuracy[..., i, j] = accuracy(
-                net, other.x_test, other.y_test, other.active
-            )
-            history.train_accuracy[..., i, j] = accuracy(
-                net, other.x_train, other.y_train, other.active
-            )
+            history.test_accuracy[..., i, j] = accuracy(net, *other.part("test"), other.active)
+            history.train_accuracy[..., i, j] = accuracy(net, *other.part("train"), other.active)
     return history

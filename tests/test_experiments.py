@@ -285,7 +285,8 @@ def test_importing_pysi_imports_nothing_heavy():
 def test_imports_flow_one_way_in_reading_order():
     order = """errors backend data.dataset data.idx data.mnist data.mnist_5k data.download
                data.sources data tasks synapses nn nn.layers nn.losses nn.network nn.fisher optim
-               consolidation consolidation.rule consolidation.quadratic consolidation.si training
+               consolidation consolidation.rule consolidation.quadratic consolidation.si
+               consolidation.ewc training
                metrics experiments experiments.protocols experiments.machine experiments.result
                experiments.run theory theory.quadratic theory.importance theory.normalization
                theory.surrogate theory.paths theory.curvature theory.checks theory.claims

@@ -136,7 +136,7 @@ class PenaltyNotAdded(pysi.SynapticIntelligence):
 class ImportanceReplaced(pysi.SynapticIntelligence):
     """`Ω =` instead of `Ω +=`."""
 
-    def end_task(self):
+    def end_task(self, net=None, task=None):
         self.synapses.Omega[...] = 0
         super().end_task()
 
@@ -144,7 +144,7 @@ class ImportanceReplaced(pysi.SynapticIntelligence):
 class ImportanceCapped(pysi.SynapticIntelligence):
     """Ω cut off at a tiny constant."""
 
-    def end_task(self):
+    def end_task(self, net=None, task=None):
         super().end_task()
         np.minimum(self.synapses.Omega, 1e-3, out=self.synapses.Omega)
         self.refresh()
@@ -155,7 +155,7 @@ class LastTaskForgotten(pysi.SynapticIntelligence):
 
     ended = 0
 
-    def end_task(self):
+    def end_task(self, net=None, task=None):
         self.ended += 1
         if self.ended < TASKS:
             super().end_task()

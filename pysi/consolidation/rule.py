@@ -1,10 +1,12 @@
 """A consolidation rule: a handful of hooks around the training step, all of which do nothing here.
 
-start           before the first task
-total_gradient  g of the task  →  g of the whole loss, for the optimizer
-after_step      what a synapse remembers of the step that it has just made
-end_task        what it keeps of the task
-penalty         the value that `total_gradient` adds the gradient of
+The hooks::
+
+    start           before the first task
+    total_gradient  g of the task  →  g of the whole loss, for the optimizer
+    after_step      what a synapse remembers of the step that it has just made
+    end_task        what it keeps of the task
+    penalty         the value whose gradient total_gradient adds
 """
 
 
@@ -24,8 +26,8 @@ class Rule:
     def after_step(self, block, delta):
         """Learn from the step Δθ that the block has just made."""
 
-    def end_task(self):
-        """Learn from the task that has just ended."""
+    def end_task(self, net=None, task=None):
+        """Learn from the task that has just ended; some rules need the network and the data."""
 
     def penalty(self):
         """The penalty's value at the present θ: a number, or (R,) with R networks."""

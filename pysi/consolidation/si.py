@@ -60,7 +60,7 @@ class SynapticIntelligence(QuadraticPenalty):
         omega = block.omega
         omega -= block.xp.multiply(block.grad, delta, out=block.scratch("total"))
 
-    def end_task(self):
+    def end_task(self, net=None, task=None):
         s = self.synapses
         xp = s.xp
         change = s.theta - s.theta_ref

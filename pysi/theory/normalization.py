@@ -41,9 +41,9 @@ def Omega_per_parameter(H, d):
 
 
 def Omega_whole_movement(H, d):
-    """Q_kk / |Δ|² of flow: importance over the movement of all synapses together, (..., P).
+    """Q_kk / Σ Δ² of flow: importance over the movement of all synapses together, (..., P).
 
-    ½H_kk for H of rank one. Times |Δ|² it sums to the loss drop, times Δ_k² (as in Eq. 4) it falls
+    ½H_kk for H of rank one. Times Σ Δ² it sums to the loss drop, times Δ_k² (as in Eq. 4) it falls
     short of it: for rank one by the factor Σ u_k⁴.
     """
     whole = (movement(H, d) ** 2).sum(axis=-1, keepdims=True)

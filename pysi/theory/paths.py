@@ -99,7 +99,8 @@ def record(net, optimizer, x, labels, active, steps, *, batch_size=None):
     steps : int
     batch_size : int, optional
         All examples if it is not given. Every minibatch is a fresh draw of different examples, so
-        that its gradient has the true gradient as its mean, whatever came before.
+        that its gradient has the true gradient as its mean, whatever came before. Every call begins
+        with the same draws: to watch a run grow, start it again with more steps.
 
     Returns
     -------

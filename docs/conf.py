@@ -1,0 +1,91 @@
+"""The site: `pip install '.[docs]' && sphinx-build -W -b html docs build/site`."""
+
+import re
+import shutil
+from pathlib import Path
+
+from docutils import nodes
+from math_core import LatexError, LatexToMathML
+from sphinx.util import logging
+
+import pysi
+
+here = Path(__file__).parent
+
+# Sphinx reads only what lies below this folder, so the course is copied into it; git ignores that.
+shutil.rmtree(here / "notebooks", ignore_errors=True)
+(here / "notebooks").mkdir()
+for notebook in (here.parent / "notebooks").glob("*.ipynb"):
+    shutil.copy2(notebook, here / "notebooks")
+
+project = "pysi"
+release = version = pysi.__version__
+
+extensions = ["myst_nb", "numpydoc", "sphinx.ext.autodoc", "sphinx.ext.viewcode"]
+exclude_patterns = ["results/README.md"]  # part of results.md
+
+html_theme = "furo"
+html_title = "pysi"
+html_static_path = ["_static"]
+html_css_files = ["style.css"]
+html_copy_source = False
+html_show_copyright = False
+
+myst_enable_extensions = ["dollarmath"]
+myst_heading_anchors = 3
+nb_execution_mode = "off"  # the notebooks are stored with their outputs, and CI executes them
+
+highlight_language = "none"  # of blocks that name no language: tables, and formulas in plain text
+smartquotes_action = "qD"  # not the dots of shapes such as (..., P)
+
+# `name` in a docstring is a link where there is such an object, and plain code elsewhere.
+default_role = "py:obj"
+autodoc_member_order = "bysource"
+autodoc_default_options = {"members": True, "show-inheritance": True}
+autodoc_inherit_docstrings = False  # what a subclass overrides is explained once, by its base
+autodoc_preserve_defaults = True  # xp=np, and not where NumPy lies on this machine
+numpydoc_show_class_members = False  # autodoc shows them
+
+# Formulas become MathML, which browsers draw by themselves: nothing is fetched when a page is read.
+html_math_renderer = "mathml"
+
+converter = LatexToMathML(fancy_error=False)
+# Symbols are written as themselves. Of these, three would be slanted and one not be understood.
+commands = str.maketrans({"Ω": r"\Omega ", "Δ": r"\Delta ", "Π": r"\Pi ", "⊤": r"\top "})
+
+
+def to_mathml(node, **options):
+    """MathML of a formula's LaTeX; what cannot be translated is a warning that names its place."""
+    try:
+        return converter.convert_with_local_state(node.astext().translate(commands), **options)
+    except LatexError as err:
+        logging.getLogger(__name__).warning("formula: %s", err, location=node)
+        return node.astext()
+
+
+def visit_math(self, node):
+    """A formula inside a line."""
+    self.body.append(to_mathml(node, displaystyle=False))
+    raise nodes.SkipNode
+
+
+def visit_math_block(self, node):
+    """A formula on its own line."""
+    self.body.append(f'<div class="math">{to_mathml(node, displaystyle=True)}</div>\n')
+    raise nodes.SkipNode
+
+
+def keep_together(app, pagename, templatename, context, doctree):
+    """Let no line begin with the comma that follows a formula."""
+    context["body"] = re.sub(
+        r"(<math>(?:(?!<math).)*?</math>)([.,:;)’]+)",
+        r'<span class="unbroken">\1\2</span>',
+        context.get("body", ""),
+        flags=re.DOTALL,
+    )
+
+
+def setup(app):
+    """Register the renderer of formulas."""
+    app.connect("html-page-context", keep_together)
+    app.add_html_math_renderer("mathml", (visit_math, None), (visit_math_block, None))

@@ -1,0 +1,117 @@
+r"""Elastic weight consolidation (Kirkpatrick et al., 2017).
+
+When a task ends, the diagonal Fisher information F at its optimum θ* says how much each synapse
+matters, and from then on a quadratic penalty a task pulls the synapses back:
+
+.. math:: \sum_μ \frac{λ}{2} \sum_k F_k^μ (θ_k - θ_k^{*μ})^2 .
+
+A sum of parabolas is a parabola. With :math:`Ω = \sum_μ F^μ` and the weighted mean
+:math:`\tilde θ = \sum_μ F^μ θ^{*μ} / Ω` the sum over tasks is, for every synapse,
+
+.. math:: \sum_μ F^μ (θ - θ^{*μ})^2 = Ω (θ - \tilde θ)^2 + \text{const},
+
+so that two rows remember all tasks, and the step is that of Synaptic Intelligence: the two differ
+only in how Ω and θ̃ are found. When task μ is added, Ω becomes Ω + F, θ̃ moves by F / (Ω + F) of
+the way to θ*, and the constant grows by Ω F / (Ω + F) (θ* - θ̃)².
+
+The strength is c, as in Eq. 4 of the Synaptic Intelligence paper: c = λ/2.
+"""
+
+import numpy as np
+
+from pysi.consolidation.quadratic import QuadraticPenalty
+from pysi.errors import ConfigError
+from pysi.nn.fisher import diagonal_fisher, empirical_fisher
+
+FISHERS = ("exact", "empirical")
+
+
+class EWC(QuadraticPenalty):
+    """Elastic weight consolidation, one penalty a task.
+
+    Parameters
+    ----------
+    c : float or sequence of float
+        Strength, c = λ/2 of Kirkpatrick et al.; in nats, since F is in 1 / weight².
+    fisher : {"exact", "empirical"}
+        Expectation over the labels that the model itself would give, as published: one backward
+        pass over the task's training data for each class. Or only the true labels: one pass.
+
+    Raises
+    ------
+    ConfigError
+        For c < 0 or an unknown Fisher.
+
+    References
+    ----------
+    Kirkpatrick et al. (2017), Overcoming catastrophic forgetting in neural networks, PNAS.
+    Huszár (2018), Note on the quadratic penalties in elastic weight consolidation, PNAS.
+    """
+
+    name = "ewc"
+
+    def __init__(self, c, *, fisher="exact"):
+        super().__init__(c)
+        if fisher not in FISHERS:
+            raise ConfigError(f"fisher: expected one of {FISHERS}, found {fisher!r}")
+        self.fisher = fisher
+
+    def start(self, synapses):
+        super().start(synapses)
+        self._constant = synapses.xp.zeros(synapses.lead, synapses.dtype)
+
+    def estimate(self, net, task):
+        """The diagonal Fisher information of the task at the present weights, (..., P)."""
+        if net is None or task is None:
+            raise ConfigError(f"end_task: {self.name} needs the network and the task, found none")
+        x, labels = task.part("train")
+        if self.fisher == "exact":
+            return diagonal_fisher(net, x, task.active)
+        return empirical_fisher(net, x, labels, task.active)
+
+    def end_task(self, net=None, task=None):
+        s, F = self.synapses, self.estimate(net, task)
+        xp = s.xp
+        total = s.Omega + F
+        share = F / xp.where(total > 0, total, 1)  # 0/0 = 0: without importance there is no pull
+        change = s.theta - s.theta_ref
+        self._constant += (s.Omega * share * change**2).sum(axis=-1)
+        s.theta_ref[...] += share * change
+        s.Omega[...] = total
+        self.refresh()
+
+    def penalty(self):
+        return super().penalty() + self._c.reshape(self.c.shape) * self._constant
+
+
+class OnlineEWC(EWC):
+    """Elastic weight consolidation with one running penalty, around the last optimum.
+
+    Ω ← γ Ω + F and θ̃ ← θ: old tasks are remembered by their Fisher information alone.
+
+    Parameters
+    ----------
+    c, fisher
+        As for `EWC`.
+    gamma : float
+        How much of the old importance stays, 0 ≤ γ ≤ 1.
+
+    References
+    ----------
+    Schwarz et al. (2018), Progress & Compress, ICML.
+    """
+
+    name = "online-ewc"
+
+    def __init__(self, c, *, gamma=1.0, fisher="exact"):
+        super().__init__(c, fisher=fisher)
+        if not (np.isfinite(gamma) and 0 <= gamma <= 1):
+            raise ConfigError(f"gamma: expected 0 ≤ γ ≤ 1, found {gamma}")
+        self.gamma = gamma
+
+    def end_task(self, net=None, task=None):
+        s, F = self.synapses, self.estimate(net, task)
+        s.Omega[...] *= self.gamma
+        s.Omega[...] += F
+        s.theta_ref[...] = s.theta
+        self.refresh()
