@@ -1,9 +1,10 @@
 """Time of one training step with Synaptic Intelligence, against PyTorch, in turns.
 
     python tests/bench/bench_step.py --out docs/results/bench-step.json
+    python tests/bench/bench_step.py --net permuted --out docs/results/bench-step-permuted.json
 
-784-256-256-10, batch 64, float32, penalty switched on. "one run" gives every contestant all
-threads; "seeds in parallel" runs one process a core with one thread each and counts time per seed.
+float32, penalty switched on. "one run" gives every contestant all threads; "seeds in parallel" runs
+one process a core with one thread each and counts time per seed.
 """
 
 import argparse
@@ -12,97 +13,107 @@ import time
 
 import turns
 
-SIZES, BATCH, CLASSES = (784, 256, 256, 10), 64, 10
-STEPS = 60
+# units of the layers, minibatch, active classes, steps a turn
+NETS = {
+    "split": ((784, 256, 256, 10), 64, 2, 60),
+    "permuted": ((784, 2000, 2000, 10), 256, 10, 8),
+}
 
 
-def problem():
+def problem(net):
     import numpy as np
 
+    sizes, batch, active, steps = NETS[net]
     rng = np.random.default_rng(0)
-    x = rng.integers(0, 256, (4096, SIZES[0])).astype(np.uint8)
+    x = rng.integers(0, 256, (4096, sizes[0])).astype(np.uint8)
     x[rng.random(x.shape) < 0.8] = 0  # like MNIST, four pixels in five are blank
-    return x, rng.integers(0, 2, len(x)), np.arange(CLASSES) < 2, rng
+    return x, rng.integers(0, active, len(x)), np.arange(sizes[-1]) < active, rng
 
 
-def pysi_contestant(name):
+def turn_of(step, net, order):
+    """A turn: the median time of some steps, each with a minibatch of its own."""
+    _, batch, _, steps = NETS[net]
+
+    def turn():
+        shuffled, times = order(), []
+        for i in range(steps):
+            began = time.perf_counter()
+            step(shuffled[i * batch : (i + 1) * batch])
+            times.append(time.perf_counter() - began)
+        return statistics.median(times)
+
+    return turn
+
+
+def pysi_contestant(name, net):
     import numpy as np
 
     import pysi
     from pysi.experiments import machine
     from pysi.training import training_step
 
-    x, y, active, rng = problem()
-    net, optimizer = pysi.MLP(SIZES, seed=0), pysi.Adam()
+    x, y, active, rng = problem(net)
+    mlp, optimizer = pysi.MLP(NETS[net][0], seed=0), pysi.Adam()
     rule = pysi.FineTuning() if name == "pysi-adam" else pysi.SynapticIntelligence(1.0)
-    rule.start(net.synapses)
-    optimizer.start(net.synapses)
+    rule.start(mlp.synapses)
+    optimizer.start(mlp.synapses)
     if name == "pysi":
-        net.synapses.Omega[...] = rng.random(len(net.synapses))
+        mlp.synapses.Omega[...] = rng.random(len(mlp.synapses))
         rule.refresh()
 
-    def turn():
-        order = rng.permutation(len(x))
-        times = []
-        for i in range(STEPS):
-            began = time.perf_counter()
-            batch = order[i * BATCH : (i + 1) * BATCH]
-            training_step(net, optimizer, rule, x[batch], y[batch], active)
-            times.append(time.perf_counter() - began)
-        return statistics.median(times)
+    def step(batch):
+        training_step(mlp, optimizer, rule, x[batch], y[batch], active)
 
+    turn = turn_of(step, net, lambda: rng.permutation(len(x)))
     return turn, {"numpy": np.__version__, "blas": machine.blas()}
 
 
-def torch_contestant(name):
+def torch_contestant(name, net):
     import os
 
     import torch
     from torch_si import Trainer
 
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
-    x, y, active, rng = problem()
+    x, y, active, rng = problem(net)
     x, y, active = torch.tensor(x) / 255, torch.tensor(y), torch.tensor(active)
-    trainer = Trainer(SIZES, name.removeprefix("torch-"))
+    trainer = Trainer(NETS[net][0], name.removeprefix("torch-"))
     trainer.end_task()
     trainer.Omega = [torch.rand_like(p) for p in trainer.parameters]
 
-    def turn():
-        order = torch.tensor(rng.permutation(len(x)))
-        times = []
-        for i in range(STEPS):
-            began = time.perf_counter()
-            batch = order[i * BATCH : (i + 1) * BATCH]
-            trainer.step(x[batch], y[batch], active)
-            times.append(time.perf_counter() - began)
-        return statistics.median(times)
+    def step(batch):
+        trainer.step(x[batch], y[batch], active)
 
+    turn = turn_of(step, net, lambda: torch.tensor(rng.permutation(len(x))))
     return turn, {"torch": torch.__version__, "threads": torch.get_num_threads()}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--serve")
+    parser.add_argument("--net", choices=NETS, default="split")
     parser.add_argument("--rounds", type=int, default=40)
     parser.add_argument("--out")
     args = parser.parse_args()
     if args.serve:
         make = pysi_contestant if args.serve.startswith("pysi") else torch_contestant
-        turns.serve(*make(args.serve))
+        turns.serve(*make(args.serve, args.net))
         return
 
     from pysi.experiments import machine
 
     cores = machine.require("joblib").cpu_count()
     names = ["pysi", "pysi-adam", "torch-idiomatic", "torch-best"]
-    teams = {f"{name}, one run": [turns.Contestant(__file__, name, cores)] for name in names}
+
+    def contestant(name, threads):
+        return turns.Contestant(__file__, name, threads, "--net", args.net)
+
+    teams = {f"{name}, one run": [contestant(name, cores)] for name in names}
     for name in names:
         if name != "pysi-adam":
-            teams[f"{name}, seeds in parallel"] = [
-                turns.Contestant(__file__, name, 1) for _ in range(cores)
-            ]
-    teams["pysi, one thread"] = [turns.Contestant(__file__, "pysi", 1)]
-    teams["pysi-adam, one thread"] = [turns.Contestant(__file__, "pysi-adam", 1)]
+            teams[f"{name}, seeds in parallel"] = [contestant(name, 1) for _ in range(cores)]
+    teams["pysi, one thread"] = [contestant("pysi", 1)]
+    teams["pysi-adam, one thread"] = [contestant("pysi-adam", 1)]
     seconds = turns.compete(teams, args.rounds)
     pairs = [
         ("pysi, one run", "torch-idiomatic, one run"),
@@ -114,8 +125,9 @@ def main():
         ("pysi, one run", "pysi-adam, one run"),
         ("pysi, one thread", "pysi-adam, one thread"),
     ]
+    sizes, batch, *_ = NETS[args.net]
     result = {
-        "benchmark": "training step with Synaptic Intelligence, 784-256-256-10, batch 64, float32",
+        "benchmark": f"training step with Synaptic Intelligence, {sizes}, batch {batch}, float32",
         "environment": machine.describe("numpy"),
         "contestants": {
             name: {"processes": len(team), "threads_each": team[0].threads} | team[0].about
@@ -128,8 +140,8 @@ def main():
         "ratios": {f"{a} / {b}": turns.ratios(seconds, a, b) for a, b in pairs},
     }
     for team in teams.values():
-        for contestant in team:
-            contestant.close()
+        for member in team:
+            member.close()
     for kind in ("milliseconds_per_step_and_seed", "ratios"):
         print(kind)
         for name, value in result[kind].items():

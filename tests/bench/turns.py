@@ -16,17 +16,17 @@ from pathlib import Path
 
 
 class Contestant:
-    """A process that runs `python SCRIPT --serve NAME` and answers each line with seconds."""
+    """A process that runs `python SCRIPT --serve NAME …` and answers each line with seconds."""
 
-    def __init__(self, script, name, threads, **environment):
+    def __init__(self, script, name, threads, *words):
         names = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
         self.threads = threads
         self.process = subprocess.Popen(
-            [sys.executable, script, "--serve", name],
+            [sys.executable, script, "--serve", name, *words],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env=os.environ | dict.fromkeys(names, str(threads)) | environment,
+            env=os.environ | dict.fromkeys(names, str(threads)),
         )
         self.about = json.loads(self.process.stdout.readline())
 
