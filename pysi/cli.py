@@ -69,14 +69,14 @@ def parser():
 
 def run(experiment, *, data=None, out=None, jobs=None, resume_from=None, **settings):
     """`pysi run`: train, save, draw, and print the table."""
-    jobs = machine.require("joblib").cpu_count() if jobs is None else jobs
-    if jobs < 1:
+    cores = machine.require("joblib").cpu_count()
+    if jobs is not None and jobs < 1:
         raise ConfigError(f"jobs: expected a whole number from 1, found {jobs}")
     if resume_from is None:
         config = PROTOCOLS[experiment](**settings)
         out = out or default_out(experiment)
         dataset = load_dataset(config.dataset, data)
-        result = start(config, dataset, out)
+        result = start(config, dataset, out, jobs=jobs or cores)
     else:
         if settings or out:
             raise ConfigError("--resume continues with the settings that it finds: give no others")
@@ -84,6 +84,7 @@ def run(experiment, *, data=None, out=None, jobs=None, resume_from=None, **setti
         result, config = resume(out)
         dataset = load_dataset(result.content["dataset"]["name"], data)
     print(f"{dataset.name} from {dataset.source}; results go to {out}")
+    jobs = jobs or max(1, cores // result.content["environment"]["blas_threads"])
     try:
         execute(config, result, dataset, out, jobs=jobs)
     except BaseException:

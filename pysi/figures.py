@@ -53,7 +53,42 @@ def figure3(result):
     return fig
 
 
-FIGURES = {"split-mnist": ("figure3", figure3)}
+def figure4(result):
+    """Figure 4: average accuracy over the tasks learned so far, against their number.
+
+    Parameters
+    ----------
+    result : Result
+        Of permuted MNIST.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        One curve for every c, mean over seeds with SEM bars: above in close-up, below as a whole.
+    """
+    n = len(result.content["task_names"])
+    fig = require("matplotlib.figure").Figure(figsize=(4.2, 4.2), layout="constrained")
+    close, whole = fig.subplots(2, 1, sharex=True, height_ratios=(1, 1.6))
+    for colour, c in zip(COLOURS, result.strengths(), strict=False):
+        average = average_accuracy(result.select(c))
+        errors = sem(average) if len(average) > 1 else None
+        label = f"SI, c = {c:g}" if c else "fine-tuning"
+        for ax in (close, whole):
+            ax.errorbar(
+                range(1, n + 1), average.mean(axis=0), errors, color=colour, marker="o", ms=3.5,
+                lw=1.5, capsize=2, label=label,
+            )  # fmt: skip
+    whole.axhline(result.content["chance"], color="0.4", ls="--", lw=1, label="chance")
+    for ax in (close, whole):
+        ax.spines[["top", "right"]].set_visible(False)
+    close.set(ylim=(0.94, 1.0), title="Average accuracy over the tasks learned (test)")
+    close.title.set_fontsize(9)
+    whole.set(ylim=(0, 1.02), xlim=(0.7, n + 0.3), xlabel="Tasks learned", xticks=range(1, n + 1))
+    whole.legend(fontsize=8, frameon=False, loc="lower left", bbox_to_anchor=(0, 0.12))
+    return fig
+
+
+FIGURES = {"split-mnist": ("figure3", figure3), "permuted-mnist": ("figure4", figure4)}
 
 
 def draw(result, folder):

@@ -59,6 +59,94 @@ def forgetting(accuracy):
     return (best - accuracy[..., -1, :-1]).mean(axis=-1)
 
 
+def backward_transfer(accuracy):
+    """What learning later tasks has done to the earlier ones: negative where they are forgotten.
+
+    Parameters
+    ----------
+    accuracy : array_like, (..., T, T)
+
+    Returns
+    -------
+    ndarray, (...)
+        Mean over j < T-1 of A[T-1, j] - A[j, j]; 0 for a single task. Unlike `forgetting` it counts
+        from the accuracy right after a task, not from the best one.
+
+    References
+    ----------
+    Lopez-Paz & Ranzato (2017), Gradient Episodic Memory for Continual Learning, NeurIPS.
+
+    Examples
+    --------
+    >>> backward_transfer([[1.0, 0.5], [0.8, 0.9]]).round(3)
+    np.float64(-0.2)
+    """
+    accuracy = np.asarray(accuracy, dtype=float)
+    if accuracy.shape[-1] == 1:
+        return np.zeros(accuracy.shape[:-2])
+    learned = np.diagonal(accuracy, axis1=-2, axis2=-1)
+    return (accuracy[..., -1, :-1] - learned[..., :-1]).mean(axis=-1)
+
+
+def forward_transfer(accuracy, untrained):
+    """What the earlier tasks do for a task before it is learned.
+
+    Parameters
+    ----------
+    accuracy : array_like, (..., T, T)
+    untrained : float or array_like, (..., T)
+        Accuracy on each task at initialisation, or the chance level.
+
+    Returns
+    -------
+    ndarray, (...)
+        Mean over j > 0 of A[j-1, j] - untrained[j]; 0 for a single task.
+
+    References
+    ----------
+    Lopez-Paz & Ranzato (2017), Gradient Episodic Memory for Continual Learning, NeurIPS.
+
+    Examples
+    --------
+    >>> forward_transfer([[1.0, 0.6], [0.8, 0.9]], 0.5).round(3)
+    np.float64(0.1)
+    """
+    accuracy = np.asarray(accuracy, dtype=float)
+    if accuracy.shape[-1] == 1:
+        return np.zeros(accuracy.shape[:-2])
+    before = np.diagonal(accuracy, offset=1, axis1=-2, axis2=-1)
+    untrained = np.broadcast_to(untrained, accuracy.shape[:-1])
+    return (before - untrained[..., 1:]).mean(axis=-1)
+
+
+def intransigence(accuracy, reference):
+    """How much of a task cannot be learned any more: reference accuracy minus A[j, j], on average.
+
+    Parameters
+    ----------
+    accuracy : array_like, (..., T, T)
+    reference : float or array_like, (..., T)
+        Accuracy on each task of a network that was free to learn it: trained on that task alone,
+        or on all tasks up to it together, as published. Say which.
+
+    Returns
+    -------
+    ndarray, (...)
+        Mean over all tasks; negative where earlier tasks help.
+
+    References
+    ----------
+    Chaudhry, Dokania, Ajanthan & Torr (2018), Riemannian Walk for Incremental Learning, ECCV.
+
+    Examples
+    --------
+    >>> intransigence([[1.0, 0.6], [0.8, 0.9]], [1.0, 0.98]).round(3)
+    np.float64(0.04)
+    """
+    learned = np.diagonal(np.asarray(accuracy, dtype=float), axis1=-2, axis2=-1)
+    return (np.asarray(reference) - learned).mean(axis=-1)
+
+
 def sem(values, axis=0):
     """Standard error of the mean, s / √n with n - 1 in the variance; NaN for a single value.
 

@@ -18,6 +18,9 @@ class Optimizer:
     `delta` once a block. A step is returned in scratch memory and lives until the next block.
     """
 
+    kept = ()
+    """Names of what it remembers from step to step: rows of the table's shape, and numbers."""
+
     def __init__(self, lr):
         if not (np.isfinite(lr) and lr > 0):
             raise ConfigError(f"lr: expected a positive learning rate, found {lr}")
@@ -44,6 +47,8 @@ class SGD(Optimizer):
 
 class Momentum(Optimizer):
     """Gradient descent with momentum (Polyak, 1964): u ← μ u + g, Δθ = -η u."""
+
+    kept = ("u",)
 
     def __init__(self, lr, momentum=0.9):
         super().__init__(lr)
@@ -83,6 +88,8 @@ class Adam(Optimizer):
     eps : float
         ε, in the units of the gradient.
     """
+
+    kept = ("M", "V", "t")
 
     def __init__(self, lr=1e-3, betas=(0.9, 0.999), eps=1e-8):
         super().__init__(lr)

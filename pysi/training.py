@@ -8,6 +8,7 @@ import numpy as np
 from pysi.backend import stream, to_host
 from pysi.errors import ConfigError, DivergenceError
 from pysi.nn.losses import predict, softmax_cross_entropy
+from pysi.synapses import SAVED
 
 EVALUATION_BATCH = 1000
 
@@ -89,6 +90,33 @@ def accuracy(net, x, labels, active):
     return to_host(correct) / len(labels)
 
 
+def state(net, optimizer, rule, history):
+    """All that a run consists of, as arrays on the host by name."""
+    s = net.synapses
+    found = {f"synapses.{row}": getattr(s, row) for row in SAVED}
+    found |= {f"optimizer.{name}": getattr(optimizer, name) for name in optimizer.kept}
+    found |= {f"rule.{name}": getattr(rule, name) for name in rule.kept}
+    found |= {"test_accuracy": history.test_accuracy, "train_accuracy": history.train_accuracy}
+    return {name: to_host(value) for name, value in found.items()}
+
+
+def restore(arrays, net, optimizer, rule, history):
+    """Put a `state` back in place; everything must have been started on the same kind of table."""
+    xp = net.synapses.xp
+    for row in SAVED:
+        getattr(net.synapses, row)[...] = xp.asarray(arrays[f"synapses.{row}"])
+    for kind, owner in (("optimizer", optimizer), ("rule", rule)):
+        for name in owner.kept:
+            value, held = arrays[f"{kind}.{name}"], getattr(owner, name)
+            if hasattr(held, "shape"):
+                held[...] = xp.asarray(value)
+            else:
+                setattr(owner, name, value.item())
+    history.test_accuracy[...] = arrays["test_accuracy"]
+    history.train_accuracy[...] = arrays["train_accuracy"]
+    rule.refresh()
+
+
 def check_finite(net, losses, task, epoch):
     """Raise a DivergenceError if a loss of this epoch, or a weight at its end, is not finite."""
     seeds, finite = net.seeds, np.isfinite(to_host(losses)).reshape(len(net.seeds), -1)
@@ -128,7 +156,18 @@ def check_arguments(net, tasks, epochs, batch_size):
             )
 
 
-def train(net, optimizer, rule, tasks, *, epochs, batch_size, reset_optimizer=True, on_epoch=None):
+def train(
+    net,
+    optimizer,
+    rule,
+    tasks,
+    *,
+    epochs,
+    batch_size,
+    reset_optimizer=True,
+    on_epoch=None,
+    checkpoint=None,
+):
     """Learn a sequence of tasks, and test all of them after each.
 
     Parameters
@@ -147,6 +186,9 @@ def train(net, optimizer, rule, tasks, *, epochs, batch_size, reset_optimizer=Tr
         Whether the optimizer forgets its state between tasks (split MNIST) or not (permuted MNIST).
     on_epoch : callable, optional
         Called as on_epoch(task, epoch), both from 1, after every epoch.
+    checkpoint : pysi.experiments.checkpoint.Checkpoint, optional
+        Where the state is saved after every epoch. If it holds one, training goes on from there,
+        and ends with the same bits as a run that was never stopped.
 
     Returns
     -------
@@ -165,10 +207,18 @@ def train(net, optimizer, rule, tasks, *, epochs, batch_size, reset_optimizer=Tr
     tasks = [task.to(net.synapses.xp) for task in tasks]
     shape = (*net.synapses.lead, len(tasks), len(tasks))
     history = History(np.full(shape, np.nan), np.full(shape, np.nan))
+    first_task, first_epoch = 0, 1
+    if checkpoint is not None and (saved := checkpoint.load()) is not None:
+        arrays, progress = saved
+        restore(arrays, net, optimizer, rule, history)
+        history.epochs += progress["epochs"]
+        first_task, first_epoch = progress["task"], progress["epoch"] + 1
     for i, task in enumerate(tasks):
-        if i and reset_optimizer:
+        if i < first_task:
+            continue
+        if i and reset_optimizer and first_epoch == 1:
             optimizer.start(net.synapses)
-        for epoch in range(1, epochs + 1):
+        for epoch in range(first_epoch, epochs + 1):
             began = perf_counter()
             with np.errstate(all="ignore"):  # what overflows is found, and named, right below
                 losses = train_epoch(net, optimizer, rule, task, batch_size, (i, epoch))
@@ -182,8 +232,12 @@ def train(net, optimizer, rule, tasks, *, epochs, batch_size, reset_optimizer=Tr
                     "seconds": perf_counter() - began,
                 }
             )
+            if checkpoint is not None:
+                progress = {"task": i, "epoch": epoch, "epochs": history.epochs}
+                checkpoint.save(state(net, optimizer, rule, history), progress)
             if on_epoch is not None:
                 on_epoch(i + 1, epoch)
+        first_epoch = 1
         rule.end_task(net, task)
         for j, other in enumerate(tasks):
             history.test_accuracy[..., i, j] = accuracy(net, *other.part("test"), other.active)

@@ -13,17 +13,17 @@ import numpy as np
 import pytest
 
 import pysi
-from pysi.experiments.protocols import SplitMNIST
+from pysi.experiments.protocols import PermutedMNIST, SplitMNIST
 from pysi.experiments.result import Result
 from pysi.experiments.run import execute, resume, start
-from pysi.figures import draw, figure3
+from pysi.figures import draw, figure3, figure4
 
 SMALL = {"epochs": 1, "hidden": (8,), "batch_size": 64, "dataset": "mnist-5k"}
 
 
 def run(dataset, out, jobs=1, **settings):
     config = SplitMNIST(**(SMALL | settings))
-    result = start(config, dataset, out)
+    result = start(config, dataset, out, jobs=jobs)
     execute(config, result, dataset, out, jobs=jobs)
     return result
 
@@ -200,6 +200,34 @@ def test_the_default_is_the_paper_s_protocol():
     assert (optimizer.betas, optimizer.eps) == ((0.9, 0.999), 1e-8)
 
 
+def test_permuted_mnist_in_small(mnist_5k, tmp_path):
+    config = PermutedMNIST(**(SMALL | {"tasks": 2, "epochs": 2, "hidden": (30,)}))
+    result = start(config, mnist_5k, tmp_path)
+    execute(config, result, mnist_5k, tmp_path)
+    assert result.content["chance"] == 0.1
+    assert "domain-incremental" in result.table()
+    assert not (tmp_path / "checkpoints").exists()
+    for c in (0, 0.1):
+        (accuracy,) = result.select(c)
+        assert (np.diagonal(accuracy) > 0.6).all()  # each task is learned
+        assert accuracy[0, 1] < 0.3  # and not before its turn
+    axes = figure4(result).axes
+    for ax in axes:
+        for line, c in zip(ax.containers, (0, 0.1), strict=True):
+            expected = pysi.average_accuracy(result.select(c)).mean(axis=0)
+            assert np.allclose(line[0].get_ydata(), expected)
+    assert [path.name for path in draw(result, tmp_path)] == ["figure4.png", "figure4.pdf"]
+
+
+def test_the_defaults_of_permuted_mnist_are_the_paper_s():
+    config = PermutedMNIST()
+    assert (config.c, config.epochs, config.tasks) == ((0.0, 0.1), 20, 10)
+    assert (config.hidden, config.batch_size, config.xi) == ((2000, 2000), 256, 0.1)
+    assert (config.lr, config.clamp, config.reset_optimizer) == (1e-3, "cumulative", False)
+    net = PermutedMNIST(hidden=(4, 3)).make_network(0)
+    assert (net.synapses.group("dense3.W").theta != 0).any()
+
+
 @pytest.mark.parametrize(
     "content", ["", "{", "[]", '{"format": "other"}', '{"format": "pysi-result-1"}', b"\xff\xfe"]
 )
@@ -287,7 +315,8 @@ def test_imports_flow_one_way_in_reading_order():
                data.sources data tasks synapses nn nn.layers nn.losses nn.network nn.fisher optim
                consolidation consolidation.rule consolidation.quadratic consolidation.si
                consolidation.ewc training
-               metrics experiments experiments.protocols experiments.machine experiments.result
+               metrics experiments experiments.protocols experiments.machine
+               experiments.checkpoint experiments.result
                experiments.run theory theory.quadratic theory.importance theory.normalization
                theory.surrogate theory.paths theory.curvature theory.checks theory.claims
                figures cli __main__""".split()

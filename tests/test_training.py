@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import pysi
+from pysi.metrics import backward_transfer, forward_transfer, intransigence
 from pysi.training import accuracy, shuffled, train_epoch
 from strategies import seeds, toy_dataset, toy_net, toy_run, toy_tasks
 
@@ -187,6 +188,15 @@ def test_metrics_by_their_definitions(seed, n):
             assert np.isclose(average[i], sum(a[i][j] for j in range(i + 1)) / (i + 1))
         lost = [max(a[i][j] for i in range(j, n - 1)) - a[n - 1][j] for j in range(n - 1)]
         assert np.isclose(forgot, np.mean(lost) if lost else 0)
+        moved = [a[n - 1][j] - a[j][j] for j in range(n - 1)]
+        assert np.isclose(backward_transfer(a), np.mean(moved) if moved else 0)
+        untrained = np.random.default_rng(seed + 1).random(n)
+        ahead = [a[j - 1][j] - untrained[j] for j in range(1, n)]
+        assert np.isclose(forward_transfer(a, untrained), np.mean(ahead) if ahead else 0)
+        unlearned = [untrained[j] - a[j][j] for j in range(n)]
+        assert np.isclose(intransigence(a, untrained), np.mean(unlearned))
+    for metric in (backward_transfer, lambda A: forward_transfer(A, 0.1)):
+        assert metric(A).shape == (3,)
     assert np.isnan(pysi.sem([0.5]))
     assert np.isclose(pysi.sem([1.0, 2.0, 4.0]), np.std([1, 2, 4], ddof=1) / np.sqrt(3))
 

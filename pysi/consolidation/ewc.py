@@ -49,6 +49,7 @@ class EWC(QuadraticPenalty):
     """
 
     name = "ewc"
+    kept = ("constant",)
 
     def __init__(self, c, *, fisher="exact"):
         super().__init__(c)
@@ -58,7 +59,7 @@ class EWC(QuadraticPenalty):
 
     def start(self, synapses):
         super().start(synapses)
-        self._constant = synapses.xp.zeros(synapses.lead, synapses.dtype)
+        self.constant = synapses.xp.zeros(synapses.lead, synapses.dtype)
 
     def estimate(self, net, task):
         """The diagonal Fisher information of the task at the present weights, (..., P)."""
@@ -75,13 +76,13 @@ class EWC(QuadraticPenalty):
         total = s.Omega + F
         share = F / xp.where(total > 0, total, 1)  # 0/0 = 0: without importance there is no pull
         change = s.theta - s.theta_ref
-        self._constant += (s.Omega * share * change**2).sum(axis=-1)
+        self.constant += (s.Omega * share * change**2).sum(axis=-1)
         s.theta_ref[...] += share * change
         s.Omega[...] = total
         self.refresh()
 
     def penalty(self):
-        return super().penalty() + self._c.reshape(self.c.shape) * self._constant
+        return super().penalty() + self._c.reshape(self.c.shape) * self.constant
 
 
 class OnlineEWC(EWC):

@@ -14,10 +14,15 @@ class Rule:
     """Plain fine-tuning: no consolidation. The base class of every other rule."""
 
     name = "fine-tuning"
+    kept = ()
+    """Names of arrays that it remembers from task to task, besides the rows of the table."""
 
     def start(self, synapses):
         """Prepare for a sequence of tasks on this table."""
         self.synapses = synapses
+
+    def refresh(self):
+        """Recompute what follows from the table, after somebody else has changed it."""
 
     def total_gradient(self, block):
         """Gradient of task loss plus penalty. Never written into `block.grad`."""

@@ -9,12 +9,12 @@ from pysi.consolidation.si import SynapticIntelligence
 from pysi.errors import ConfigError
 from pysi.nn.network import MLP
 from pysi.optim import Adam
-from pysi.tasks import split_tasks
+from pysi.tasks import permuted_tasks, split_tasks
 
 
 @dataclass(frozen=True)
-class SplitMNIST:
-    """Split MNIST: Section 5.1 and Figure 3 of Zenke, Poole & Ganguli (2017).
+class Protocol:
+    """What the benchmarks on MNIST have in common; the defaults are those of split MNIST.
 
     Attributes
     ----------
@@ -23,11 +23,11 @@ class SplitMNIST:
     seeds : int
         Repetitions; their seeds are 0, 1, ….
     epochs, batch_size, lr
-        Of each task. Adam's other arguments are its defaults, and its state is reset between tasks.
+        Of each task. Adam's other arguments are its defaults.
     xi, clamp
         See `pysi.SynapticIntelligence`.
     tasks : int
-        Consecutive tasks that share out the ten digits.
+        Length of the sequence.
     hidden : tuple of int
         Units of the hidden layers.
     dtype : {"float32", "float64"}
@@ -39,9 +39,6 @@ class SplitMNIST:
     ConfigError
         A value that makes no sense, before any work.
     """
-
-    name = "split-mnist"
-    scenario = "task-incremental (the readout is masked to the task's classes)"
 
     c: tuple = (0.0, 1.0)
     seeds: int = 10
@@ -59,7 +56,7 @@ class SplitMNIST:
     def __post_init__(self):
         object.__setattr__(self, "c", tuple(float(c) for c in self.c))
         object.__setattr__(self, "hidden", tuple(self.hidden))
-        for name in ("seeds", "epochs", "batch_size"):
+        for name in ("seeds", "epochs", "batch_size", "tasks"):
             value = getattr(self, name)
             if int(value) != value or value < 1:
                 raise ConfigError(f"{name}: expected a whole number from 1, found {value}")
@@ -73,21 +70,17 @@ class SplitMNIST:
             raise ConfigError(f"dtype: expected float32 or float64, found {self.dtype!r}")
         if self.dataset not in ("mnist", "mnist-5k"):
             raise ConfigError(f"dataset: expected mnist or mnist-5k, found {self.dataset!r}")
-        if not 1 <= self.tasks <= 10 or 10 % self.tasks:
-            raise ConfigError(
-                f"tasks: expected a number that divides the 10 classes of MNIST, found {self.tasks}"
-            )
         device_namespace(self.device)
 
     def make_tasks(self, dataset):
         """The sequence of tasks on this data set."""
-        return split_tasks(dataset, self.tasks)
+        raise NotImplementedError
 
     def make_network(self, seed):
-        """784 - hidden - 10, Glorot's initial weights, and a readout that starts at zero."""
+        """784 - hidden - 10, from Glorot's initial weights."""
         return MLP(
             (784, *self.hidden, 10),
-            zero_readout=True,
+            zero_readout=self.zero_readout,
             seed=seed,
             dtype=np.dtype(self.dtype),
             xp=device_namespace(self.device),
@@ -102,4 +95,51 @@ class SplitMNIST:
         return SynapticIntelligence(c, xi=self.xi, clamp=self.clamp)
 
 
-PROTOCOLS = {protocol.name: protocol for protocol in (SplitMNIST,)}
+@dataclass(frozen=True)
+class SplitMNIST(Protocol):
+    """Split MNIST: Section 5.1 and Figure 3 of Zenke, Poole & Ganguli (2017).
+
+    Tasks of consecutive digits, a masked readout that starts at zero, Adam reset between tasks.
+    """
+
+    name = "split-mnist"
+    scenario = "task-incremental (the readout is masked to the task's classes)"
+    zero_readout = True
+    reset_optimizer = True
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.tasks > 10 or 10 % self.tasks:
+            raise ConfigError(
+                f"tasks: expected a number that divides the 10 classes of MNIST, found {self.tasks}"
+            )
+
+    def make_tasks(self, dataset):
+        return split_tasks(dataset, self.tasks)
+
+
+@dataclass(frozen=True)
+class PermutedMNIST(Protocol):
+    """Permuted MNIST: Section 5.2 and Figure 4 of Zenke, Poole & Ganguli (2017).
+
+    All digits in every task, pixels in another order each; one readout, Adam kept between tasks.
+    """
+
+    name = "permuted-mnist"
+    scenario = "domain-incremental (one readout for all tasks)"
+    zero_readout = False
+    reset_optimizer = False
+
+    c: tuple = (0.0, 0.1)
+    seeds: int = 1
+    epochs: int = 20
+    xi: float = 0.1
+    tasks: int = 10
+    hidden: tuple = (2000, 2000)
+    batch_size: int = 256
+
+    def make_tasks(self, dataset):
+        return permuted_tasks(dataset, self.tasks)
+
+
+PROTOCOLS = {protocol.name: protocol for protocol in (SplitMNIST, PermutedMNIST)}

@@ -10,7 +10,10 @@ from pysi.errors import DataError
 from pysi.metrics import average_accuracy, forgetting, sem
 
 FORMAT = "pysi-result-1"
-KEYS = {"experiment", "config", "dataset", "scenario", "chance", "task_names", "duration_s", "runs"}
+KEYS = {
+    "experiment", "config", "dataset", "environment", "scenario", "chance", "task_names",
+    "duration_s", "runs",
+}  # fmt: skip
 
 
 class Result:

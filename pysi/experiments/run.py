@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pysi.errors import ConfigError, DataError
 from pysi.experiments import machine
+from pysi.experiments.checkpoint import Checkpoint
 from pysi.experiments.protocols import PROTOCOLS
 from pysi.experiments.result import FORMAT, Result
 from pysi.training import train
@@ -21,7 +22,7 @@ def run_cell(config, c, seed, dataset, out, threads, report):
 
     Parameters
     ----------
-    config : SplitMNIST
+    config : Protocol
     c : float
     seed : int
     dataset : Dataset
@@ -35,6 +36,7 @@ def run_cell(config, c, seed, dataset, out, threads, report):
     if parent_process() is not None:  # Ctrl-C is for the parent, which ends its workers
         signal.signal(signal.SIGINT, signal.SIG_IGN)
     began = time.perf_counter()
+    checkpoint = checkpoint_of(config, c, seed, out, threads)
     with machine.require("threadpoolctl").threadpool_limits(threads, user_api="blas"):
         net = config.make_network(seed)
         history = train(
@@ -44,10 +46,12 @@ def run_cell(config, c, seed, dataset, out, threads, report):
             config.make_tasks(dataset),
             epochs=config.epochs,
             batch_size=config.batch_size,
+            reset_optimizer=config.reset_optimizer,
             on_epoch=lambda task, epoch: report((c, seed, task, epoch)),
+            checkpoint=checkpoint,
         )
         blas = machine.blas()
-    table = f"synapses/c{c:g}-seed{seed}.npz"
+    table = f"synapses/{checkpoint.path.name}"
     net.synapses.save(out / table)
     return {
         "rule": "si" if c else "fine-tuning",
@@ -63,8 +67,20 @@ def run_cell(config, c, seed, dataset, out, threads, report):
     }
 
 
-def start(config, dataset, out):
-    """A new result folder with a result that holds no runs yet."""
+def checkpoint_of(config, c, seed, out, threads):
+    """Where a run is saved at least every ten seconds of training, after the next full epoch."""
+    settings = asdict(config) | {"c": c, "seed": seed, "blas_threads": threads}
+    return Checkpoint(out / "checkpoints" / f"c{c:g}-seed{seed}.npz", settings, interval=10)
+
+
+def start(config, dataset, out, *, jobs=1):
+    """A new result folder with a result that holds no runs yet.
+
+    The machine's cores are shared out among parallel processes as threads of the BLAS library. That
+    is settled here, because another number of threads gives other bits.
+    """
+    jobs = min(jobs, len(config.c) * config.seeds)
+    threads = max(1, machine.require("joblib").cpu_count() // jobs)
     tasks = config.make_tasks(dataset)
     result = Result(
         {
@@ -80,7 +96,7 @@ def start(config, dataset, out):
                 "n_train": len(dataset.y_train),
                 "n_test": len(dataset.y_test),
             },
-            "environment": machine.describe(config.device),
+            "environment": machine.describe(config.device) | {"blas_threads": threads},
             "scenario": config.scenario,
             "chance": tasks[0].chance,
             "task_names": [task.name for task in tasks],
@@ -101,7 +117,7 @@ def start(config, dataset, out):
 
 
 def resume(out):
-    """The result in a folder, and its settings, to be continued."""
+    """The result in a folder, and its settings, to be continued: what has begun goes on."""
     result = Result.load(out)
     protocol = PROTOCOLS.get(result.content["experiment"])
     if protocol is None:
@@ -117,14 +133,14 @@ def execute(config, result, dataset, out, *, jobs=1):
 
     Parameters
     ----------
-    config : SplitMNIST
+    config : Protocol
     result : Result
         From `start` or `resume`; changed in place.
     dataset : Dataset
     out : Path
         The result folder.
     jobs : int
-        Parallel processes; the machine's cores are shared out among them as BLAS threads.
+        Parallel processes at most.
 
     Raises
     ------
@@ -141,7 +157,7 @@ def execute(config, result, dataset, out, *, jobs=1):
     done = {(run["c"], run["seed"]) for run in result.runs}
     cells = [(c, s) for s in range(config.seeds) for c in config.c if (c, s) not in done]
     jobs = min(jobs, len(cells)) or 1
-    threads = max(1, joblib.cpu_count() // jobs)
+    threads = result.content["environment"]["blas_threads"]
     began, spent = time.perf_counter(), result.content["duration_s"]
     with progress(len(cells) * config.tasks * config.epochs, config.tasks, jobs > 1) as report:
         work = (
@@ -153,6 +169,9 @@ def execute(config, result, dataset, out, *, jobs=1):
             result.content["duration_s"] = spent + time.perf_counter() - began
             result.content["complete"] = len(result.runs) == len(config.c) * config.seeds
             result.save(out)
+            checkpoint_of(config, run["c"], run["seed"], out, threads).remove()
+    if (out / "checkpoints").exists() and not any((out / "checkpoints").iterdir()):
+        (out / "checkpoints").rmdir()
 
 
 @contextmanager
