@@ -1,7 +1,7 @@
 """Synaptic Intelligence (Zenke, Poole & Ganguli, ICML 2017) from scratch, in NumPy or CuPy.
 
 Reading order: `errors`, `backend`, `data`, `tasks`, `synapses`, `nn`, `optim`, `consolidation`,
-`training`, `metrics`, `experiments`, `theory`, `figures`, `cli`. Imports flow one way.
+`state`, `training`, `metrics`, `experiments`, `theory`, `figures`, `cli`. Imports flow one way.
 """
 
 from pysi.consolidation.ewc import EWC, OnlineEWC

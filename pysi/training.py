@@ -8,7 +8,7 @@ import numpy as np
 from pysi.backend import stream, to_host
 from pysi.errors import ConfigError, DivergenceError
 from pysi.nn.losses import predict, softmax_cross_entropy
-from pysi.synapses import SAVED
+from pysi.state import restore, state
 
 EVALUATION_BATCH = 1000
 
@@ -88,33 +88,6 @@ def accuracy(net, x, labels, active):
         predicted = predict(net.forward(x[batch]), active)
         correct = correct + (predicted == labels[batch]).sum(axis=-1)
     return to_host(correct) / len(labels)
-
-
-def state(net, optimizer, rule, history):
-    """All that a run consists of, as arrays on the host by name."""
-    s = net.synapses
-    found = {f"synapses.{row}": getattr(s, row) for row in SAVED}
-    found |= {f"optimizer.{name}": getattr(optimizer, name) for name in optimizer.kept}
-    found |= {f"rule.{name}": getattr(rule, name) for name in rule.kept}
-    found |= {"test_accuracy": history.test_accuracy, "train_accuracy": history.train_accuracy}
-    return {name: to_host(value) for name, value in found.items()}
-
-
-def restore(arrays, net, optimizer, rule, history):
-    """Put a `state` back in place; everything must have been started on the same kind of table."""
-    xp = net.synapses.xp
-    for row in SAVED:
-        getattr(net.synapses, row)[...] = xp.asarray(arrays[f"synapses.{row}"])
-    for kind, owner in (("optimizer", optimizer), ("rule", rule)):
-        for name in owner.kept:
-            value, held = arrays[f"{kind}.{name}"], getattr(owner, name)
-            if hasattr(held, "shape"):
-                held[...] = xp.asarray(value)
-            else:
-                setattr(owner, name, value.item())
-    history.test_accuracy[...] = arrays["test_accuracy"]
-    history.train_accuracy[...] = arrays["train_accuracy"]
-    rule.refresh()
 
 
 def check_finite(net, losses, task, epoch):

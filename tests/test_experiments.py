@@ -314,7 +314,7 @@ def test_imports_flow_one_way_in_reading_order():
     order = """errors backend data.dataset data.idx data.mnist data.mnist_5k data.download
                data.sources data tasks synapses nn nn.layers nn.losses nn.network nn.fisher optim
                consolidation consolidation.rule consolidation.quadratic consolidation.si
-               consolidation.ewc training
+               consolidation.ewc state training
                metrics experiments experiments.protocols experiments.machine
                experiments.checkpoint experiments.result
                experiments.run theory theory.quadratic theory.importance theory.normalization
