@@ -208,6 +208,13 @@ def test_other_settings_are_refused(saved):
         two.load()
 
 
+def test_close_strengths_do_not_share_a_file(tmp_path):
+    config = SplitMNIST(c=(0.0, 0.1, 0.1 + 1e-9))
+    names = [checkpoint_of(config, c, 0, tmp_path, 1).path.name for c in config.c]
+    assert names[:2] == ["c0-seed0.npz", "c0.1-seed0.npz"]
+    assert len(set(names)) == 3
+
+
 def test_what_comes_too_soon_is_not_saved_and_the_end_leaves_nothing(tmp_path):
     checkpoint = Checkpoint(tmp_path / "run.npz", {}, interval=3600)
     checkpoint.save({}, {})

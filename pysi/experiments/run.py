@@ -70,7 +70,8 @@ def run_cell(config, c, seed, dataset, out, threads, report):
 def checkpoint_of(config, c, seed, out, threads):
     """Where a run is saved at least every ten seconds of training, after the next full epoch."""
     settings = asdict(config) | {"c": c, "seed": seed, "blas_threads": threads}
-    return Checkpoint(out / "checkpoints" / f"c{c:g}-seed{seed}.npz", settings, interval=10)
+    strength = repr(c).removesuffix(".0")  # all digits: close values must not share a file
+    return Checkpoint(out / "checkpoints" / f"c{strength}-seed{seed}.npz", settings, interval=10)
 
 
 def start(config, dataset, out, *, jobs=1):
