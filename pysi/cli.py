@@ -1,31 +1,75 @@
-"""The command line: pysi run | figure | theory | data."""
+"""The command line: pysi run | sweep | figure | theory | data."""
 
 import argparse
+import signal
 import sys
+import threading
+from contextlib import contextmanager
 from pathlib import Path
 
 from pysi import __version__
 from pysi.data import fetch, load_dataset, status
 from pysi.errors import ConfigError, PysiError
 from pysi.experiments import machine
+from pysi.experiments.cell import all_cells, run_cell
+from pysi.experiments.methods import METHODS
+from pysi.experiments.parallel import connect
 from pysi.experiments.protocols import PROTOCOLS
-from pysi.experiments.result import Result
-from pysi.experiments.run import default_out, execute, resume, start
+from pysi.experiments.result import Result, key
+from pysi.experiments.run import default_out, execute, start
+from pysi.experiments.run import resume as resumed
+from pysi.experiments.sweep import Sweep, sweep_cells, validate
 from pysi.figures import draw
 from pysi.theory import claims
 from pysi.theory.checks import table
 
 SETTINGS = {
-    "c": dict(type=float, nargs="+", help="strengths of consolidation to compare"),
+    "methods": dict(nargs="+", help=f"what to compare, of {' '.join(METHODS)}"),
+    "c": dict(type=float, nargs="+", help="strengths of Synaptic Intelligence; 0 is fine-tuning"),
+    "ewc_c": dict(type=float, nargs="+", help="strengths of EWC, λ/2"),
     "seeds": dict(type=int, help="number of repetitions"),
     "epochs": dict(type=int, help="epochs a task"),
     "xi": dict(type=float, help="damping ξ of Eq. 5"),
     "clamp": dict(help="where negative importance is cut off: cumulative, per_task or none"),
     "tasks": dict(type=int, help="number of tasks that share out the classes"),
+    "hidden": dict(type=int, nargs="+", help="units of the hidden layers"),
+    "reset_optimizer": dict(
+        action=argparse.BooleanOptionalAction, help="whether Adam is reset between tasks"
+    ),
     "dtype": dict(help="float32 or float64"),
     "device": dict(help="numpy or cupy"),
     "dataset": dict(help="mnist, or mnist-5k for the small embedded subset"),
 }
+
+SWEPT = ("si",)
+"""Whose settings `pysi sweep` chooses, if not told otherwise."""
+
+
+def add_experiments(command, settings, **defaults):
+    """A subcommand for every experiment, with its settings as options; returns their parsers.
+
+    `defaults` are shown in place of the protocol's.
+    """
+    experiments = command.add_subparsers(dest="experiment", required=True)
+    found = []
+    for name, protocol in PROTOCOLS.items():
+        sub = experiments.add_parser(
+            name, help=protocol.__doc__.splitlines()[0], argument_default=argparse.SUPPRESS
+        )
+        for setting, options in settings.items():
+            default = defaults.get(setting, getattr(protocol, setting))
+            shown = " ".join(map(str, default)) if isinstance(default, tuple) else default
+            options = options | {"help": f"{options['help']} (default: {shown})"}
+            if "action" not in options:
+                options["metavar"] = setting.upper()
+            sub.add_argument(f"--{setting.replace('_', '-')}", **options)
+        sub.add_argument("--preset", choices=protocol.presets, help="full (default) or quick")
+        sub.add_argument("--data", metavar="DIR", help="folder with mnist/ (default: $PYSI_DATA)")
+        sub.add_argument("--out", metavar="DIR", type=Path, help="new result folder")
+        sub.add_argument("--jobs", type=int, metavar="N", help="processes (default: one a core)")
+        sub.add_argument("--resume", metavar="DIR", type=Path, help="run what is missing in DIR")
+        found.append(sub)
+    return found
 
 
 def parser():
@@ -35,20 +79,14 @@ def parser():
     commands = top.add_subparsers(dest="command", required=True)
 
     run = commands.add_parser("run", help="run an experiment of the paper")
-    experiments = run.add_subparsers(dest="experiment", required=True)
-    for name, protocol in PROTOCOLS.items():
-        sub = experiments.add_parser(
-            name, help=protocol.__doc__.splitlines()[0], argument_default=argparse.SUPPRESS
-        )
-        for setting, options in SETTINGS.items():
-            default = getattr(protocol, setting)
-            shown = " ".join(map(str, default)) if isinstance(default, tuple) else default
-            options = options | {"help": f"{options['help']} (default: {shown})"}
-            sub.add_argument(f"--{setting}", metavar=setting.upper(), **options)
-        sub.add_argument("--data", metavar="DIR", help="folder with mnist/ (default: $PYSI_DATA)")
-        sub.add_argument("--out", metavar="DIR", type=Path, help="new result folder")
-        sub.add_argument("--jobs", type=int, metavar="N", help="processes (default: one a core)")
-        sub.add_argument("--resume", metavar="DIR", type=Path, help="run what is missing in DIR")
+    add_experiments(run, SETTINGS)
+    sweep = commands.add_parser("sweep", help="choose c and ξ on held-out training data")
+    grid = {
+        "methods": dict(nargs=1, help="what to choose for: si, ewc or online-ewc"),
+        "xi": SETTINGS["xi"] | {"nargs": "+"},
+    }
+    for sub in add_experiments(sweep, SETTINGS | grid, methods=SWEPT):
+        sub.add_argument("--dask", metavar="ADDRESS", help="run on the cluster of this scheduler")
 
     figure = commands.add_parser("figure", help="redraw the figure of a result")
     figure.add_argument("result", metavar="RESULT", type=Path, help="result folder or file")
@@ -67,37 +105,62 @@ def parser():
     return top
 
 
-def run(experiment, *, data=None, out=None, jobs=None, resume_from=None, **settings):
-    """`pysi run`: train, save, draw, and print the table."""
-    cores = machine.require("joblib").cpu_count()
+def run(
+    experiment, *, sweep=False, resume=None, out=None, data=None, jobs=None, preset=None, dask=None,
+    **settings,
+):  # fmt: skip
+    """`pysi run` and `pysi sweep`: train, save, draw, and print the table."""
+    kind, cores = Sweep if sweep else Result, machine.require("joblib").cpu_count()
     if jobs is not None and jobs < 1:
         raise ConfigError(f"jobs: expected a whole number from 1, found {jobs}")
-    if resume_from is None:
-        config = PROTOCOLS[experiment](**settings)
-        out = out or default_out(experiment)
-        dataset = load_dataset(config.dataset, data)
-        result = start(config, dataset, out, jobs=jobs or cores)
+    if dask and jobs:
+        raise ConfigError("--dask uses all workers of the cluster: give no --jobs with it")
+    if resume and (out or preset):
+        raise ConfigError("--resume continues what it finds: give no --out or --preset with it")
+    if sweep and resume and "methods" in settings:
+        raise ConfigError("methods: a sweep is about one; begin another sweep, without --resume")
+    protocol = PROTOCOLS[experiment]
+    xi = settings.pop("xi", None) if sweep else None
+    if resume:
+        out = resume
+        result, config = resumed(out, kind=kind, **settings)
     else:
-        if settings or out:
-            raise ConfigError("--resume continues with the settings that it finds: give no others")
-        out = resume_from
-        result, config = resume(out)
-        dataset = load_dataset(result.content["dataset"]["name"], data)
+        chosen_for = {"methods": SWEPT} if sweep else {}
+        config = protocol(**protocol.presets[preset or "full"] | chosen_for | settings)
+        out = out or default_out(f"{experiment}{'-sweep' if sweep else ''}")
+    if sweep:
+        xi = xi or (result.content["xi"] if resume else [config.xi])
+    cells = sweep_cells(config, xi) if sweep else all_cells(config)
+    if dask is not None:
+        with connect(dask):  # what is wrong with it shows before a folder is made
+            pass
+    dataset = load_dataset(result.content["dataset"]["name"] if resume else config.dataset, data)
+    if sweep:
+        dataset = dataset.hold_out()
+    if not resume:
+        more = {"xi": xi, "chosen": None} if sweep else {}
+        threads = 1 if dask else None
+        result = start(
+            config, dataset, out, cells, kind=kind, jobs=jobs or cores, threads=threads, **more
+        )
+    elif sweep:
+        result.content["xi"] = xi
     print(f"{dataset.name} from {dataset.source}; results go to {out}")
     jobs = jobs or max(1, cores // result.content["environment"]["blas_threads"])
     try:
-        execute(config, result, dataset, out, jobs=jobs)
+        work = validate if sweep else run_cell
+        execute(cells, result, dataset, out, work=work, jobs=jobs, cluster=dask)
     except BaseException:
-        total = len(config.c) * config.seeds
+        finished = {cell.key for cell in cells} & set(map(key, result.runs))
         print(
-            f"\nStopped: {len(result.runs)} of {total} runs are finished and saved. Continue with\n"
-            f"    pysi run {experiment} --resume {out}",
+            f"\nStopped: {len(finished)} of {len(cells)} runs are finished and saved. "
+            f"Continue with\n    pysi {kind.command} {experiment} --resume {out}"
+            + (f" --dask {dask}" if dask else ""),
             file=sys.stderr,
         )
         raise
-    paths = draw(result, out)
-    print(f"\n{result.table()}\n\nwritten: {out / 'result.json'}, {out / 'synapses'}/, ", end="")
-    print(", ".join(str(path) for path in paths))
+    paths = [out / kind.file, *draw(result, out)]
+    print(f"\n{result.table()}\n\nwritten: {', '.join(map(str, paths))}")
 
 
 def check_theory(seed):
@@ -117,13 +180,35 @@ def show_data(data):
         print(f"{row.place:<10} {row.path}\n{'':<10} {row.state}")
 
 
+@contextmanager
+def stopped_by_sigterm():
+    """What ends a job on a cluster ends it as Ctrl-C does: in order, and with exit status 143."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread can be told of signals
+        return
+
+    def stop(number, frame):
+        signal.signal(number, signal.SIG_IGN)  # some send it twice, and once is in order
+        sys.exit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@stopped_by_sigterm()
 def main(arguments=None):
-    """Entry point. Exit status: 1 for an error or failed check, 2 for bad settings, 130 stopped."""
+    """Entry point.
+
+    Exit status: 1 for an error or failed check, 2 for bad settings, 130 or 143 if stopped.
+    """
     args = vars(parser().parse_args(arguments))
     command = args.pop("command")
     try:
-        if command == "run":
-            run(args.pop("experiment"), resume_from=args.pop("resume", None), **args)
+        if command in ("run", "sweep"):
+            run(args.pop("experiment"), sweep=command == "sweep", **args)
         elif command == "figure":
             result = Result.load(args["result"])
             beside = args["result"] if args["result"].is_dir() else args["result"].parent

@@ -24,11 +24,14 @@ def restore(arrays, net, optimizer, rule, history):
         getattr(net.synapses, row)[...] = xp.asarray(arrays[f"synapses.{row}"])
     for kind, owner in (("optimizer", optimizer), ("rule", rule)):
         for name in owner.kept:
+            if f"{kind}.{name}" not in arrays:  # task 1 was trained with another rule
+                continue
             value, held = arrays[f"{kind}.{name}"], getattr(owner, name)
             if hasattr(held, "shape"):
                 held[...] = xp.asarray(value)
             else:
                 setattr(owner, name, value.item())
-    history.test_accuracy[...] = arrays["test_accuracy"]
-    history.train_accuracy[...] = arrays["train_accuracy"]
+    for part in ("test_accuracy", "train_accuracy"):
+        saved = arrays[part]  # of fewer tasks, where several runs go on from the same task 1
+        getattr(history, part)[..., : saved.shape[-2], : saved.shape[-1]] = saved
     rule.refresh()

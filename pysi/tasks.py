@@ -160,3 +160,32 @@ def permuted_tasks(dataset, n_tasks=10, *, seed=0):
         Task(f"permutation {i}" if i else "original", *data, active, order)
         for i, order in enumerate(orders)
     ]
+
+
+def joint_task(tasks):
+    """All tasks at once, their examples mixed: what sequential learning is measured against.
+
+    Parameters
+    ----------
+    tasks : sequence of Task
+
+    Returns
+    -------
+    Task
+        Holds a copy of every task's examples.
+
+    Raises
+    ------
+    ConfigError
+        Tasks with different active classes: one softmax cannot serve them together.
+    """
+    active = tasks[0].active
+    for task in tasks:
+        if (task.active != active).any().item():
+            raise ConfigError(
+                f"tasks: expected tasks with the same active classes to be learned jointly, found "
+                f"others in {tasks[0].name!r} and {task.name!r}"
+            )
+    train, test = (list(zip(*(task.part(name) for task in tasks), strict=True))
+                   for name in ("train", "test"))  # fmt: skip
+    return Task("all tasks", *map(np.concatenate, (*train, *test)), active)

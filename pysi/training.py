@@ -19,16 +19,19 @@ class History:
 
     Attributes
     ----------
-    test_accuracy, train_accuracy : ndarray, (..., tasks, tasks)
+    test_accuracy, train_accuracy : ndarray, (..., tasks learned, tasks tested)
         Entry [i, j]: accuracy on task j after training on task i, both counted from 0.
     epochs : list of dict
         For every epoch its `task` and `epoch` (from 1), the mean `loss` of the task over its steps,
         the `penalty` at its end, and its `seconds`.
+    consolidation : list of float
+        Seconds that the rule took at the end of each task.
     """
 
     test_accuracy: np.ndarray
     train_accuracy: np.ndarray
     epochs: list = field(default_factory=list)
+    consolidation: list = field(default_factory=list)
 
 
 def update(synapses, optimizer, rule):
@@ -108,7 +111,7 @@ def check_finite(net, losses, task, epoch):
             )
 
 
-def check_arguments(net, tasks, epochs, batch_size):
+def check_arguments(net, tasks, tested, epochs, batch_size):
     """Raise a ConfigError for what cannot be trained, before any work is done."""
     for name, value in (("epochs", epochs), ("batch_size", batch_size)):
         if int(value) != value or value < 1:
@@ -116,7 +119,7 @@ def check_arguments(net, tasks, epochs, batch_size):
     if not tasks:
         raise ConfigError("tasks: expected at least one task, found none")
     n_in, n_out = net.layers[0].parameters["W"][0], net.layers[-1].parameters["W"][1]
-    for task in tasks:
+    for task in [*tasks, *tested]:
         if task.x_train.shape[1:] != (n_in,) or task.x_test.shape[1:] != (n_in,):
             raise ConfigError(
                 f"task {task.name!r}: expected inputs of {n_in} features, as the network has, "
@@ -137,8 +140,10 @@ def train(
     *,
     epochs,
     batch_size,
+    tested=None,
     reset_optimizer=True,
     on_epoch=None,
+    on_task=None,
     checkpoint=None,
 ):
     """Learn a sequence of tasks, and test all of them after each.
@@ -155,10 +160,14 @@ def train(
         Passes over the training examples, a task.
     batch_size : int
         Examples in a minibatch; the last one of an epoch holds what is left.
+    tested : sequence of Task, optional
+        What is tested after each task; by default, the tasks that are learned.
     reset_optimizer : bool
         Whether the optimizer forgets its state between tasks (split MNIST) or not (permuted MNIST).
     on_epoch : callable, optional
         Called as on_epoch(task, epoch), both from 1, after every epoch.
+    on_task : callable, optional
+        Called as on_task(task), from 1, after a task's last epoch, while ω is still the task's own.
     checkpoint : pysi.experiments.checkpoint.Checkpoint, optional
         Where the state is saved after every epoch. If it holds one, training goes on from there,
         and ends with the same bits as a run that was never stopped.
@@ -174,17 +183,20 @@ def train(
     DivergenceError
         A loss or weight that is not finite; at the end of the epoch in which it appeared.
     """
-    check_arguments(net, tasks, epochs, batch_size)
+    tested = tasks if tested is None else tested
+    check_arguments(net, tasks, tested, epochs, batch_size)
     rule.start(net.synapses)
     optimizer.start(net.synapses)
     tasks = [task.to(net.synapses.xp) for task in tasks]
-    shape = (*net.synapses.lead, len(tasks), len(tasks))
+    tested = [task.to(net.synapses.xp) for task in tested]
+    shape = (*net.synapses.lead, len(tasks), len(tested))
     history = History(np.full(shape, np.nan), np.full(shape, np.nan))
     first_task, first_epoch = 0, 1
     if checkpoint is not None and (saved := checkpoint.load()) is not None:
         arrays, progress = saved
         restore(arrays, net, optimizer, rule, history)
         history.epochs += progress["epochs"]
+        history.consolidation += progress["consolidation"]
         first_task, first_epoch = progress["task"], progress["epoch"] + 1
     for i, task in enumerate(tasks):
         if i < first_task:
@@ -206,13 +218,22 @@ def train(
                 }
             )
             if checkpoint is not None:
-                progress = {"task": i, "epoch": epoch, "epochs": history.epochs}
-                checkpoint.save(state(net, optimizer, rule, history), progress)
+                progress = {
+                    "task": i,
+                    "epoch": epoch,
+                    "epochs": history.epochs,
+                    "consolidation": history.consolidation,
+                }
+                checkpoint.save(state(net, optimizer, rule, history), progress, due=epoch == epochs)
             if on_epoch is not None:
                 on_epoch(i + 1, epoch)
         first_epoch = 1
+        if on_task is not None:
+            on_task(i + 1)
+        began = perf_counter()
         rule.end_task(net, task)
-        for j, other in enumerate(tasks):
+        history.consolidation.append(perf_counter() - began)
+        for j, other in enumerate(tested):
             history.test_accuracy[..., i, j] = accuracy(net, *other.part("test"), other.active)
             history.train_accuracy[..., i, j] = accuracy(net, *other.part("train"), other.active)
     return history

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 import pysi
 import strict_array
 from pysi.backend import to_host
+from pysi.experiments.cell import Cell
 from pysi.experiments.checkpoint import Checkpoint
 from pysi.experiments.protocols import SplitMNIST
-from pysi.experiments.run import checkpoint_of
 from pysi.synapses import SAVED
 from strategies import seeds, toy_net, toy_run
 
@@ -68,6 +68,8 @@ def same(a, b):
     assert np.array_equal(history_a.train_accuracy, history_b.train_accuracy)
     for one, other in zip(history_a.epochs, history_b.epochs, strict=True):
         assert one | {"seconds": 0} == other | {"seconds": 0}
+    tasks = history_a.test_accuracy.shape[-2]
+    assert len(history_a.consolidation) == len(history_b.consolidation) == tasks
 
 
 @settings(max_examples=25)
@@ -90,6 +92,17 @@ def test_stopped_and_resumed_gives_the_same_bits(seed, rule, optimizer, stops, r
             except Stopped:
                 continue
         same(whole, run(other, rule, optimizer, **options))
+
+
+def test_the_end_of_every_task_is_saved_however_soon_it_comes(tmp_path):
+    checkpoint, loaded = Checkpoint(tmp_path / "run.npz", {}, interval=3600), []
+
+    def on_epoch(task, epoch):
+        found = checkpoint.load()
+        loaded.append(found and (found[1]["task"] + 1, found[1]["epoch"]))
+
+    toy_run(RULES["si"](), checkpoint=checkpoint, on_epoch=on_epoch, epochs=2)
+    assert loaded == [None, (1, 2), (1, 2), (2, 2), (2, 2), (3, 2)]
 
 
 @pytest.mark.parametrize("seed", [1, [1, 2]])
@@ -200,28 +213,23 @@ def test_other_settings_are_refused(saved):
     other = Checkpoint(saved.path, {"seed": 4})
     with pytest.raises(pysi.ConfigError, match="seed = 4, found 3"):
         other.load()
-    config = SplitMNIST(seeds=1)
-    one, two = (checkpoint_of(config, 1.0, 0, saved.path.parent, n) for n in (1, 2))
-    one.interval = 0
-    one.save({}, {})
+    cell = Cell(SplitMNIST(seeds=1), "si", 1.0, 0)
+    one, two = (cell.checkpoint(saved.path.parent, n) for n in (1, 2))
+    one.save({}, {}, due=True)
     with pytest.raises(pysi.ConfigError, match="blas_threads = 2, found 1"):
         two.load()
 
 
-def test_close_strengths_do_not_share_a_file(tmp_path):
-    config = SplitMNIST(c=(0.0, 0.1, 0.1 + 1e-9))
-    names = [checkpoint_of(config, c, 0, tmp_path, 1).path.name for c in config.c]
-    assert names[:2] == ["c0-seed0.npz", "c0.1-seed0.npz"]
-    assert len(set(names)) == 3
-
-
 def test_what_comes_too_soon_is_not_saved_and_the_end_leaves_nothing(tmp_path):
     checkpoint = Checkpoint(tmp_path / "run.npz", {}, interval=3600)
-    checkpoint.save({}, {})
+    checkpoint.save({}, {"epoch": 1})
     assert checkpoint.load() is None
+    checkpoint.save({}, {"epoch": 2}, due=True)
+    checkpoint.save({}, {"epoch": 3})
+    assert checkpoint.load()[1] == {"epoch": 2}
     checkpoint.interval = 0
-    checkpoint.save({}, {})
-    checkpoint.save({}, {})
+    checkpoint.save({}, {"epoch": 4})
+    assert checkpoint.load()[1] == {"epoch": 4}
     assert len(list(tmp_path.iterdir())) == 2
     checkpoint.remove()
     assert not list(tmp_path.iterdir())

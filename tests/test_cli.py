@@ -1,5 +1,10 @@
 """The command line, from words to exit status, on the embedded digits."""
 
+import os
+import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from pysi import __version__
@@ -17,8 +22,9 @@ def test_the_main_job_end_to_end(mnist_5k, tmp_path, capsys):
     assert "task-incremental" in printed.out
     assert "chance level 0.5" in printed.out
     assert "±" in printed.out
-    assert "task=5/5" in printed.err  # the progress bar
-    for name in ("result.json", "figure3.png", "figure3.pdf", "synapses/c1-seed0.npz"):
+    assert "9/9" in printed.err  # the progress bar: task 1 is trained once for both
+    assert "si-c1-seed0 task 5 epoch 1" in printed.err
+    for name in ("result.json", "figure3.png", "figure3.pdf", "synapses/si-c1-seed0.npz"):
         assert (out / name).stat().st_size > 0
     result = Result.load(out)
     assert result.content["config"]["xi"] == 1e-3
@@ -36,6 +42,68 @@ def test_the_main_job_end_to_end(mnist_5k, tmp_path, capsys):
     assert Result.load(out).runs == result.runs
 
 
+def test_explicit_settings_override_a_preset(mnist_5k, tmp_path, capsys):
+    words = "run permuted-mnist --preset quick --dataset mnist-5k --methods single --epochs 1"
+    assert main([*words.split(), "--jobs", "1", "--out", str(tmp_path)]) == 0
+    config = Result.load(tmp_path).content["config"]
+    assert (config["epochs"], config["methods"]) == (1, ["single"])
+    assert (config["tasks"], config["hidden"]) == (5, [200, 200])  # the preset's
+    assert (config["xi"], config["reset_optimizer"]) == (0.1, False)  # the experiment's
+
+
+def test_a_result_is_extended_from_the_command_line(mnist_5k, tmp_path, capsys):
+    words = [*RUN, *"--tasks 1 --hidden 9 --methods single --seeds 1".split()]
+    assert main([*words, "--out", str(tmp_path)]) == 0
+    (before,) = Result.load(tmp_path).runs
+    more = "run split-mnist --methods si single --c 1 --seeds 2 --jobs 1 --resume".split()
+    assert main([*more, str(tmp_path)]) == 0
+    result = Result.load(tmp_path)
+    assert [(run["method"], run["seed"]) for run in result.runs] == [
+        ("single", 0), ("single", 1), ("si", 0), ("si", 1)
+    ]  # fmt: skip
+    assert result.runs[0] == before
+    capsys.readouterr()
+    assert main([*more, str(tmp_path), "--epochs", "3"]) == 2
+    assert "epochs" in capsys.readouterr().err
+    assert Result.load(tmp_path).content == result.content
+
+
+@pytest.mark.smoke
+@pytest.mark.skipif(os.name == "nt", reason="sends SIGTERM")
+def test_sigterm_ends_in_order_even_if_it_comes_twice(monkeypatch):
+    steps = []
+
+    def run(*args, **settings):
+        try:
+            steps.append("begun")
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(60)
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)  # `timeout` sends it to the process and its group
+            time.sleep(0.01)
+            steps.append("cleaned up")
+
+    def own(number, frame):
+        raise AssertionError("this is for the caller of main")
+
+    monkeypatch.setattr("pysi.cli.run", run)
+    before = signal.signal(signal.SIGTERM, own)
+    try:
+        with pytest.raises(SystemExit) as stopped:
+            main(RUN)
+        assert signal.getsignal(signal.SIGTERM) is own
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert stopped.value.code == 143
+    assert steps == ["begun", "cleaned up"]
+
+
+@pytest.mark.smoke
+def test_another_thread_may_be_the_one_that_calls_main(tmp_path, capsys):
+    with ThreadPoolExecutor() as pool:
+        assert pool.submit(main, ["data", "status", "--data", str(tmp_path)]).result() == 0
+
+
 @pytest.mark.smoke
 @pytest.mark.parametrize(
     ("words", "named"),
@@ -50,7 +118,10 @@ def test_the_main_job_end_to_end(mnist_5k, tmp_path, capsys):
         ("--device tpu", "device"),
         ("--dataset cifar", "dataset"),
         ("--jobs 0", "jobs"),
-        ("--resume somewhere --c 1", "--resume"),
+        ("--methods si other", "methods"),
+        ("--ewc-c 1 1", "ewc_c"),
+        ("--resume somewhere --out other", "--resume"),
+        ("--resume somewhere --preset quick", "--resume"),
     ],
 )
 def test_bad_settings_exit_with_2_and_leave_nothing(words, named, tmp_path, capsys, monkeypatch):

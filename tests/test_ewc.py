@@ -9,6 +9,7 @@ import pysi
 import strict_array
 from pysi.backend import to_host
 from pysi.nn.fisher import diagonal_fisher, empirical_fisher
+from pysi.synapses import SAVED
 from strategies import seeds, toy_dataset, toy_net, toy_run, toy_tasks
 
 fishers = st.sampled_from(["exact", "empirical"])
@@ -64,6 +65,25 @@ def test_the_online_variant_has_one_running_penalty(seed, gamma):
     assert rule.penalty() == 0
     s.theta[...] += 0.1
     assert np.isclose(rule.penalty(), 0.5 * (Omega * 0.1**2).sum())
+
+
+@pytest.mark.parametrize("make", [pysi.EWC, pysi.OnlineEWC])
+def test_it_may_take_over_after_task_1_of_a_rule_that_watched(make):
+    """With the table that a run of Synaptic Intelligence has at the end of task 1."""
+    watched = toy_net(1)
+    watcher = pysi.SynapticIntelligence(0.0)
+    watcher.end_task = lambda net, task: None
+    toy_run(watcher, net=watched, tasks=TASKS[:1])
+    assert (watched.synapses.omega != 0).any()
+    rule = make(0.5)
+    rule.start(toy_net(1).synapses)
+    assert np.array_equal(rule.synapses.theta_ref, watched.synapses.theta_ref)
+    rule.synapses.table[...] = watched.synapses.table
+    rule.end_task(watched, TASKS[0])
+    own, _ = toy_run(make(0.5), 1, TASKS[:1])
+    for row in SAVED:
+        assert np.array_equal(getattr(rule.synapses, row), getattr(own.synapses, row)), row
+    assert (own.synapses.omega == 0).all()
 
 
 def test_both_variants_agree_on_two_tasks_only():

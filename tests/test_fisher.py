@@ -137,6 +137,15 @@ def test_a_root_counts_an_example_more_than_once(seed, weight):
     assert np.allclose(more, weight * one, rtol=1e-12)
 
 
+@given(seeds, activations, leads, st.integers(1, 4))
+def test_of_several_losses_the_squares_are_added_up(seed, activation, lead, n):
+    net, x, *_ = problem(seed, [3, 4, 2], activation, lead)
+    shape = net.forward(x).shape
+    dlogits = np.random.default_rng(seed).standard_normal((n, *shape))
+    expected = sum(squared_gradients(net, d) for d in dlogits)
+    assert np.allclose(squared_gradients(net, *dlogits), expected, rtol=1e-12)
+
+
 @given(seeds)
 def test_synapses_without_influence_have_none(seed):
     net, x, _, active = problem(seed, [3, 4])

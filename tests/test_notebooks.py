@@ -57,6 +57,14 @@ def test_a_pair_agrees(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_it_opens_with_its_number_and_what_you_will_do_learn_and_need(name):
+    opening = read(name, "py").cells[0].source
+    assert opening.startswith(f"# {int(name[:2])}. ")
+    for promise in ("will do", "will learn", "need"):
+        assert f"**What you {promise}.**" in opening
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_it_was_executed_from_top_to_bottom(name):
     cells = code_cells(name)
     assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))

@@ -227,6 +227,15 @@ def test_c_zero_is_bit_identical_to_no_rule(seed, dropout):
     assert (with_rule.synapses.Omega > 0).any()  # it watched all the same
 
 
+def test_it_starts_from_the_weights_that_it_finds():
+    net = toy_net(0)
+    s = net.synapses
+    s.theta_ref[...], s.omega[...] = 7, 7
+    pysi.SynapticIntelligence(1.0).start(s)
+    assert np.array_equal(s.theta_ref, toy_net(0).synapses.theta)
+    assert (s.omega == 0).all()
+
+
 @given(seeds)
 def test_c_changes_nothing_in_task_1_and_something_in_task_2(seed):
     tasks = toy_tasks()

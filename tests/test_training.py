@@ -1,6 +1,7 @@
-"""Training: replicas, determinism, divergence, arguments, metrics, and forgetting itself."""
+"""Training: replicas, determinism, divergence, arguments, what is told, and forgetting itself."""
 
 import json
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import pysi
-from pysi.metrics import backward_transfer, forward_transfer, intransigence
 from pysi.training import accuracy, shuffled, train_epoch
 from strategies import seeds, toy_dataset, toy_net, toy_run, toy_tasks
 
@@ -134,6 +134,8 @@ def one(**changes):
         ({"tasks": []}, "tasks"),
         ({"net": toy_net(sizes=(11, 4, 6))}, "12|11 features"),
         ({"net": toy_net(sizes=(12, 4, 5))}, "classes"),
+        ({"tested": toy_tasks(features=11)}, "found .11,. for training"),
+        ({"tested": toy_tasks(n_classes=9)}, "units, found 9"),
     ],
 )
 def test_bad_arguments_are_config_errors_before_any_work(options, named):
@@ -177,30 +179,6 @@ def test_tasks_partition_the_data_set(n_tasks):
         assert task.chance == n_tasks / 6
 
 
-@given(seeds, st.integers(1, 6))
-def test_metrics_by_their_definitions(seed, n):
-    A = np.random.default_rng(seed).random((3, n, n))
-    for seed_, (average, forgot) in enumerate(
-        zip(pysi.average_accuracy(A), pysi.forgetting(A), strict=True)
-    ):
-        a = A[seed_]
-        for i in range(n):
-            assert np.isclose(average[i], sum(a[i][j] for j in range(i + 1)) / (i + 1))
-        lost = [max(a[i][j] for i in range(j, n - 1)) - a[n - 1][j] for j in range(n - 1)]
-        assert np.isclose(forgot, np.mean(lost) if lost else 0)
-        moved = [a[n - 1][j] - a[j][j] for j in range(n - 1)]
-        assert np.isclose(backward_transfer(a), np.mean(moved) if moved else 0)
-        untrained = np.random.default_rng(seed + 1).random(n)
-        ahead = [a[j - 1][j] - untrained[j] for j in range(1, n)]
-        assert np.isclose(forward_transfer(a, untrained), np.mean(ahead) if ahead else 0)
-        unlearned = [untrained[j] - a[j][j] for j in range(n)]
-        assert np.isclose(intransigence(a, untrained), np.mean(unlearned))
-    for metric in (backward_transfer, lambda A: forward_transfer(A, 0.1)):
-        assert metric(A).shape == (3,)
-    assert np.isnan(pysi.sem([0.5]))
-    assert np.isclose(pysi.sem([1.0, 2.0, 4.0]), np.std([1, 2, 4], ddof=1) / np.sqrt(3))
-
-
 def test_consolidation_keeps_what_fine_tuning_loses(mnist_5k):
     """Split MNIST in small: real digits, all five tasks, eight seeds at once."""
     n = 8
@@ -221,9 +199,49 @@ def test_consolidation_keeps_what_fine_tuning_loses(mnist_5k):
     assert forgot[:n].mean() > 3 * forgot[n:].mean()
 
 
+@pytest.mark.parametrize("seed", [0, [0, 1]])
+def test_other_tasks_can_be_tested_than_are_learned(seed):
+    tasks = toy_tasks()
+    net, history = toy_run(pysi.FineTuning(), seed, tasks[:2], tested=tasks[1:] + tasks[:1])
+    _, usual = toy_run(pysi.FineTuning(), seed, tasks)
+    for part in ("test", "train"):
+        found, expected = (getattr(h, f"{part}_accuracy") for h in (history, usual))
+        assert found.shape == (*net.synapses.lead, 2, 3)
+        assert np.array_equal(found, expected[..., :2, [1, 2, 0]])
+        assert (found[..., 1, 0] > found[..., 1, 1]).all()  # of a task that was learned
+
+
+def test_a_task_s_end_is_told_while_omega_is_its_own():
+    net, told = toy_net(), []
+    rule = pysi.SynapticIntelligence(1.0)
+
+    def on_task(task):
+        told.append((task, net.synapses.omega.copy(), net.synapses.Omega.copy()))
+
+    _, history = toy_run(rule, net=net, on_task=on_task)
+    assert [task for task, *_ in told] == [1, 2, 3]
+    assert all((omega != 0).any() for _, omega, _ in told)
+    assert (told[0][2] == 0).all()  # Ω comes after it
+    one_task, _ = toy_run(rule, tasks=toy_tasks()[:1])
+    assert np.array_equal(told[1][2], one_task.synapses.Omega)
+
+
+class Slow(pysi.FineTuning):
+    def end_task(self, net=None, task=None):
+        time.sleep(0.01)
+
+
+def test_the_end_of_every_task_is_timed():
+    _, history = toy_run(Slow())
+    assert len(history.consolidation) == 3
+    assert min(history.consolidation) >= 0.01
+    _, history = toy_run(pysi.FineTuning())
+    assert min(history.consolidation) < 0.01
+
+
 def test_a_history_is_ready_for_json():
     for seed in (0, [0, 1]):
         _, history = toy_run(pysi.SynapticIntelligence(1.0), seed)
-        json.dumps(history.epochs, allow_nan=False)
+        json.dumps([history.epochs, history.consolidation], allow_nan=False)
         assert len(history.epochs) == 6
         assert not np.isnan(history.test_accuracy).any()

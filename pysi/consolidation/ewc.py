@@ -79,6 +79,7 @@ class EWC(QuadraticPenalty):
         self.constant += (s.Omega * share * change**2).sum(axis=-1)
         s.theta_ref[...] += share * change
         s.Omega[...] = total
+        s.omega[...] = 0  # of a rule that watched task 1 before this one took over
         self.refresh()
 
     def penalty(self):
@@ -115,4 +116,5 @@ class OnlineEWC(EWC):
         s.Omega[...] *= self.gamma
         s.Omega[...] += F
         s.theta_ref[...] = s.theta
+        s.omega[...] = 0
         self.refresh()

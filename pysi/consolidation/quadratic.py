@@ -31,6 +31,8 @@ class QuadraticPenalty(Rule):
                 f"{synapses.lead}), found {self.c.shape[0]} values"
             )
         c = self.c[..., None] if self.c.ndim else self.c
+        synapses.theta_ref[...] = synapses.theta
+        synapses.omega[...] = 0
         self._c = synapses.xp.asarray(c, dtype=synapses.dtype)
         self._pull = synapses.zeros()
         self.refresh()

@@ -51,11 +51,6 @@ class SynapticIntelligence(QuadraticPenalty):
             raise ConfigError(f"clamp: expected one of {CLAMPS}, found {clamp!r}")
         self.xi, self.clamp = xi, clamp
 
-    def start(self, synapses):
-        super().start(synapses)
-        synapses.theta_ref[...] = synapses.theta
-        synapses.omega[...] = 0
-
     def after_step(self, block, delta):
         omega = block.omega
         omega -= block.xp.multiply(block.grad, delta, out=block.scratch("total"))

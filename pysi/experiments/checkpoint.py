@@ -38,7 +38,7 @@ class Checkpoint:
         What a run must share with the checkpoint to go on from it: configuration, seed, BLAS
         threads, …. Plain values, as JSON has them.
     interval : float
-        Seconds that must pass between two saves; what comes sooner is not saved.
+        Seconds that must pass between two saves; what comes sooner is saved only if it is due.
     announce : callable
         Told, in a sentence, if the newest state is broken and the one before is used.
     """
@@ -49,9 +49,12 @@ class Checkpoint:
         self.settings, self.announce = json.loads(json.dumps(settings)), announce
         self.interval, self._saved = interval, time.monotonic()
 
-    def save(self, arrays, progress):
-        """Write a state: arrays on the host by name, and progress, a dict of plain values."""
-        if time.monotonic() - self._saved < self.interval:
+    def save(self, arrays, progress, *, due=False):
+        """Write a state: arrays on the host by name, and progress, a dict of plain values.
+
+        It is written if the interval has passed, or `due`: then however soon it comes.
+        """
+        if not due and time.monotonic() - self._saved < self.interval:
             return
         about = json.dumps({"settings": self.settings, "progress": progress})
         partial = self.path.with_suffix(f".{os.getpid()}.partial")  # a killed run may linger

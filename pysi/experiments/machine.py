@@ -9,13 +9,13 @@ import pysi
 from pysi.errors import ConfigError
 
 
-def require(module):
-    """Import a library that the extra `demo` installs, or say how to get it."""
+def require(module, extra="demo"):
+    """Import a library that one of the extras installs, or say how to get it."""
     try:
         return __import__(module, fromlist=["_"])
     except ImportError as err:
         raise ConfigError(
-            f"this needs the package {module}, which is not installed: pip install 'pysi[demo]'"
+            f"this needs the package {module}, which is not installed: pip install 'pysi[{extra}]'"
         ) from err
 
 

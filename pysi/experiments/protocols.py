@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from pysi.backend import device_namespace
-from pysi.consolidation.si import SynapticIntelligence
 from pysi.errors import ConfigError
+from pysi.experiments.methods import METHODS
 from pysi.nn.network import MLP
 from pysi.optim import Adam
 from pysi.tasks import permuted_tasks, split_tasks
@@ -18,8 +18,12 @@ class Protocol:
 
     Attributes
     ----------
+    methods : tuple of str
+        What to compare: names in `pysi.experiments.methods.METHODS`.
     c : tuple of float
-        Strengths to compare.
+        Strengths of Synaptic Intelligence; c = 0 is fine-tuning.
+    ewc_c : tuple of float
+        Strengths of EWC, λ/2 of its authors.
     seeds : int
         Repetitions; their seeds are 0, 1, ….
     epochs, batch_size, lr
@@ -30,6 +34,8 @@ class Protocol:
         Length of the sequence.
     hidden : tuple of int
         Units of the hidden layers.
+    reset_optimizer : bool
+        Whether Adam forgets its state between tasks.
     dtype : {"float32", "float64"}
     device : {"numpy", "cupy"}
     dataset : {"mnist", "mnist-5k"}
@@ -40,7 +46,9 @@ class Protocol:
         A value that makes no sense, before any work.
     """
 
+    methods: tuple = ("si",)
     c: tuple = (0.0, 1.0)
+    ewc_c: tuple = (100.0,)
     seeds: int = 10
     epochs: int = 10
     xi: float = 1e-3
@@ -49,22 +57,33 @@ class Protocol:
     hidden: tuple = (256, 256)
     batch_size: int = 64
     lr: float = 1e-3
+    reset_optimizer: bool = True
     dtype: str = "float32"
     device: str = "numpy"
     dataset: str = "mnist"
 
     def __post_init__(self):
-        object.__setattr__(self, "c", tuple(float(c) for c in self.c))
-        object.__setattr__(self, "hidden", tuple(self.hidden))
+        for name in ("c", "ewc_c"):
+            values = tuple(float(c) for c in getattr(self, name))
+            object.__setattr__(self, name, values)
+            good = all(0 <= c < np.inf for c in values)
+            if not values or len(set(values)) < len(values) or not good:
+                raise ConfigError(
+                    f"{name}: expected one or more different, finite strengths ≥ 0, found {values}"
+                )
+        for name in ("hidden", "methods"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        if not self.methods or set(self.methods) - METHODS.keys():
+            raise ConfigError(f"methods: expected some of {list(METHODS)}, found {self.methods}")
         for name in ("seeds", "epochs", "batch_size", "tasks"):
             value = getattr(self, name)
             if int(value) != value or value < 1:
                 raise ConfigError(f"{name}: expected a whole number from 1, found {value}")
-        if not self.c or len(set(self.c)) < len(self.c):
-            raise ConfigError(f"c: expected one or more different strengths, found {self.c}")
         if not self.hidden or any(int(n) != n or n < 1 for n in self.hidden):
             raise ConfigError(f"hidden: expected whole numbers of units, found {self.hidden}")
-        self.make_rule(self.c)  # checks c, xi and clamp
+        for method in METHODS.values():  # checks xi and clamp
+            for c in self.strengths(method):
+                method.rule(self, c)
         self.make_optimizer()  # checks lr
         if self.dtype not in ("float32", "float64"):
             raise ConfigError(f"dtype: expected float32 or float64, found {self.dtype!r}")
@@ -76,10 +95,15 @@ class Protocol:
         """The sequence of tasks on this data set."""
         raise NotImplementedError
 
-    def make_network(self, seed):
+    def strengths(self, method):
+        """The values of c at which a method is run."""
+        return getattr(self, method.strengths) if method.strengths else (0.0,)
+
+    def make_network(self, seed, *, dropout=0.0):
         """784 - hidden - 10, from Glorot's initial weights."""
         return MLP(
             (784, *self.hidden, 10),
+            dropout=dropout,
             zero_readout=self.zero_readout,
             seed=seed,
             dtype=np.dtype(self.dtype),
@@ -89,10 +113,6 @@ class Protocol:
     def make_optimizer(self):
         """A fresh Adam."""
         return Adam(self.lr)
-
-    def make_rule(self, c):
-        """Synaptic Intelligence of strength c; with c = 0 it only watches, and is fine-tuning."""
-        return SynapticIntelligence(c, xi=self.xi, clamp=self.clamp)
 
 
 @dataclass(frozen=True)
@@ -105,7 +125,7 @@ class SplitMNIST(Protocol):
     name = "split-mnist"
     scenario = "task-incremental (the readout is masked to the task's classes)"
     zero_readout = True
-    reset_optimizer = True
+    presets = {"full": {}, "quick": {"seeds": 2, "epochs": 2}}
 
     def __post_init__(self):
         super().__post_init__()
@@ -128,8 +148,14 @@ class PermutedMNIST(Protocol):
     name = "permuted-mnist"
     scenario = "domain-incremental (one readout for all tasks)"
     zero_readout = False
-    reset_optimizer = False
+    presets = {
+        "full": {},
+        "quick": {  # strengths chosen for this smaller network on held-out data
+            "tasks": 5, "epochs": 4, "hidden": (200, 200), "c": (0.0, 2.0), "ewc_c": (10.0,)
+        },
+    }  # fmt: skip
 
+    methods: tuple = ("single", "si", "joint", "ewc", "dropout")
     c: tuple = (0.0, 0.1)
     seeds: int = 1
     epochs: int = 20
@@ -137,6 +163,7 @@ class PermutedMNIST(Protocol):
     tasks: int = 10
     hidden: tuple = (2000, 2000)
     batch_size: int = 256
+    reset_optimizer: bool = False
 
     def make_tasks(self, dataset):
         return permuted_tasks(dataset, self.tasks)

@@ -7,13 +7,25 @@ from pathlib import Path
 import numpy as np
 
 from pysi.errors import DataError
-from pysi.metrics import average_accuracy, forgetting, sem
+from pysi.experiments.methods import METHODS
+from pysi.metrics import (
+    backward_transfer,
+    forgetting,
+    forward_transfer,
+    intransigence,
+    mean_off_diagonal,
+    sem,
+)
 
-FORMAT = "pysi-result-1"
 KEYS = {
     "experiment", "config", "dataset", "environment", "scenario", "chance", "task_names",
     "duration_s", "runs",
 }  # fmt: skip
+
+
+def key(run):
+    """What tells a run from the others of its result: (method, c, ξ, seed)."""
+    return run["method"], run["c"], run["xi"], run["seed"]
 
 
 class Result:
@@ -24,9 +36,14 @@ class Result:
     content : dict
         As in the file: `format`, `experiment`, `config`, `dataset`, `environment`, `scenario`,
         `chance`, `task_names`, `complete`, `duration_s` and `runs`, a list with one entry a seed
-        and c: `rule`, `c`, `seed`, `test_accuracy` and `train_accuracy` ([after task][task]),
-        `epochs` (losses), `duration_s`, `blas`.
+        and curve: `method`, `c`, `seed`, `test_accuracy` and `train_accuracy` ([after
+        task][task]), `omega_correlation` (by weight matrix), `epochs` (losses),
+        `consolidation_s` (by task), `duration_s`, `blas`.
     """
+
+    format = "pysi-result-2"
+    file = "result.json"
+    command = "run"
 
     def __init__(self, content):
         self.content = content
@@ -36,51 +53,74 @@ class Result:
         """The finished runs."""
         return self.content["runs"]
 
-    def select(self, c, part="test"):
-        """Accuracy matrices of every seed at this c, (seeds, tasks, tasks)."""
-        return np.array([run[f"{part}_accuracy"] for run in self.runs if run["c"] == c])
+    def add(self, run):
+        """Put a finished run in its place."""
+        names = list(METHODS)
+        self.runs.append(run)
+        self.runs.sort(key=lambda r: (names.index(r["method"]), r["c"], r["seed"]))
 
-    def strengths(self):
-        """The values of c that have finished runs, ascending."""
-        return sorted({run["c"] for run in self.runs})
+    def curves(self):
+        """The pairs (method, c) that have finished runs, in order."""
+        return list(dict.fromkeys((run["method"], run["c"]) for run in self.runs))
+
+    def select(self, method, c=0.0, part="test"):
+        """Accuracy matrices of every seed of a curve, (seeds, tasks learned, tasks tested)."""
+        return np.array([run[f"{part}_accuracy"] for run in self.runs_of(method, c)])
+
+    def runs_of(self, method, c=0.0):
+        """The finished runs of a curve, one a seed."""
+        return [run for run in self.runs if (run["method"], run["c"]) == (method, c)]
+
+    def correlations(self, layer):
+        """Correlations of ω between several tasks in a weight matrix, such as "dense1.W".
+
+        A dict from each curve, (method, c), that has them to an array, (seeds, tasks, tasks).
+        """
+        found = {}
+        for run in self.runs:
+            matrix = (run["omega_correlation"] or {layer: []})[layer]
+            if len(matrix) > 1:
+                found.setdefault((run["method"], run["c"]), []).append(matrix)
+        return {curve: np.array(matrices) for curve, matrices in found.items()}
 
     def save(self, folder):
-        """Write `result.json`; an older one stays whole until the new one is complete."""
-        path = Path(folder) / "result.json"
-        partial = path.with_name("result.json.partial")
+        """Write the file into a folder; an older one stays whole until the new one is complete."""
+        path = Path(folder) / self.file
+        partial = path.with_name(path.name + ".partial")
         partial.write_text(dumps(self.content))
         os.replace(partial, path)
         return path
 
     @classmethod
     def load(cls, path):
-        """Read a result file, or the one in a result folder.
+        """Read a result file, or the one in a result folder; a subclass if its format says so.
 
         Raises
         ------
         DataError
             Missing, unreadable, or not such a file.
         """
-        path = Path(path)
+        path, kinds = Path(path), (cls, *cls.__subclasses__())
         if path.is_dir():
-            path = path / "result.json"
+            found = [path / kind.file for kind in kinds if (path / kind.file).exists()]
+            path = found[0] if found else path / cls.file
         try:
             content = json.loads(path.read_text())
         except FileNotFoundError as err:
             raise DataError(
-                f"{path}: expected a result that `pysi run` wrote, found no such file"
+                f"{path}: expected a result that `pysi {cls.command}` wrote, found no such file"
             ) from err
         except (OSError, UnicodeDecodeError, json.JSONDecodeError) as err:
             raise DataError(
-                f"{path}: expected a result that `pysi run` wrote, found {err}"
+                f"{path}: expected a result that `pysi {cls.command}` wrote, found {err}"
             ) from err
-        if not isinstance(content, dict) or content.get("format") != FORMAT:
-            raise DataError(
-                f"{path}: expected a result of the format {FORMAT!r}, found another kind of file"
-            )
-        if missing := KEYS - content.keys():
-            raise DataError(f"{path}: expected {sorted(missing)} in the result, found none")
-        return cls(content)
+        found = content.get("format") if isinstance(content, dict) else None
+        for kind in kinds:
+            if kind.format == found:
+                if missing := KEYS - content.keys():
+                    raise DataError(f"{path}: expected {sorted(missing)} in the result, found none")
+                return kind(content)
+        raise DataError(f"{path}: expected a result of the format {cls.format!r}, found {found!r}")
 
     def table(self):
         """A plain-text summary: accuracy ± SEM and forgetting for each c, scenario and chance."""
@@ -89,24 +129,46 @@ class Result:
             f"{self.content['experiment']} on {data['name']} ({data['n_train']} training and "
             f"{data['n_test']} test examples), {config['epochs']} epochs a task",
             f"scenario: {self.content['scenario']}; chance level {self.content['chance']:g}",
-            "average accuracy over all tasks after the last one, mean ± SEM over seeds:",
+            "average accuracy over all tasks after the last one, and other metrics of the test "
+            "accuracy, mean ± SEM over seeds:",
             "",
-            f"{'c':>8} {'rule':<12} {'seeds':>5}  {'test':<17} {'train':<17} {'forgetting (test)'}",
-        ]
-        for c in self.strengths():
-            test, train = self.select(c), self.select(c, "train")
-            rule = next(run["rule"] for run in self.runs if run["c"] == c)
-            lines.append(
-                f"{c:>8g} {rule:<12} {len(test):>5}  "
-                f"{with_sem(average_accuracy(test)[:, -1]):<17} "
-                f"{with_sem(average_accuracy(train)[:, -1]):<17} {with_sem(forgetting(test))}"
-            )
+            row("method", "c", "seeds", "test", "train", "forgetting", "backward", "forward",
+                "intransigence"),
+        ]  # fmt: skip
+        single = self.select("single")
+        for method, c in self.curves():
+            test, train = self.select(method, c), self.select(method, c, "train")
+            cells = [with_sem(a[:, -1].mean(axis=-1)) for a in (test, train)]
+            if test.shape[-2] == test.shape[-1] > 1:
+                cells += [with_sem(f(test)) for f in (forgetting, backward_transfer)]
+                cells.append(with_sem(forward_transfer(test, self.content["chance"])))
+                if len(single):
+                    cells.append(with_sem(intransigence(test, single.mean())))
+            strength = f"{c:g}" if METHODS[method].strengths else ""
+            lines.append(row(method, strength, len(test), *cells))
+        first, second = (self.correlations(f"dense{layer}.W") for layer in (1, 2))
+        if first:
+            lines += [
+                "",
+                "correlation of ω between tasks, mean over all pairs, ± SEM over seeds:",
+                "",
+                row("method", "c", "seeds", "first layer", "second layer"),
+            ]
+        for method, c in first:
+            cells = [with_sem(mean_off_diagonal(of[method, c])) for of in (first, second)]
+            strength = f"{c:g}" if METHODS[method].strengths else ""
+            lines.append(row(method, strength, len(first[method, c]), *cells))
         if data["name"] == "mnist-5k":
             lines += [
                 "",
                 "mnist-5k is a small subset: not comparable with the paper.",
             ]
         return "\n".join(lines)
+
+
+def row(method, c, seeds, *cells):
+    """A line of the table."""
+    return f"{method:<12} {c:>6} {seeds:>5}  {'  '.join(f'{x:<15}' for x in cells)}".rstrip()
 
 
 def with_sem(values):

@@ -13,6 +13,9 @@ with δ = ∂L_n/∂y, so its square is a product of squares, and the sum is one
 
 .. math:: \sum_n (x_{ni} δ_{nj})^2 = \sum_n x_{ni}^2 δ_{nj}^2 = \bigl[(x^2)^T δ^2\bigr]_{ij},
           \qquad \sum_n δ_{nj}^2 \text{ for the bias.}
+
+The sum over labels needs a δ for each, but the input x is the same for all of them: the squares are
+added up before the product.
 """
 
 from pysi.backend import namespace, to_host
@@ -29,7 +32,7 @@ def probabilities(logits, active):
     return p
 
 
-def squared_gradients(net, dlogits):
+def squared_gradients(net, *dlogits):
     """Sum over examples of the squared gradient of each example, for every synapse.
 
     Belongs to the last forward pass of the network, like `Network.backward`, but leaves the table
@@ -39,9 +42,9 @@ def squared_gradients(net, dlogits):
     ----------
     net : Network
         Of dense layers, and layers without weights.
-    dlogits : array, (..., B, K)
+    *dlogits : array, (..., B, K)
         For each example, the derivative of *its own* loss: not divided by B. Multiply it by √w to
-        count an example w times.
+        count an example w times. Of several losses, such as one a label, the squares are added up.
 
     Returns
     -------
@@ -53,20 +56,22 @@ def squared_gradients(net, dlogits):
     ConfigError
         A layer with weights that is not dense.
     """
-    s = net.synapses
-    squared, dy = s.zeros(), dlogits
-    for layer in reversed(net.layers):
-        if isinstance(layer, Dense):
-            x2, dy2 = layer.x * layer.x, dy * dy
-            dW2 = s.xp.matmul(x2.swapaxes(-1, -2), dy2)
-            squared[..., layer.W.columns] = dW2.reshape(*s.lead, -1)
-            squared[..., layer.b.columns] = dy2.sum(axis=-2)
-            if layer is not net.layers[0]:
-                dy = s.xp.matmul(dy, layer.W.theta.swapaxes(-1, -2))
-        elif layer.parameters:
-            raise ConfigError(f"layers: expected dense layers, found weights in a {layer.kind!r}")
-        else:
-            dy = layer.backward(dy)
+    s, total = net.synapses, {}
+    for dy in dlogits:
+        for layer in reversed(net.layers):
+            if isinstance(layer, Dense):
+                total[layer] = total.get(layer, 0) + dy * dy
+                if layer is not net.layers[0]:
+                    dy = s.xp.matmul(dy, layer.W.theta.swapaxes(-1, -2))
+            elif layer.parameters:
+                raise ConfigError(f"layers: expected dense layers, found weights in {layer.kind!r}")
+            else:
+                dy = layer.backward(dy)
+    squared = s.zeros()
+    for layer, dy2 in total.items():
+        dW2 = s.xp.matmul((layer.x * layer.x).swapaxes(-1, -2), dy2)
+        squared[..., layer.W.columns] = dW2.reshape(*s.lead, -1)
+        squared[..., layer.b.columns] = dy2.sum(axis=-2)
     return squared
 
 
@@ -95,12 +100,13 @@ def diagonal_fisher(net, x, active, *, batch=1000):
     fisher, n = net.synapses.zeros(), x.shape[-2]
     for start in range(0, n, batch):
         p = probabilities(net.forward(x[..., start : start + batch, :]), active)
+        dlogits = []
         for k in to_host(active).nonzero()[0].tolist():
             # -∂ log p_k / ∂z_j = p_j - [j = k], counted p_k times
             root = p[..., k] ** 0.5
-            dlogits = p * root[..., None]
-            dlogits[..., k] -= root
-            fisher += squared_gradients(net, dlogits)
+            dlogits.append(p * root[..., None])
+            dlogits[-1][..., k] -= root
+        fisher += squared_gradients(net, *dlogits)
     return fisher / n
 
 

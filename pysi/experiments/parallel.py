@@ -1,0 +1,200 @@
+"""Many runs at once: in processes of this machine, or on a Dask cluster."""
+
+import os
+import signal
+import threading
+import time
+from contextlib import contextmanager
+from multiprocessing import parent_process
+from multiprocessing.managers import SyncManager
+
+from pysi.errors import ConfigError, PysiError
+from pysi.experiments import machine
+
+PATIENCE = {"scheduler": 10, "worker": 60}
+"""Seconds to wait for them; a queueing system may first have to start a worker."""
+
+
+def parallel(jobs, epochs, cluster=None):
+    """A context that gives a function which runs cells, and yields each result as it comes.
+
+    The function is called as run_all(work, cells, dataset, out, threads); it calls work(cell,
+    dataset, out, threads, report) for every cell. On a cluster `out` is None, because its workers
+    need not see this machine's folders.
+
+    Parameters
+    ----------
+    jobs : int
+        Processes at most on this machine.
+    epochs : int
+        What the progress bar counts to on this machine; on a cluster it counts finished cells.
+    cluster : str, optional
+        Address of a Dask scheduler, such as "tcp://10.0.0.1:8786".
+    """
+    return on_this_machine(jobs, epochs) if cluster is None else on_cluster(cluster)
+
+
+@contextmanager
+def on_this_machine(jobs, epochs):
+    """Cells in processes of this machine; see `parallel`."""
+    joblib = machine.require("joblib")
+    with progress(epochs, jobs > 1) as report:
+
+        def run_all(work, cells, *args):
+            calls = (joblib.delayed(work)(cell, *args, report) for cell in cells)
+            n = min(jobs, len(cells)) or 1
+            workers = joblib.Parallel(
+                n, return_as="generator_unordered", batch_size=1, initializer=follow_parent
+            )
+            yield from workers(calls)
+
+        yield run_all
+
+
+def follow_parent():
+    """In a worker: Ctrl-C is for the parent, which ends its workers; if it is killed, they end."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = parent_process().pid
+
+    def watch():
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+@contextmanager
+def on_cluster(address):
+    """Cells on a Dask cluster, through joblib's backend for it; see `parallel`."""
+    joblib, tqdm = machine.require("joblib"), machine.require("tqdm").tqdm
+    dask, distributed = (machine.require(name, "cluster") for name in ("dask", "distributed"))
+    with connect(address) as client:
+
+        def run_all(work, cells, dataset, out, threads):
+            # The dataset goes to each worker once. It is the result of a task, and not scattered:
+            # Dask makes that again if every worker that held it has died.
+            with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1GB"}):
+                data = client.submit(lambda: dataset, pure=False)
+            calls = (joblib.delayed(work)(cell, data, None, threads, silent) for cell in cells)
+            # All are handed over at once: workers may still join.
+            workers = joblib.Parallel(
+                backend=dask_backend(client),
+                return_as="generator_unordered",
+                batch_size=1,
+                pre_dispatch="all",
+            )
+            with tqdm(total=len(cells), unit="run") as bar:
+                try:
+                    for found in workers(calls):
+                        bar.update()
+                        yield found
+                except (distributed.KilledWorker, distributed.CancelledError) as err:
+                    raise PysiError(
+                        "dask: expected a cluster that finishes what it is given, found "
+                        f"{type(err).__name__}: {err}"
+                    ) from err
+
+        yield run_all
+
+
+@contextmanager
+def connect(address):
+    """A client of a Dask cluster that has at least one worker, all with this version of pysi.
+
+    Parameters
+    ----------
+    address : str
+        Of the scheduler.
+
+    Raises
+    ------
+    ConfigError
+        There is no such cluster.
+    """
+    distributed = machine.require("distributed", "cluster")
+
+    def version():  # nested, and so sent as code, to workers that may have no pysi
+        from pysi import __version__
+
+        return __version__
+
+    try:
+        distributed.comm.resolve_address(address)  # a client of a bad one would linger
+        client = distributed.Client(address, timeout=PATIENCE["scheduler"], set_as_default=False)
+    except (OSError, ValueError) as err:
+        raise ConfigError(
+            f"dask: expected the address of a running Dask scheduler, found {address!r} ({err})"
+        ) from err
+    with client:
+        try:
+            if not client.ncores():  # some clusters start workers only when there is work
+                client.submit(version, pure=False).result(timeout=PATIENCE["worker"])
+            others = set(client.run(version).values()) - {version()}
+        except TimeoutError as err:
+            raise ConfigError(
+                f"dask: expected a worker within {PATIENCE['worker']} seconds, found none; "
+                f"start some: dask worker {address}"
+            ) from err
+        except ImportError as err:
+            raise ConfigError(f"dask: expected workers with pysi installed, found {err}") from err
+        if others:
+            raise ConfigError(
+                f"dask: expected workers with pysi {version()}, found {', '.join(others)}"
+            )
+        yield client
+
+
+def dask_backend(client):
+    """The backend of joblib for Dask, mended in two places."""
+    from joblib._dask import DaskDistributedBackend
+
+    class Backend(DaskDistributedBackend):
+        def effective_n_jobs(self, n_jobs):
+            # A single job joblib runs here, though there is a worker for it.
+            return max(2, super().effective_n_jobs(n_jobs))
+
+        def submit(self, func, callback=None):
+            # Joblib does not hear of a run that Dask gives up, and would wait for it for ever.
+            future = super().submit(func, callback)
+            future.add_done_callback(lambda done: done.exception() and callback(done.exception()))
+            return future
+
+    return Backend(client=client)
+
+
+def silent(event):
+    """The report of work whose epochs nobody can watch."""
+
+
+@contextmanager
+def progress(total, several):
+    """A progress bar that is told of every epoch; by other processes, through a queue."""
+    tqdm = machine.require("tqdm").tqdm
+    with tqdm(total=total, unit="epoch") as bar:
+
+        def show(event):
+            name, task, epoch = event
+            bar.set_postfix_str(f"{name} task {task} epoch {epoch}", False)
+            bar.update()
+
+        if not several:
+            yield show
+            return
+        manager = SyncManager()
+        manager.start(outlive_signals)
+        with manager:
+            queue = manager.Queue()
+            reader = threading.Thread(target=lambda: list(map(show, iter(queue.get, None))))
+            reader.start()
+            try:
+                yield queue.put
+            finally:
+                queue.put(None)
+                reader.join()
+
+
+def outlive_signals():
+    """In the queue's process: a signal to the whole group is for the parent, which ends it."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    follow_parent()

@@ -1,0 +1,179 @@
+"""Choose c and ξ on held-out training data: a grid of runs, none of which sees the test set."""
+
+import time
+from contextlib import nullcontext
+from dataclasses import replace
+
+import numpy as np
+
+from pysi.errors import ConfigError, DivergenceError
+from pysi.experiments import machine
+from pysi.experiments.cell import all_cells
+from pysi.experiments.methods import METHODS
+from pysi.experiments.result import Result, key, with_sem
+from pysi.metrics import sem
+
+
+class Sweep(Result):
+    """What `pysi sweep` writes.
+
+    Attributes
+    ----------
+    content : dict
+        As a `Result`'s, with `xi`, the values of ξ; `chosen`, see `choose`; and in every run
+        `validation_accuracy` in place of `test_accuracy`.
+    """
+
+    format = "pysi-sweep-1"
+    file = "sweep.json"
+    command = "sweep"
+
+    def add(self, run):
+        """Put a finished run in its place; one that is there already changes nothing."""
+        if key(run) not in map(key, self.runs):
+            self.runs.append(run)
+            self.runs.sort(key=key)
+
+    def save(self, folder):
+        """Write the file into a folder, with the choice from the runs so far."""
+        self.content["chosen"] = self.choose()
+        return super().save(folder)
+
+    def points(self):
+        """For every (method, c, ξ) of the grid, the accuracies of its seeds: a dict of arrays."""
+        found = {}
+        for run in sorted(self.runs, key=lambda r: (r["c"] and r["xi"], r["c"], r["seed"])):
+            final = np.mean(run["validation_accuracy"][-1])
+            found.setdefault((run["method"], run["c"], run["xi"]), []).append(final)
+        return {point: np.array(values) for point, values in found.items()}
+
+    def choose(self):
+        """The best point of the grid and the evidence for it; None before the first run.
+
+        Returns
+        -------
+        dict
+            `method`, `c` and `xi` of the point with the best mean accuracy on held-out data after
+            the last task, among the points with the most seeds; its mean, `validation_accuracy`,
+            `sem`, number of `seeds` and accuracy `by_seed`; the mean of the `next_best` point; how
+            many others are `within_one_sem` of the best; and `at_the_edge_of`: the settings whose
+            chosen value is the largest or smallest that was tried, so that a better one may lie
+            outside the grid. None stands for what is not known: the SEM of a single seed.
+        """
+        points = self.points()
+        if not points:
+            return None
+        most = max(map(len, points.values()))
+        means = {point: float(v.mean()) for point, v in points.items() if len(v) == most}
+        method, c, xi = best = max(means, key=means.get)
+        others = [mean for point, mean in means.items() if point != best]
+        error, close = None, None
+        if most > 1:
+            error = float(sem(points[best]))
+            close = sum(mean >= means[best] - error for mean in others)
+        tried = {"c": (c, {point[1] for point in points})}
+        if method == "si":
+            tried["xi"] = (xi, {point[2] for point in points if point[0] == "si"})
+        return {
+            "method": method,
+            "c": c,
+            "xi": xi,
+            "validation_accuracy": means[best],
+            "sem": error,
+            "seeds": most,
+            "by_seed": points[best].tolist(),
+            "next_best": max(others, default=None),
+            "within_one_sem": close,
+            "at_the_edge_of": [
+                name
+                for name, (value, values) in tried.items()
+                # there is nothing below c = 0
+                if value and len(values) > 1 and value in (min(values), max(values))
+            ],
+        }
+
+    def table(self):
+        """A plain-text summary: accuracy at every point of the grid, and the chosen one."""
+        config, data, chosen = self.content["config"], self.content["dataset"], self.choose()
+        lines = [
+            f"{self.content['experiment']} on {data['name']}: {data['n_train']} training and "
+            f"{data['n_test']} held-out training examples, {config['tasks']} tasks, "
+            f"{config['epochs']} epochs a task",
+            "average accuracy over all tasks after the last one on held-out data, mean ± SEM:",
+            "",
+            f"{'method':<12} {'c':>8} {'xi':>8} {'seeds':>5}  validation",
+        ]
+        for point, values in self.points().items():
+            method, c, xi = point
+            damping = f"{xi:g}" if method == "si" else "-"  # the others have none
+            mark = " <- chosen" if point == tuple(chosen[k] for k in ("method", "c", "xi")) else ""
+            lines.append(f"{method:<12} {c:>8g} {damping:>8} {len(values):>5}  "
+                         f"{with_sem(values)}{mark}")  # fmt: skip
+        if chosen["sem"] is not None:
+            lines += ["", f"other points within one SEM of the best: {chosen['within_one_sem']}"]
+        for name in chosen["at_the_edge_of"]:
+            lines += ["", f"The chosen {name} is at the edge of the grid: extend it."]
+        return "\n".join(lines)
+
+
+def sweep_cells(config, xi):
+    """All cells of a grid, in the order in which they are run: the whole grid for every seed.
+
+    Parameters
+    ----------
+    config : Protocol
+        Of one method.
+    xi : sequence of float
+        Takes the place of the protocol's ξ, except where it changes nothing: with c = 0.
+
+    Raises
+    ------
+    ConfigError
+        More than one method, or one without a strength; values of ξ that are not different, or
+        for a method that has none.
+    """
+    if len(config.methods) != 1 or not METHODS[config.methods[0]].strengths:
+        able = [name for name, method in METHODS.items() if method.strengths]
+        raise ConfigError(
+            f"methods: expected one of {able} for a sweep, found {' '.join(config.methods)}"
+        )
+    if not xi or len(set(xi)) < len(xi):
+        raise ConfigError(f"xi: expected one or more different dampings, found {xi}")
+    if config.methods != ("si",) and list(xi) != [config.xi]:
+        raise ConfigError(f"xi: expected none, because {config.methods[0]} has none, found {xi}")
+    cells = [
+        cell if cell.c else replace(cell, config=config)
+        for value in xi
+        for cell in all_cells(replace(config, xi=value))
+    ]
+    return sorted(dict.fromkeys(cells), key=lambda cell: cell.seed)
+
+
+def validate(cell, dataset, out, threads, report):
+    """Train a cell and return its entry for the sweep; arguments as for `run_cell`.
+
+    With None for the folder, nothing is written, and the limit of BLAS threads stays: the process
+    is a cluster's worker, which may be training other cells in other threads.
+    """
+    began = time.perf_counter()
+    limits = machine.require("threadpoolctl").threadpool_limits(threads, user_api="blas")
+    with limits if out else nullcontext():
+        try:
+            _, history = cell.train(
+                dataset,
+                checkpoint=cell.resumable(out, threads) if out else None,
+                on_epoch=lambda task, epoch: report((cell.name, task, epoch)),
+            )
+        except DivergenceError as err:
+            raise DivergenceError(f"{cell.name}: {err}") from err
+        blas = machine.blas()
+    return {
+        "method": cell.method,
+        "c": cell.c,
+        "xi": cell.config.xi,
+        "seed": cell.seed,
+        "validation_accuracy": history.test_accuracy.tolist(),
+        "train_accuracy": history.train_accuracy.tolist(),
+        "blas": blas,
+        "duration_s": time.perf_counter() - began,
+    }

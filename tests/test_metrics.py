@@ -1,0 +1,58 @@
+"""Metrics: each against its definition, written out."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import pysi
+from pysi.metrics import backward_transfer, correlation, forward_transfer, intransigence
+from strategies import seeds
+
+
+@given(seeds, st.integers(1, 6))
+def test_metrics_by_their_definitions(seed, n):
+    A = np.random.default_rng(seed).random((3, n, n))
+    for seed_, (average, forgot) in enumerate(
+        zip(pysi.average_accuracy(A), pysi.forgetting(A), strict=True)
+    ):
+        a = A[seed_]
+        for i in range(n):
+            assert np.isclose(average[i], sum(a[i][j] for j in range(i + 1)) / (i + 1))
+        lost = [max(a[i][j] for i in range(j, n - 1)) - a[n - 1][j] for j in range(n - 1)]
+        assert np.isclose(forgot, np.mean(lost) if lost else 0)
+        moved = [a[n - 1][j] - a[j][j] for j in range(n - 1)]
+        assert np.isclose(backward_transfer(a), np.mean(moved) if moved else 0)
+        untrained = np.random.default_rng(seed + 1).random(n)
+        ahead = [a[j - 1][j] - untrained[j] for j in range(1, n)]
+        assert np.isclose(forward_transfer(a, untrained), np.mean(ahead) if ahead else 0)
+        unlearned = [untrained[j] - a[j][j] for j in range(n)]
+        assert np.isclose(intransigence(a, untrained), np.mean(unlearned))
+    for metric in (backward_transfer, lambda A: forward_transfer(A, 0.1)):
+        assert metric(A).shape == (3,)
+    assert np.isnan(pysi.sem([0.5]))
+    assert np.isclose(pysi.sem([1.0, 2.0, 4.0]), np.std([1, 2, 4], ddof=1) / np.sqrt(3))
+
+
+@given(seeds, st.integers(1, 5), st.integers(2, 60), st.integers(1, 70), st.floats(-1e3, 1e3))
+def test_correlation_is_numpy_s_whatever_the_chunk(seed, n, length, chunk, offset):
+    rows = np.random.default_rng(seed).standard_normal((n, length)) + offset
+    # float64, centred from up to 1e3: three of sixteen digits are lost
+    assert np.allclose(correlation(rows, chunk=chunk), np.corrcoef(rows), rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, -7.3])
+@pytest.mark.parametrize("chunk", [1, 2, 100])
+def test_a_constant_row_is_correlated_with_itself_only(value, chunk):
+    rows = [np.full(7, value), np.arange(7.0) ** 2, np.full(7, 0.7)]
+    assert np.array_equal(correlation(rows, chunk=chunk), np.eye(3))
+
+
+def test_correlation_reads_files_and_one_precision_is_enough(tmp_path):
+    rows = np.random.default_rng(0).standard_normal((3, 1000)).astype(np.float32)
+    for i, row in enumerate(rows):
+        np.save(tmp_path / f"{i}.npy", row)
+    files = [np.load(tmp_path / f"{i}.npy", mmap_mode="r") for i in range(3)]
+    found = correlation(files, chunk=99)
+    assert found.dtype == np.float64
+    assert np.allclose(found, np.corrcoef(rows.astype(float)), rtol=0, atol=1e-12)
