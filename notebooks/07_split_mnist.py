@@ -59,8 +59,8 @@ figure3(result)
 #   hardly do.
 
 # %%
-free, bound = result.select(0.0), result.select(1.0)
-saved = {c: pysi.average_accuracy(result.select(c))[:, -1] for c in (0.0, 1.0)}
+free, bound = result.select("fine-tuning"), result.select("si", 1.0)
+saved = {0.0: pysi.average_accuracy(free)[:, -1], 1.0: pysi.average_accuracy(bound)[:, -1]}
 print("accuracy on tasks 1 to 5 in the end, mean over ten seeds")
 print("  c = 0:", free[:, -1].mean(axis=0).round(3))
 print("  c = 1:", bound[:, -1].mean(axis=0).round(3))

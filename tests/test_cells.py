@@ -176,6 +176,14 @@ def test_a_sweep_shares_task_1_as_well(dataset, tmp_path):
         assert entry["validation_accuracy"] == history.test_accuracy.tolist()
 
 
+def test_c_0_is_fine_tuning_and_nothing_is_run_twice():
+    config = replace(CONFIG, methods=("fine-tuning", "si", "single"), c=(0.0, 0.1), seeds=2)
+    assert [(cell.seed, cell.method, cell.c) for cell in all_cells(config)] == [
+        (0, "fine-tuning", 0), (0, "si", 0.1), (0, "single", 0),
+        (1, "fine-tuning", 0), (1, "si", 0.1), (1, "single", 0),
+    ]  # fmt: skip
+
+
 def test_which_tasks_a_method_learns_and_which_it_is_tested_on(finished):
     result, _, _ = finished
     shapes = {cell.method: np.shape(entry_of(result, cell)["test_accuracy"])

@@ -9,7 +9,9 @@ import pytest
 
 from pysi import __version__
 from pysi.cli import main
+from pysi.experiments.protocols import PermutedMNIST
 from pysi.experiments.result import Result
+from pysi.experiments.run import resume
 
 RUN = "run split-mnist --dataset mnist-5k --epochs 1 --jobs 1".split()
 
@@ -45,10 +47,10 @@ def test_the_main_job_end_to_end(mnist_5k, tmp_path, capsys):
 def test_explicit_settings_override_a_preset(mnist_5k, tmp_path, capsys):
     words = "run permuted-mnist --preset quick --dataset mnist-5k --methods single --epochs 1"
     assert main([*words.split(), "--jobs", "1", "--out", str(tmp_path)]) == 0
-    config = Result.load(tmp_path).content["config"]
-    assert (config["epochs"], config["methods"]) == (1, ["single"])
-    assert (config["tasks"], config["hidden"]) == (5, [200, 200])  # the preset's
-    assert (config["xi"], config["reset_optimizer"]) == (0.1, False)  # the experiment's
+    explicit = {"dataset": "mnist-5k", "methods": ("single",), "epochs": 1}
+    quick = PermutedMNIST.presets["quick"]
+    assert quick["epochs"] > 1
+    assert resume(tmp_path)[1] == PermutedMNIST(**quick | explicit)
 
 
 def test_a_result_is_extended_from_the_command_line(mnist_5k, tmp_path, capsys):

@@ -218,7 +218,12 @@ def test_errors_of_a_worker_arrive_as_they_are(cluster, error):
         run_all(cluster, work, range(5))
 
 
-def test_what_all_workers_have_lost_is_sent_again(cluster, mnist_5k):
+def test_what_all_workers_have_lost_is_done_by_those_that_join(cluster, mnist_5k):
+    import distributed
+
+    def tasks(dask_scheduler):
+        return len(dask_scheduler.tasks)
+
     def work(cell, dataset, *args):
         time.sleep(0.1)
         return cell, len(dataset.y_train)
@@ -230,6 +235,8 @@ def test_what_all_workers_have_lost_is_sent_again(cluster, mnist_5k):
             found.append(run)
             if len(found) == 2:
                 cluster.kill_workers()
+                with distributed.Client(cluster.address, set_as_default=False) as client:
+                    assert client.run_on_scheduler(tasks) >= 6 + 1  # every run, and the data
                 cluster.require(1)
     assert sorted(found) == [(cell, len(mnist_5k.y_train)) for cell in range(8)]
 

@@ -177,7 +177,8 @@ def test_the_default_is_the_paper_s_protocol():
 
 
 def test_permuted_mnist_in_small(mnist_5k, tmp_path):
-    config = PermutedMNIST(**(SMALL | {"methods": ("si",), "tasks": 2, "epochs": 2, "hidden": (30,)}))
+    settings = {"methods": ("si",), "tasks": 2, "epochs": 2, "hidden": (30,)}
+    config = PermutedMNIST(**(SMALL | settings))
     cells = all_cells(config)
     result = start(config, mnist_5k, tmp_path, cells)
     execute(cells, result, mnist_5k, tmp_path)

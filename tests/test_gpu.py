@@ -63,9 +63,14 @@ def test_tables_travel_between_devices(cupy, tmp_path):
     assert np.array_equal(again.theta, to_host(net.synapses.theta))
 
 
-def test_the_command_line(cupy, mnist_5k, tmp_path):
-    words = "run split-mnist --dataset mnist-5k --epochs 1 --seeds 1 --jobs 1 --device cupy"
-    assert main([*words.split(), "--out", str(tmp_path / "r")]) == 0
+@pytest.mark.parametrize(
+    ("words", "runs"), [("split-mnist", 2), ("permuted-mnist --tasks 2 --hidden 20", 6)]
+)
+def test_the_command_line(cupy, mnist_5k, tmp_path, words, runs):
+    options = "--dataset mnist-5k --epochs 1 --seeds 1 --jobs 1 --device cupy"
+    words = ["run", *words.split(), *options.split()]
+    assert main([*words, "--out", str(tmp_path / "r")]) == 0
     result = Result.load(tmp_path / "r")
     assert result.content["environment"]["gpu"]
     assert result.content["complete"]
+    assert len(result.runs) == runs

@@ -5,7 +5,7 @@ import signal
 import threading
 import time
 from contextlib import contextmanager
-from multiprocessing import parent_process
+from multiprocessing import get_context, parent_process
 from multiprocessing.managers import SyncManager
 
 from pysi.errors import ConfigError, PysiError
@@ -181,7 +181,7 @@ def progress(total, several):
         if not several:
             yield show
             return
-        manager = SyncManager()
+        manager = SyncManager(ctx=get_context("spawn"))  # a fork server would be its parent
         manager.start(outlive_signals)
         with manager:
             queue = manager.Queue()
