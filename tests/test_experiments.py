@@ -338,3 +338,12 @@ def test_imports_flow_one_way_in_reading_order():
 def test_no_file_is_much_over_250_lines():
     for path in Path(pysi.__file__).parent.rglob("*.py"):
         assert len(path.read_text().splitlines()) <= 260, path
+
+
+def test_what_diverges_says_which_run_it_is(mnist_5k, tmp_path, monkeypatch):
+    def diverge(*args, **kwargs):
+        raise pysi.DivergenceError("the loss is not finite")
+
+    monkeypatch.setattr("pysi.experiments.cell.train", diverge)
+    with pytest.raises(pysi.DivergenceError, match="^dropout-seed0: the loss is not finite"):
+        run(mnist_5k, tmp_path, methods=("dropout",), seeds=1)

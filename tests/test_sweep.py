@@ -16,7 +16,7 @@ from pysi.experiments.result import key
 from pysi.experiments.run import start
 from pysi.experiments.sweep import Sweep, sweep_cells, validate
 from pysi.figures import figure_sweep
-from pysi.training import train_epoch
+from pysi.training import train, train_epoch
 
 SMALL = {"epochs": 1, "hidden": (8,), "dataset": "mnist-5k"}
 WORDS = "--dataset mnist-5k --epochs 1 --hidden 8"
@@ -294,14 +294,12 @@ def test_a_run_and_a_sweep_are_not_mixed(finished, mnist_5k, tmp_path, capsys):
 
 
 def test_what_diverges_says_at_which_c(tmp_path, capsys, monkeypatch):
-    train = Cell.train
-
-    def diverge(cell, *args, **kwargs):
-        if cell.c == 10:
+    def diverge(net, optimizer, rule, *args, **kwargs):
+        if rule.c == 10:
             raise DivergenceError("the loss is not finite")
-        return train(cell, *args, **kwargs)
+        return train(net, optimizer, rule, *args, **kwargs)
 
-    monkeypatch.setattr(Cell, "train", diverge)
+    monkeypatch.setattr("pysi.experiments.cell.train", diverge)
     status, found = sweep(f"{WORDS} --c 1 10 --seeds 1", ["--out", str(tmp_path / "sweep")])
     assert status == 1
     assert "pysi: si-c10-seed0: the loss is not finite" in capsys.readouterr().err

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 import numpy as np
 
 from pysi.backend import to_host
+from pysi.errors import DivergenceError
 from pysi.experiments import machine
 from pysi.experiments.checkpoint import Checkpoint
 from pysi.experiments.methods import METHODS
@@ -83,7 +84,7 @@ class Cell:
     def train(self, dataset, *, checkpoint=None, on_epoch=None, on_task=None):
         """Train and test it. Returns the network and its History.
 
-        `on_task` is told of the network too: on_task(net, task).
+        `on_task` is told of the network too: on_task(net, task). A DivergenceError names the cell.
         """
         method, config = METHODS[self.method], self.config
         tested = config.make_tasks(dataset)
@@ -93,19 +94,22 @@ class Cell:
             "all at once": lambda: [joint_task(tested)],
         }[method.trains]()
         net = config.make_network(self.seed, dropout=method.dropout)
-        history = train(
-            net,
-            config.make_optimizer(),
-            method.rule(config, self.c),
-            tasks,
-            epochs=config.epochs,
-            batch_size=config.batch_size,
-            tested=tasks if method.trains == "first task" else tested,
-            reset_optimizer=config.reset_optimizer,
-            on_epoch=on_epoch,
-            on_task=on_task and (lambda task: on_task(net, task)),
-            checkpoint=checkpoint,
-        )
+        try:
+            history = train(
+                net,
+                config.make_optimizer(),
+                method.rule(config, self.c),
+                tasks,
+                epochs=config.epochs,
+                batch_size=config.batch_size,
+                tested=tasks if method.trains == "first task" else tested,
+                reset_optimizer=config.reset_optimizer,
+                on_epoch=on_epoch,
+                on_task=on_task and (lambda task: on_task(net, task)),
+                checkpoint=checkpoint,
+            )
+        except DivergenceError as err:
+            raise DivergenceError(f"{self.name}: {err}") from err
         return net, history
 
 

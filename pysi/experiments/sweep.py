@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from pysi.errors import ConfigError, DivergenceError
+from pysi.errors import ConfigError
 from pysi.experiments import machine
 from pysi.experiments.cell import all_cells
 from pysi.experiments.methods import METHODS
@@ -158,14 +158,11 @@ def validate(cell, dataset, out, threads, report):
     began = time.perf_counter()
     limits = machine.require("threadpoolctl").threadpool_limits(threads, user_api="blas")
     with limits if out else nullcontext():
-        try:
-            _, history = cell.train(
-                dataset,
-                checkpoint=cell.resumable(out, threads) if out else None,
-                on_epoch=lambda task, epoch: report((cell.name, task, epoch)),
-            )
-        except DivergenceError as err:
-            raise DivergenceError(f"{cell.name}: {err}") from err
+        _, history = cell.train(
+            dataset,
+            checkpoint=cell.resumable(out, threads) if out else None,
+            on_epoch=lambda task, epoch: report((cell.name, task, epoch)),
+        )
         blas = machine.blas()
     return {
         "method": cell.method,
