@@ -193,7 +193,9 @@ def figure_sweep(sweep):
         means = [values.mean() for values in curve.values()]
         ax.plot(list(curve), means, color=colour, lw=1.5, label=label)
     ax.plot(chosen["c"], chosen["validation_accuracy"], "ko", mfc="none", ms=11, label="chosen")
-    ax.set_xscale("symlog", linthresh=min((c for _, c, _ in points if c), default=1))
+    tried = sorted({c for _, c, _ in points})
+    ax.set_xscale("symlog", linthresh=next(filter(None, tried), 1))
+    ax.set_xticks(tried, [f"{c:g}" for c in tried])
     ax.set(xlabel="c", ylabel="Average accuracy (held out)")
     ax.spines[["top", "right"]].set_visible(False)
     fig.legend(loc="outside right center", fontsize=8, frameon=False)

@@ -7,6 +7,11 @@ before the last two (seeds) are carried along.
 import numpy as np
 
 
+def mean_over_tasks(values):
+    """Mean over the last axis; 0 where there is no task to average over."""
+    return values.mean(axis=-1) if values.shape[-1] else np.zeros(values.shape[:-1])
+
+
 def average_accuracy(accuracy):
     """Mean accuracy over the tasks seen so far, after each task.
 
@@ -52,11 +57,9 @@ def forgetting(accuracy):
     """
     accuracy = np.asarray(accuracy, dtype=float)
     n = accuracy.shape[-1]
-    if n == 1:
-        return np.zeros(accuracy.shape[:-2])
     learned = np.tril(np.ones((n, n), bool))[:-1, :-1]
-    best = np.where(learned, accuracy[..., :-1, :-1], -np.inf).max(axis=-2)
-    return (best - accuracy[..., -1, :-1]).mean(axis=-1)
+    best = np.where(learned, accuracy[..., :-1, :-1], -np.inf).max(axis=-2, initial=-np.inf)
+    return mean_over_tasks(best - accuracy[..., -1, :-1])
 
 
 def backward_transfer(accuracy):
@@ -82,10 +85,8 @@ def backward_transfer(accuracy):
     np.float64(-0.2)
     """
     accuracy = np.asarray(accuracy, dtype=float)
-    if accuracy.shape[-1] == 1:
-        return np.zeros(accuracy.shape[:-2])
     learned = np.diagonal(accuracy, axis1=-2, axis2=-1)
-    return (accuracy[..., -1, :-1] - learned[..., :-1]).mean(axis=-1)
+    return mean_over_tasks(accuracy[..., -1, :-1] - learned[..., :-1])
 
 
 def forward_transfer(accuracy, untrained):
@@ -112,11 +113,9 @@ def forward_transfer(accuracy, untrained):
     np.float64(0.1)
     """
     accuracy = np.asarray(accuracy, dtype=float)
-    if accuracy.shape[-1] == 1:
-        return np.zeros(accuracy.shape[:-2])
     before = np.diagonal(accuracy, offset=1, axis1=-2, axis2=-1)
     untrained = np.broadcast_to(untrained, accuracy.shape[:-1])
-    return (before - untrained[..., 1:]).mean(axis=-1)
+    return mean_over_tasks(before - untrained[..., 1:])
 
 
 def intransigence(accuracy, reference):

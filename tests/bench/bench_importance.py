@@ -89,10 +89,7 @@ def main():
         "seconds_a_task": cost,
         "share_of_training": {name: value / cost["training"] for name, value in cost.items()},
     }
-    for name, value in result.items():
-        print(f"{name}: {value}")
-    if args.out:
-        turns.write(args.out, result)
+    turns.report(result, args.out)
 
 
 if __name__ == "__main__":

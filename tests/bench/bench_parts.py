@@ -110,10 +110,7 @@ def main():
         },
         "step_over_floor": median["step"] / floor,
     }
-    for name, value in result.items():
-        print(f"{name}: {value}")
-    if args.out:
-        turns.write(args.out, result)
+    turns.report(result, args.out)
 
 
 if __name__ == "__main__":

@@ -82,3 +82,11 @@ def write(path, content):
     partial.write_text(json.dumps(content, indent=1) + "\n")
     os.replace(partial, path)
     print(path)
+
+
+def report(content, path=None):
+    """Print a benchmark's result, and write it if there is a path."""
+    for name, value in content.items():
+        print(f"{name}: {value}")
+    if path:
+        write(path, content)
