@@ -10,15 +10,16 @@ from pysi.consolidation.si import SynapticIntelligence
 from pysi.data import load_dataset
 from pysi.errors import ConfigError, DataError, DivergenceError, PysiError
 from pysi.metrics import average_accuracy, forgetting, sem
-from pysi.nn.network import MLP, Network
+from pysi.nn.network import CNN, MLP, Network
 from pysi.optim import SGD, Adam, Momentum
 from pysi.synapses import Synapse, SynapseGroup, Synapses
-from pysi.tasks import Task, permuted_tasks, split_tasks
+from pysi.tasks import Task, cifar_tasks, permuted_tasks, split_tasks
 from pysi.training import History, train
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "CNN",
     "EWC",
     "MLP",
     "SGD",
@@ -38,6 +39,7 @@ __all__ = [
     "SynapticIntelligence",
     "Task",
     "average_accuracy",
+    "cifar_tasks",
     "forgetting",
     "load_dataset",
     "permuted_tasks",

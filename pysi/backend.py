@@ -6,6 +6,10 @@ belongs to and calls that module's functions. Nothing else in the package knows 
 
 import importlib
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import copy_context
 
 import numpy as np
 
@@ -13,6 +17,9 @@ from pysi.errors import ConfigError
 
 CPU_BLOCK = 131_072
 """Synapses per block on a CPU: what an update touches of that many (5 MB) stays in the cache."""
+
+CPU_IMAGES = 4
+"""Images that a CPU takes through all convolutions at once: a layer of them fits in the cache."""
 
 
 def namespace(array):
@@ -82,9 +89,52 @@ class Scratch:
         self._arrays = {}
 
     def __call__(self, name, shape, like, dtype=None):
-        """The scratch array `name`, remade only if its shape changed (the last, smaller batch)."""
+        """The scratch array `name`, remade only if its shape changed (the last, smaller batch).
+
+        It starts as zeros: a border that nobody writes to stays zero.
+        """
         array = self._arrays.get(name)
         if array is None or array.shape != shape:
-            array = namespace(like).empty(shape, dtype or like.dtype)
+            array = namespace(like).zeros(shape, dtype or like.dtype)
             self._arrays[name] = array
         return array
+
+    def once(self, name, make):
+        """What make() returned when it was first asked for under this name."""
+        if name not in self._arrays:
+            self._arrays[name] = make()
+        return self._arrays[name]
+
+
+class Workspace(threading.local, Scratch):
+    """Scratch arrays of which every thread has its own: nothing in them outlives the next layer."""
+
+
+_pool = None
+
+
+@contextmanager
+def threads(count):
+    """Within this context, `share_out` uses this many threads.
+
+    The BLAS library should then use one thread: what is shared out is above it.
+    """
+    global _pool
+    before = _pool
+    with ThreadPoolExecutor(count) as pool:
+        _pool = pool if count > 1 else None
+        try:
+            yield
+        finally:
+            _pool = before
+
+
+def share_out(work, count):
+    """Call work(0), …, work(count - 1), in the threads of the `threads` context if there is one."""
+    if _pool is None:
+        for i in range(count):
+            work(i)
+        return
+    # with the caller's context: NumPy keeps there what to do about an overflow
+    for done in [_pool.submit(copy_context().run, work, i) for i in range(count)]:
+        done.result()

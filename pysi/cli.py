@@ -9,10 +9,10 @@ from pathlib import Path
 
 from pysi import __version__
 from pysi.data import fetch, load_dataset, status
+from pysi.data.catalogue import CATALOGUE
 from pysi.errors import ConfigError, PysiError
 from pysi.experiments import machine
 from pysi.experiments.cell import all_cells, run_cell
-from pysi.experiments.methods import METHODS
 from pysi.experiments.parallel import connect
 from pysi.experiments.protocols import PROTOCOLS
 from pysi.experiments.result import Result, key
@@ -24,7 +24,7 @@ from pysi.theory import claims
 from pysi.theory.checks import table
 
 SETTINGS = {
-    "methods": dict(nargs="+", help=f"what to compare, of {' '.join(METHODS)}"),
+    "methods": dict(nargs="+", help="what to compare"),
     "c": dict(type=float, nargs="+", help="strengths of Synaptic Intelligence; 0 is fine-tuning"),
     "ewc_c": dict(type=float, nargs="+", help="strengths of EWC, λ/2"),
     "seeds": dict(type=int, help="number of repetitions"),
@@ -38,7 +38,8 @@ SETTINGS = {
     ),
     "dtype": dict(help="float32 or float64"),
     "device": dict(help="numpy or cupy"),
-    "dataset": dict(help="mnist, or mnist-5k for the small embedded subset"),
+    "dataset": dict(help="which data set"),
+    "examples": dict(type=int, help="training examples of a task at most"),
 }
 
 SWEPT = ("si",)
@@ -57,6 +58,10 @@ def add_experiments(command, settings, **defaults):
             name, help=protocol.__doc__.splitlines()[0], argument_default=argparse.SUPPRESS
         )
         for setting, options in settings.items():
+            if not hasattr(protocol, setting):
+                continue
+            if names := {"methods": protocol.offers, "dataset": protocol.datasets}.get(setting):
+                options = options | {"help": f"{options['help']}, of {' '.join(names)}"}
             default = defaults.get(setting, getattr(protocol, setting))
             shown = " ".join(map(str, default)) if isinstance(default, tuple) else default
             options = options | {"help": f"{options['help']} (default: {shown})"}
@@ -64,7 +69,7 @@ def add_experiments(command, settings, **defaults):
                 options["metavar"] = setting.upper()
             sub.add_argument(f"--{setting.replace('_', '-')}", **options)
         sub.add_argument("--preset", choices=protocol.presets, help="full (default) or quick")
-        sub.add_argument("--data", metavar="DIR", help="folder with mnist/ (default: $PYSI_DATA)")
+        sub.add_argument("--data", metavar="DIR", help="folder of data sets (default: $PYSI_DATA)")
         sub.add_argument("--out", metavar="DIR", type=Path, help="new result folder")
         sub.add_argument("--jobs", type=int, metavar="N", help="processes (default: one a core)")
         sub.add_argument("--resume", metavar="DIR", type=Path, help="run what is missing in DIR")
@@ -98,9 +103,12 @@ def parser():
     data = commands.add_parser("data", help="look for data sets, or download them")
     actions = data.add_subparsers(dest="action", required=True)
     look = actions.add_parser("status", help="where data sets are, and whether they are intact")
-    look.add_argument("--data", metavar="DIR", help="folder with mnist/ (default: $PYSI_DATA)")
+    look.add_argument("--data", metavar="DIR", help="folder of data sets (default: $PYSI_DATA)")
     get = actions.add_parser("fetch", help="download, verify and keep in the cache")
-    get.add_argument("names", nargs="*", default=["mnist"], metavar="NAME", help="(default: mnist)")
+    get.add_argument(
+        "names", nargs="*", default=["mnist"], metavar="NAME",
+        help=f"some of {' '.join(CATALOGUE)} (default: mnist)",
+    )  # fmt: skip
     get.add_argument("--force", action="store_true", help="download again what is there")
     return top
 
@@ -146,7 +154,7 @@ def run(
     elif sweep:
         result.content["xi"] = xi
     print(f"{dataset.name} from {dataset.source}; results go to {out}")
-    jobs = jobs or max(1, cores // result.content["environment"]["blas_threads"])
+    jobs = jobs or max(1, cores // result.threads)
     try:
         work = validate if sweep else run_cell
         execute(cells, result, dataset, out, work=work, jobs=jobs, cluster=dask)
@@ -175,9 +183,10 @@ def check_theory(seed):
 
 
 def show_data(data):
-    """`pysi data status`: one line a place."""
+    """`pysi data status`: every place of every data set, and the state it is in."""
     for row in status(data):
-        print(f"{row.place:<10} {row.path}\n{'':<10} {row.state}")
+        state = row.state.replace("\n", f"\n{'':<9} ")
+        print(f"{row.dataset:<9} {row.place}: {row.path}\n{'':<9} {state}")
 
 
 @contextmanager

@@ -106,20 +106,55 @@ def split_tasks(dataset, n_tasks=5):
             f"tasks: expected a number that divides the {n_classes} classes of "
             f"{dataset.name!r}, found {n_tasks}"
         )
-    tasks = []
-    for classes in np.arange(n_classes).reshape(n_tasks, -1):
-        active = np.isin(np.arange(n_classes), classes)
-        train, test = active[dataset.y_train], active[dataset.y_test]
-        tasks.append(
-            Task(
-                " or ".join(str(k) for k in classes),
-                dataset.x_train[train],
-                dataset.y_train[train],
-                dataset.x_test[test],
-                dataset.y_test[test],
-                active,
-            )
+    size = n_classes // n_tasks
+    names = [
+        " or ".join(map(str, range(start, start + size))) for start in range(0, n_classes, size)
+    ]
+    return consecutive_tasks(dataset, names, size)
+
+
+def cifar_tasks(dataset, n_tasks=6, *, examples=None):
+    """CIFAR-10, then ten classes of CIFAR-100 at a time, in the order of their fine labels.
+
+    Parameters
+    ----------
+    dataset : pysi.data.Dataset
+        CIFAR-10 and CIFAR-100 as one data set.
+    n_tasks : int
+        From 1 to 11.
+    examples : int, optional
+        Training examples of a task at most: the first ones. By default, all.
+
+    Returns
+    -------
+    list of Task
+
+    Raises
+    ------
+    ConfigError
+        A number of tasks that the classes do not suffice for.
+
+    References
+    ----------
+    Zenke, Poole & Ganguli (2017), Section 5.3.
+    """
+    names = ["CIFAR-10"] + [f"CIFAR-100, {k} to {k + 9}" for k in range(0, 100, 10)]
+    if not 1 <= n_tasks <= len(names):
+        raise ConfigError(f"tasks: expected a number from 1 to {len(names)}, found {n_tasks}")
+    return consecutive_tasks(dataset, names[:n_tasks], 10, examples=examples)
+
+
+def consecutive_tasks(dataset, names, size, *, examples=None):
+    """A task of the next `size` classes for each name; the readout has a unit for each of them."""
+    tasks, units = [], np.arange(size * len(names))
+    for i, name in enumerate(names):
+        active = units // size == i
+        train, test = (
+            np.flatnonzero(labels // size == i) for labels in (dataset.y_train, dataset.y_test)
         )
+        train = train[:examples]
+        data = (dataset.x_train[train], dataset.y_train[train])
+        tasks.append(Task(name, *data, dataset.x_test[test], dataset.y_test[test], active))
     return tasks
 
 

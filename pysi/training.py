@@ -118,12 +118,13 @@ def check_arguments(net, tasks, tested, epochs, batch_size):
             raise ConfigError(f"{name}: expected a whole number from 1, found {value}")
     if not tasks:
         raise ConfigError("tasks: expected at least one task, found none")
-    n_in, n_out = net.layers[0].parameters["W"][0], net.layers[-1].parameters["W"][1]
+    n_out = net.layers[-1].parameters["W"][1]
     for task in [*tasks, *tested]:
-        if task.x_train.shape[1:] != (n_in,) or task.x_test.shape[1:] != (n_in,):
+        train, test = task.x_train.shape[1:], task.x_test.shape[1:]
+        if not train == test == net.input_shape:
             raise ConfigError(
-                f"task {task.name!r}: expected inputs of {n_in} features, as the network has, "
-                f"found {task.x_train.shape[1:]} for training, {task.x_test.shape[1:]} for testing"
+                f"task {task.name!r}: expected inputs of shape {net.input_shape}, as the network "
+                f"has, found {train} for training, {test} for testing"
             )
         if len(task.active) != n_out:
             raise ConfigError(
@@ -142,6 +143,7 @@ def train(
     batch_size,
     tested=None,
     reset_optimizer=True,
+    reset_network=False,
     on_epoch=None,
     on_task=None,
     checkpoint=None,
@@ -164,6 +166,8 @@ def train(
         What is tested after each task; by default, the tasks that are learned.
     reset_optimizer : bool
         Whether the optimizer forgets its state between tasks (split MNIST) or not (permuted MNIST).
+    reset_network : bool
+        Whether the network forgets everything between tasks: each is learned from scratch.
     on_epoch : callable, optional
         Called as on_epoch(task, epoch), both from 1, after every epoch.
     on_task : callable, optional
@@ -201,8 +205,11 @@ def train(
     for i, task in enumerate(tasks):
         if i < first_task:
             continue
-        if i and reset_optimizer and first_epoch == 1:
-            optimizer.start(net.synapses)
+        if i and first_epoch == 1:
+            if reset_optimizer:
+                optimizer.start(net.synapses)
+            if reset_network:
+                net.initialise()
         for epoch in range(first_epoch, epochs + 1):
             began = perf_counter()
             with np.errstate(all="ignore"):  # what overflows is found, and named, right below

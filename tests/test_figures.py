@@ -238,7 +238,7 @@ def test_the_mean_off_the_diagonal():
 def test_the_table_has_the_numbers_of_figure_5():
     shown = result()
     head, *rows = shown.table().partition("correlation of ω")[2].splitlines()[2:]
-    assert head.split() == "method c seeds first layer second layer".split()
+    assert head.split() == "method c seeds dense1.W dense2.W".split()
     assert len(rows) == 2
     for line, (method, c) in zip(rows, (("fine-tuning", 0.0), ("si", 0.1)), strict=True):
         cells = []

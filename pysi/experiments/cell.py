@@ -66,13 +66,15 @@ class Cell:
     @property
     def epochs(self):
         """How many it trains, in how many tasks (a single epoch for joint training is long)."""
-        alone = METHODS[self.method].trains != "sequence"
-        return self.config.epochs * (1 if alone else self.config.tasks - bool(self.trunk))
+        once = METHODS[self.method].trains in ("first task", "all at once")
+        return self.config.epochs * (1 if once else self.config.tasks - bool(self.trunk))
 
     def checkpoint(self, out, threads):
         """Where it is saved at the end of a task, and of an epoch if ten seconds have passed."""
         skip = LISTS + (AFTER_TASK_1 if self.method == "single" else ())
         settings = {k: v for k, v in asdict(self.config).items() if k not in skip}
+        if self.config.takes_images:
+            threads = 1  # of the BLAS library; that of others changes nothing
         settings |= {"method": self.method, "c": self.c, "seed": self.seed, "blas_threads": threads}
         return Checkpoint(out / "checkpoints" / f"{self.name}.npz", settings, interval=10)
 
@@ -90,6 +92,7 @@ class Cell:
         tested = config.make_tasks(dataset)
         tasks = {
             "sequence": lambda: tested,
+            "each alone": lambda: tested,
             "first task": lambda: tested[:1],
             "all at once": lambda: [joint_task(tested)],
         }[method.trains]()
@@ -104,6 +107,7 @@ class Cell:
                 batch_size=config.batch_size,
                 tested=tasks if method.trains == "first task" else tested,
                 reset_optimizer=config.reset_optimizer,
+                reset_network=method.trains == "each alone",
                 on_epoch=on_epoch,
                 on_task=on_task and (lambda task: on_task(net, task)),
                 checkpoint=checkpoint,
@@ -145,7 +149,7 @@ def run_cell(cell, dataset, out, threads, report):
     out : Path
         The result folder.
     threads : int
-        Threads of the BLAS library.
+        Threads to use.
     report : callable
         Called with (name, task, epoch) after every epoch.
     """
@@ -155,7 +159,7 @@ def run_cell(cell, dataset, out, threads, report):
     def keep(net, task):
         save_omega(net, omega_file(out, cell, task))
 
-    with machine.require("threadpoolctl").threadpool_limits(threads, user_api="blas"):
+    with machine.threads(threads, images=cell.config.takes_images):
         net, history = cell.train(
             dataset,
             checkpoint=cell.resumable(out, threads),

@@ -2,10 +2,12 @@
 
 import platform
 import sys
+from contextlib import contextmanager
 
 import numpy as np
 
 import pysi
+from pysi import backend
 from pysi.errors import ConfigError
 
 
@@ -24,6 +26,14 @@ def blas():
     names = ("internal_api", "version", "architecture", "num_threads")
     pools = require("threadpoolctl").threadpool_info()
     return [{n: pool.get(n) for n in names} for pool in pools if pool["user_api"] == "blas"]
+
+
+@contextmanager
+def threads(count, *, images=False):
+    """Use this many threads: of the BLAS library or, with one BLAS thread each, for images."""
+    limits = require("threadpoolctl").threadpool_limits
+    with limits(1 if images else count, user_api="blas"), backend.threads(count if images else 1):
+        yield
 
 
 def describe(device):

@@ -1,4 +1,4 @@
-"""The curves of Figure 4: with which rule each is trained, and on what."""
+"""The curves of Figures 3, 4 and 6: with which rule each is trained, and on what."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class Method:
         Whether task 1 is trained just as by fine-tuning, so that it need be trained only once.
     dropout : float
         Probability of switching a hidden unit off while training.
-    trains : {"sequence", "first task", "all at once"}
+    trains : {"sequence", "each alone", "first task", "all at once"}
     """
 
     label: str
@@ -54,5 +54,6 @@ METHODS = {
         "online EWC, c = {c:g}", lambda config, c: OnlineEWC(c), "ewc_c", branches=True
     ),
     "dropout": Method("fine-tuning, dropout 0.5", no_rule, dropout=0.5),
+    "scratch": Method("from scratch", no_rule, branches=True, trains="each alone"),
     "joint": Method("all tasks at once", no_rule, trains="all at once"),
 }

@@ -7,14 +7,14 @@ import numpy as np
 from pysi.backend import device_namespace
 from pysi.errors import ConfigError
 from pysi.experiments.methods import METHODS
-from pysi.nn.network import MLP
+from pysi.nn.network import CNN, MLP
 from pysi.optim import Adam
-from pysi.tasks import permuted_tasks, split_tasks
+from pysi.tasks import cifar_tasks, permuted_tasks, split_tasks
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """What the benchmarks on MNIST have in common; the defaults are those of split MNIST.
+    """What the benchmarks have in common; the defaults are those of split MNIST.
 
     Attributes
     ----------
@@ -38,13 +38,20 @@ class Protocol:
         Whether Adam forgets its state between tasks.
     dtype : {"float32", "float64"}
     device : {"numpy", "cupy"}
-    dataset : {"mnist", "mnist-5k"}
+    dataset : str
+        One of the class's `datasets`.
 
     Raises
     ------
     ConfigError
         A value that makes no sense, before any work.
     """
+
+    datasets = ("mnist", "mnist-5k")
+    offers = tuple(METHODS)
+    """Methods that make sense."""
+    takes_images = False
+    """Whether the network takes images, which are shared out over threads."""
 
     methods: tuple = ("si",)
     c: tuple = (0.0, 1.0)
@@ -73,8 +80,8 @@ class Protocol:
                 )
         for name in ("hidden", "methods"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
-        if not self.methods or set(self.methods) - METHODS.keys():
-            raise ConfigError(f"methods: expected some of {list(METHODS)}, found {self.methods}")
+        if not self.methods or set(self.methods) - set(self.offers):
+            raise ConfigError(f"methods: expected some of {self.offers}, found {self.methods}")
         for name in ("seeds", "epochs", "batch_size", "tasks"):
             value = getattr(self, name)
             if int(value) != value or value < 1:
@@ -87,8 +94,10 @@ class Protocol:
         self.make_optimizer()  # checks lr
         if self.dtype not in ("float32", "float64"):
             raise ConfigError(f"dtype: expected float32 or float64, found {self.dtype!r}")
-        if self.dataset not in ("mnist", "mnist-5k"):
-            raise ConfigError(f"dataset: expected mnist or mnist-5k, found {self.dataset!r}")
+        if self.dataset not in self.datasets:
+            raise ConfigError(
+                f"dataset: expected {' or '.join(self.datasets)}, found {self.dataset!r}"
+            )
         device_namespace(self.device)
 
     def make_tasks(self, dataset):
@@ -169,4 +178,59 @@ class PermutedMNIST(Protocol):
         return permuted_tasks(dataset, self.tasks)
 
 
-PROTOCOLS = {protocol.name: protocol for protocol in (SplitMNIST, PermutedMNIST)}
+@dataclass(frozen=True)
+class SplitCIFAR(Protocol):
+    """CIFAR-10, then CIFAR-100: Section 5.3 and Figure 6 of Zenke, Poole & Ganguli (2017).
+
+    Ten new classes in every task, a masked readout that starts at zero, Adam reset between tasks.
+
+    Attributes
+    ----------
+    examples : int, optional
+        Training examples of a task at most; by default all.
+    """
+
+    name = "split-cifar"
+    scenario = "task-incremental (the readout is masked to the task's classes)"
+    datasets = ("cifar10-100",)
+    offers = ("single", "fine-tuning", "si", "scratch")
+    takes_images = True
+    presets = {
+        "full": {},
+        "quick": {"seeds": 1, "tasks": 4, "epochs": 10, "examples": 2500, "c": (0.0, 0.1)},
+    }
+
+    methods: tuple = ("si", "scratch")
+    c: tuple = (0.0, 0.01, 0.1)
+    seeds: int = 5
+    epochs: int = 60
+    tasks: int = 6
+    hidden: tuple = (512,)
+    batch_size: int = 256
+    dataset: str = "cifar10-100"
+    examples: int | None = None
+
+    def __post_init__(self):
+        super().__post_init__()
+        if len(self.hidden) != 1:
+            raise ConfigError(f"hidden: expected the units of one layer, found {self.hidden}")
+        if self.tasks > 11:
+            raise ConfigError(f"tasks: expected a number from 1 to 11, found {self.tasks}")
+        if self.examples is not None and (int(self.examples) != self.examples or self.examples < 1):
+            raise ConfigError(f"examples: expected a whole number from 1, found {self.examples}")
+
+    def make_tasks(self, dataset):
+        return cifar_tasks(dataset, self.tasks, examples=self.examples)
+
+    def make_network(self, seed, *, dropout=0.0):
+        """The paper's convolutional network, which has dropout in any case."""
+        return CNN(
+            10 * self.tasks,
+            hidden=self.hidden[0],
+            seed=seed,
+            dtype=np.dtype(self.dtype),
+            xp=device_namespace(self.device),
+        )
+
+
+PROTOCOLS = {protocol.name: protocol for protocol in (SplitMNIST, PermutedMNIST, SplitCIFAR)}

@@ -53,6 +53,12 @@ class Result:
         """The finished runs."""
         return self.content["runs"]
 
+    @property
+    def threads(self):
+        """How many threads every process uses."""
+        environment = self.content["environment"]
+        return environment["blas_threads"] * environment.get("image_threads", 1)
+
     def add(self, run):
         """Put a finished run in its place."""
         names = list(METHODS)
@@ -66,6 +72,16 @@ class Result:
     def select(self, method, c=0.0, part="test"):
         """Accuracy matrices of every seed of a curve, (seeds, tasks learned, tasks tested)."""
         return np.array([run[f"{part}_accuracy"] for run in self.runs_of(method, c)])
+
+    def final(self, method, c=0.0, part="test"):
+        """Accuracy on each task at the end of a curve, (seeds, tasks).
+
+        Where each task is learned alone, that is the end of its own training.
+        """
+        matrices = self.select(method, c, part)
+        if len(matrices) and METHODS[method].trains == "each alone":
+            return np.diagonal(matrices, axis1=1, axis2=2)
+        return matrices[:, -1] if len(matrices) else matrices
 
     def runs_of(self, method, c=0.0):
         """The finished runs of a curve, one a seed."""
@@ -137,9 +153,10 @@ class Result:
         ]  # fmt: skip
         single = self.select("single")
         for method, c in self.curves():
-            test, train = self.select(method, c), self.select(method, c, "train")
-            cells = [with_sem(a[:, -1].mean(axis=-1)) for a in (test, train)]
-            if test.shape[-2] == test.shape[-1] > 1:
+            test = self.select(method, c)
+            final = (self.final(method, c, part) for part in ("test", "train"))
+            cells = [with_sem(accuracy.mean(axis=-1)) for accuracy in final]
+            if test.shape[-1] > 1 and METHODS[method].trains == "sequence":
                 cells += [with_sem(f(test)) for f in (forgetting, backward_transfer)]
                 cells.append(with_sem(forward_transfer(test, self.content["chance"])))
                 if len(single):
@@ -152,7 +169,7 @@ class Result:
                 "",
                 "correlation of ω between tasks, mean over all pairs, ± SEM over seeds:",
                 "",
-                row("method", "c", "seeds", "first layer", "second layer"),
+                row("method", "c", "seeds", "dense1.W", "dense2.W"),
             ]
         for method, c in first:
             cells = [with_sem(mean_off_diagonal(of[method, c])) for of in (first, second)]

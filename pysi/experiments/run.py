@@ -17,8 +17,8 @@ from pysi.experiments.result import Result, key
 def start(config, dataset, out, cells, *, jobs=1, threads=None, kind=Result, **more):
     """A new result folder with a result that holds no runs yet.
 
-    The machine's cores are shared out among parallel processes as threads of the BLAS library. That
-    is settled here, because another number of threads gives other bits.
+    The machine's cores are shared out among parallel processes as threads. That is settled here,
+    because another number of threads of the BLAS library gives other bits.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ def start(config, dataset, out, cells, *, jobs=1, threads=None, kind=Result, **m
     jobs : int
         Parallel processes at most.
     threads : int, optional
-        Of the BLAS library in each process, where the runs are not for this machine.
+        In each process, where the runs are not for this machine.
     kind : type
         Of the result.
     **more
@@ -54,7 +54,11 @@ def start(config, dataset, out, cells, *, jobs=1, threads=None, kind=Result, **m
                 "n_train": len(dataset.y_train),
                 "n_test": len(dataset.y_test),
             },
-            "environment": machine.describe(config.device) | {"blas_threads": threads},
+            "environment": machine.describe(config.device)
+            | {
+                "blas_threads": 1 if config.takes_images else threads,
+                "image_threads": threads if config.takes_images else 1,
+            },
             "scenario": config.scenario,
             "chance": tasks[0].chance,
             "task_names": [task.name for task in tasks],
@@ -148,7 +152,7 @@ def execute(cells, result, dataset, out, *, work=run_cell, jobs=1, cluster=None)
     trunks = {cell.trunk.name: cell.trunk for cell in missing if cell.trunk}
     trunks = [] if cluster else list(trunks.values())
     rest = [cell for cell in missing if cell not in trunks]
-    threads = result.content["environment"]["blas_threads"]
+    threads = result.threads
     began, spent = time.perf_counter(), result.content["duration_s"]
     result.content["complete"] = False
     result.save(out)  # what is to be run, so that a stopped run goes on with it

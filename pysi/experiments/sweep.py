@@ -156,7 +156,7 @@ def validate(cell, dataset, out, threads, report):
     is a cluster's worker, which may be training other cells in other threads.
     """
     began = time.perf_counter()
-    limits = machine.require("threadpoolctl").threadpool_limits(threads, user_api="blas")
+    limits = machine.threads(threads, images=cell.config.takes_images)
     with limits if out else nullcontext():
         _, history = cell.train(
             dataset,

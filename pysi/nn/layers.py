@@ -6,19 +6,29 @@ was there. The last two axes are (examples, features); any axes before them are 
 networks.
 """
 
+import copy
 from math import sqrt
 
-from pysi.backend import Scratch, namespace
+from pysi.backend import Scratch, Workspace, namespace
 
 
 class Layer:
-    """A differentiable map. `parameters` names the shapes of its weights; most layers have none."""
+    """A differentiable map. `parameters` names the shapes of its weights; most layers have none.
+
+    What `backward` needs is kept in `scratch`, all else in `work`.
+
+    A batch may also be taken in parts, as `pysi.nn.groups` does: `prepare` once, `forward_part` and
+    `backward_part` of every part by a `twin` of its own, and `finish` once. Where a layer has
+    weights, its twins add to `gradients` what `finish` makes the gradient of.
+    """
 
     kind = "layer"
     parameters = {}
+    gradients = ()
+    random = False
 
     def __init__(self):
-        self.scratch = Scratch()
+        self.scratch, self.work = Scratch(), Workspace()
 
     def bind(self, groups):
         """Receive the handles of this layer's weights: a dict from parameter to SynapseGroup."""
@@ -36,6 +46,29 @@ class Layer:
     def backward(self, dy, *, need_dx=True):
         """∂L/∂x of ∂L/∂y for the last forward pass; None unless `need_dx`."""
         raise NotImplementedError
+
+    def twin(self):
+        """A layer with the same weights and a memory of its own, for another part of a batch."""
+        twin = copy.copy(self)
+        twin.scratch = Scratch()
+        return twin
+
+    def own_gradients(self):
+        """Add up `gradients` apart from the layer that this one is a twin of."""
+
+    def prepare(self):
+        """Derive from the weights what all parts of a batch need."""
+
+    def forward_part(self, x, *, train=False):
+        """As `forward`, of a part of the batch."""
+        return self.forward(x, train=train)
+
+    def backward_part(self, dy, *, need_dx=True):
+        """As `backward`, of a part of the batch; adds to `gradients` and leaves the table alone."""
+        return self.backward(dy, need_dx=need_dx)
+
+    def finish(self):
+        """Write the gradient of the whole batch, once it is added up in `gradients`."""
 
 
 class Dense(Layer):
@@ -88,7 +121,7 @@ class Dense(Layer):
         xp.sum(dy, axis=-2, out=self.b.grad)
         if not need_dx:
             return None
-        dx = self.scratch("dx", (*dy.shape[:-1], self.n_in), dy)
+        dx = self.work("dx", (*dy.shape[:-1], self.n_in), dy)
         return xp.matmul(dy, self.W.theta.swapaxes(-1, -2), out=dx)
 
 
@@ -103,8 +136,8 @@ class ReLU(Layer):
 
     def backward(self, dy, *, need_dx=True):
         xp = namespace(dy)
-        on = xp.greater(self.y, 0, out=self.scratch("on", dy.shape, dy, bool))
-        return xp.multiply(dy, on, out=self.scratch("dx", dy.shape, dy))
+        on = xp.greater(self.y, 0, out=self.work("on", dy.shape, dy, bool))
+        return xp.multiply(dy, on, out=self.work("dx", dy.shape, dy))
 
 
 class Tanh(Layer):
@@ -118,7 +151,7 @@ class Tanh(Layer):
 
     def backward(self, dy, *, need_dx=True):
         xp = namespace(dy)
-        dx = xp.multiply(self.y, self.y, out=self.scratch("dx", dy.shape, dy))
+        dx = xp.multiply(self.y, self.y, out=self.work("dx", dy.shape, dy))
         xp.subtract(1, dx, out=dx)
         dx *= dy
         return dx
@@ -132,6 +165,7 @@ class Dropout(Layer):
     """
 
     kind = "dropout"
+    random = True
 
     def __init__(self, p):
         super().__init__()
@@ -157,4 +191,4 @@ class Dropout(Layer):
     def backward(self, dy, *, need_dx=True):
         if self.mask is None:
             return dy
-        return namespace(dy).multiply(dy, self.mask, out=self.scratch("dx", dy.shape, dy))
+        return namespace(dy).multiply(dy, self.mask, out=self.work("dx", dy.shape, dy))

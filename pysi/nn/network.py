@@ -2,9 +2,13 @@
 
 import numpy as np
 
-from pysi.backend import Scratch, stream
+from pysi.backend import CPU_IMAGES, Scratch, stream
 from pysi.errors import ConfigError
+from pysi.nn.convolution import Conv2D
+from pysi.nn.groups import ImageGroups
 from pysi.nn.layers import Dense, Dropout, ReLU, Tanh
+from pysi.nn.pooling import Flatten, MaxPool2D
+from pysi.nn.winograd import WinogradConv2D
 from pysi.synapses import Synapses
 
 ACTIVATIONS = {"relu": ReLU, "tanh": Tanh}
@@ -22,6 +26,8 @@ class Network:
     dtype : dtype
     xp : module
         `numpy` or `cupy`.
+    input_shape : tuple of int, optional
+        Of one example; needed where the first layer takes images, (rows, columns, channels).
 
     Attributes
     ----------
@@ -29,12 +35,13 @@ class Network:
     seeds : tuple of int
     """
 
-    def __init__(self, layers, *, seed=0, dtype=np.float32, xp=np):
+    def __init__(self, layers, *, seed=0, dtype=np.float32, xp=np, input_shape=None):
         lead = () if np.ndim(seed) == 0 else (len(seed),)
         self.seeds = tuple(int(s) for s in np.atleast_1d(seed))
         if not self.seeds or min(self.seeds) < 0:
             raise ConfigError(f"seed: expected whole numbers from 0, found {seed}")
         self.layers = list(layers)
+        self.input_shape = input_shape or (self.layers[0].n_in,)
         counts, self._names = {}, []
         for layer in self.layers:
             counts[layer.kind] = counts.get(layer.kind, 0) + 1
@@ -47,18 +54,40 @@ class Network:
         self.synapses = Synapses(shapes, lead=lead, dtype=dtype, xp=xp)
         for name, layer in zip(self._names, self.layers, strict=True):
             layer.bind({p: self.synapses.group(f"{name}.{p}") for p in layer.parameters})
+        self.initialise()
+        self._scratch = Scratch()
+        self._row = self._grouped(xp)
+
+    def _grouped(self, xp):
+        """The layers, those up to the features as one that takes images in groups, if there are."""
+        kinds = [layer.kind for layer in self.layers]
+        if "flatten" not in kinds:
+            return self.layers
+        end = kinds.index("flatten") + 1
+        features, size = self.layers[end].n_in, CPU_IMAGES if xp is np else None
+        return [ImageGroups(self.layers[:end], features, size), *self.layers[end:]]
+
+    def initialise(self):
+        """Give all synapses their initial weights, which depend on the seed alone."""
+        self.synapses.theta[...] = 0
+        for name, layer in zip(self._names, self.layers, strict=True):
             for r, s in enumerate(self.seeds):
                 # drawn on the host, so that every device starts from the same weights
-                layer.initialise(stream(s, "init", name), (r,) if lead else ())
-        self._scratch = Scratch()
+                layer.initialise(stream(s, "init", name), (r,) if self.synapses.lead else ())
 
     def restart(self, *key):
         """Give every layer fresh random streams that depend on the seed and `key` alone."""
-        for name, layer in zip(self._names, self.layers, strict=True):
-            layer.restart([stream(s, *key, name, xp=self.synapses.xp) for s in self.seeds])
+        streams = [
+            [stream(s, *key, name, xp=self.synapses.xp) for s in self.seeds] for name in self._names
+        ]
+        if self._row is not self.layers:
+            images = len(self.layers) - len(self._row) + 1
+            streams[:images] = [streams[:images]]
+        for layer, own in zip(self._row, streams, strict=True):
+            layer.restart(own)
 
     def forward(self, x, *, train=False):
-        """Logits (..., examples, classes) of inputs (..., examples, features).
+        """Logits (..., examples, classes) of inputs (..., examples, features) or images.
 
         Unsigned bytes are pixels: they are divided by 255. The result is scratch memory: it is
         overwritten by the next call.
@@ -67,16 +96,16 @@ class Network:
             dtype = self.synapses.dtype
             pixels = self._scratch("x", x.shape, x, dtype)
             x = self.synapses.xp.divide(x, 255, out=pixels, dtype=dtype)
-        for layer in self.layers:
+        for layer in self._row:
             x = layer.forward(x, train=train)
         return x
 
     def backward(self, dlogits):
         """Write the gradient of the loss into `synapses.grad`, given ∂loss/∂logits."""
         dy = dlogits
-        for layer in reversed(self.layers[1:]):
+        for layer in reversed(self._row[1:]):
             dy = layer.backward(dy)
-        self.layers[0].backward(dy, need_dx=False)
+        self._row[0].backward(dy, need_dx=False)
 
 
 class MLP(Network):
@@ -120,3 +149,57 @@ class MLP(Network):
                 layers.append(Dropout(dropout))
         layers.append(Dense(*sizes[-2:], zero=zero_readout))
         super().__init__(layers, **options)
+
+
+class CNN(Network):
+    """The network of the paper's CIFAR benchmark: two blocks of convolutions and a hidden layer.
+
+    A block is a convolution with a margin, one without, and pooling. Rectifying after pooling gives
+    the same values as before it, of a quarter as many numbers.
+
+    Parameters
+    ----------
+    n_classes : int
+        Units of the readout, which starts from zero weights.
+    channels : (int, int)
+        Of the convolutions of each block.
+    hidden : int
+        Units of the hidden layer.
+    image : (int, int, int)
+        Rows, columns and channels of the input.
+    dropout : (float, float)
+        Probability of switching a unit off while training: after each block, in the hidden layer.
+    fast : bool
+        Whether convolutions of at least 8 channels use Winograd's algorithm.
+    seed, dtype, xp
+        See `Network`.
+
+    References
+    ----------
+    Zenke, Poole & Ganguli (2017), Section 5.3 and their released code.
+    """
+
+    def __init__(
+        self,
+        n_classes,
+        *,
+        channels=(32, 64),
+        hidden=512,
+        image=(32, 32, 3),
+        dropout=(0.25, 0.5),
+        fast=True,
+        **options,
+    ):
+        *size, n_in = image
+        layers = []
+        for n_out in channels:
+            for n, padding in ((n_in, "same"), (n_out, "valid")):
+                winograd = fast and n >= 8
+                make = WinogradConv2D if winograd else Conv2D
+                layers += [make(n, n_out, padding=padding), ReLU()]
+            layers[-1:] = [MaxPool2D(2), ReLU(), Dropout(dropout[0])]
+            n_in, size = n_out, [(n - 2) // 2 for n in size]
+        features = size[0] * size[1] * n_in
+        layers += [Flatten(), Dense(features, hidden), ReLU(), Dropout(dropout[1])]
+        layers.append(Dense(hidden, n_classes, zero=True))
+        super().__init__(layers, input_shape=tuple(image), **options)

@@ -1,0 +1,74 @@
+"""The table of published data sets: where each lies in a data folder, or on the network."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from pysi.data import mnist
+from pysi.data.cifar import CIFAR10, CIFAR100, read_cifar
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One published data set.
+
+    A *data folder* is what the user names, and what the cache is; all data sets fit into one.
+
+    Attributes
+    ----------
+    title : str
+        What messages call it.
+    places : tuple of str
+        Paths in a data folder, any of which holds the whole set. What a download writes comes
+        first: fetching again then repairs the cache, whatever else lies there.
+    holds : str
+        The same in words.
+    read : callable
+        Reads and verifies such a path: read(path, announce) returns a Dataset.
+    files : tuple of str
+        What is downloaded: paths in a data folder. Mirrors have the files by their last part.
+    mirrors : tuple of str
+        Addresses, in the order in which they are tried.
+    """
+
+    title: str
+    places: tuple[str, ...]
+    holds: str
+    read: Callable
+    files: tuple[str, ...]
+    mirrors: tuple[str, ...]
+
+    def locate(self, root):
+        """The first of the places that is there in the data folder `root`; else the last one."""
+        paths = [root / place for place in self.places]
+        return next((path for path in paths if os.path.lexists(path)), paths[-1])
+
+
+def cifar_entry(kind):
+    """The entry of CIFAR-10 or CIFAR-100 (a `Cifar`)."""
+    return Entry(
+        title=kind.title,
+        places=(kind.archive, kind.folder),
+        holds=f"{kind.archive}, or {kind.folder}/ with its .bin files",
+        read=partial(read_cifar, kind),
+        files=(kind.archive,),
+        mirrors=("https://www.cs.toronto.edu/~kriz/",),
+    )
+
+
+CATALOGUE = {
+    "mnist": Entry(
+        title="MNIST",
+        places=("mnist",),
+        holds="mnist/ with the four official files, gzipped or not",
+        read=lambda path, announce: mnist.read_mnist(path),  # the whole set or none of it
+        files=tuple(f"mnist/{file.name}.gz" for file in mnist.FILES),
+        mirrors=(
+            "https://ossci-datasets.s3.amazonaws.com/mnist/",
+            "https://storage.googleapis.com/cvdf-datasets/mnist/",
+        ),
+    ),
+    "cifar10": cifar_entry(CIFAR10),
+    "cifar100": cifar_entry(CIFAR100),
+}

@@ -1,0 +1,145 @@
+r"""Convolution with half the multiplications: Winograd's minimal filtering, down the rows.
+
+**One column.** Four outputs of a filter g of three taps need six inputs d: y_i = Σ_j g_j d_{i+j}.
+Weigh them with any numbers e_i, and
+
+.. math:: \sum_i e_i y_i = \sum_{ij} e_i g_j d_{i+j} = \sum_m s_m d_m,
+          \qquad s_m = \sum_{i+j=m} e_i g_j .
+
+The s_m are the six coefficients of a product of polynomials, e(t) g(t), which is of degree five and
+so is known from its values at six points: s = V⁻¹ (e(p) g(p))_p, where V evaluates a polynomial at
+the points p. We take 1, -1, 2, -2, 0 and ∞ (where the value is the leading coefficient). Hence
+
+.. math:: \sum_i e_i y_i = \sum_p e(p)\, g(p)\, D_p, \qquad D = V^{-T} d :
+
+six multiplications where the definition has twelve. All of training follows from this one formula,
+as each of its three factors can be the unknown:
+
+- the output y_i is what multiplies e_i: :math:`y = \sum_p p^i\, g(p)\, D_p`;
+- ∂L/∂x is the convolution of ∂L/∂y, with its margins, with the mirrored filter: the same again;
+- ∂L/∂g_j is what multiplies g_j: :math:`\sum_p p^j\, x(p)\, D_p`, D from that same ∂L/∂y.
+
+The fractions of V⁻ᵀ are moved to g(p), which is computed once a batch.
+
+**Images.** The rows of an image are the column's entries: each is a row of (width × channels)
+numbers, so that D is made by a few additions of long rows. What is left at each point p is a filter
+along the row, over three pixels, which are 3C consecutive numbers: for every third pixel these are
+the rows of a matrix that lies in memory already, and BLAS multiplies it without a copy. Windows
+that run over an image's edge are computed too, and ignored.
+
+Source: Lavin & Gray (2016), Fast algorithms for convolutional neural networks; Winograd (1980).
+"""
+
+import numpy as np
+
+from pysi.backend import namespace
+from pysi.nn.convolution import Conv2D, sum_over_places
+from pysi.nn.tiles import Plan, Values
+
+FRACTIONS = np.array([-1 / 6, -1 / 6, 1 / 24, 1 / 24, 1 / 4, 1])
+TAPS = FRACTIONS[:, None] * np.array(
+    [[1, 1, 1], [1, -1, 1], [1, 2, 4], [1, -2, 4], [1, 0, 0], [0, 0, 1]]
+)
+"""From the three taps g to g(p), with the fractions of V⁻ᵀ."""
+ROWS = np.array(
+    [[1, 1, 1, 1], [1, -1, 1, -1], [1, 2, 4, 8], [1, -2, 4, -8], [1, 0, 0, 0], [0, 0, 0, 1]]
+)
+"""From four rows e to e(p); transposed, from what the points contribute to the four outputs."""
+COLUMN = np.array(
+    [
+        [0, -4, -4, 1, 1, 0],
+        [0, 4, -4, -1, 1, 0],
+        [0, -2, -1, 2, 1, 0],
+        [0, 2, -1, -2, 1, 0],
+        [4, 0, -5, 0, 1, 0],
+        [0, 4, 0, -5, 0, 1],
+    ]
+)
+"""V⁻ᵀ without its fractions: from six rows d to D."""
+
+
+class WinogradConv2D(Conv2D):
+    """A convolution with a kernel of 3 × 3 and stride 1: the same as `Conv2D`, but faster.
+
+    float32 results differ from those of `Conv2D` by some 1e-6 of their size.
+
+    Parameters
+    ----------
+    n_in, n_out, padding
+        See `Conv2D`.
+    """
+
+    def __init__(self, n_in, n_out, *, padding="same"):
+        super().__init__(n_in, n_out, padding=padding)
+
+    def bind(self, groups):
+        super().bind(groups)
+        theta = self.W.theta
+        xp, lead = namespace(theta), theta.shape[:-4]
+        self.filters = xp.zeros((6, 1, *lead, 3 * self.n_in, self.n_out), theta.dtype)
+        self.mirrored = xp.zeros((6, 1, *lead, 3 * self.n_out, self.n_in), theta.dtype)
+        self.taps, self.rows, self.column = (
+            xp.asarray(matrix, dtype=theta.dtype) for matrix in (TAPS, ROWS, COLUMN)
+        )
+
+    def own_gradients(self):
+        theta = self.W.theta
+        xp, shape = namespace(theta), (6, *theta.shape[:-4], 3 * self.n_out, self.n_in)
+        self.gradients = xp.zeros(shape, theta.dtype), xp.zeros_like(self.b.grad)
+
+    def prepare(self):
+        W, xp = self.W.theta, namespace(self.W.theta)
+        mirrored = W[..., ::-1, ::-1, :, :].swapaxes(-1, -2)
+        for kernel, filters in ((W, self.filters), (mirrored, self.mirrored)):
+            g = xp.moveaxis(kernel, -4, 0).reshape(3, -1)
+            filters[...] = xp.matmul(self.taps, g).reshape(filters.shape)
+
+    def finish(self):
+        total, db = self.gradients
+        W, xp = self.W, namespace(total)
+        g = xp.matmul(self.taps.swapaxes(0, 1), total.reshape(6, -1))
+        mirrored = xp.moveaxis(g.reshape(3, *W.grad.shape[:-4], 3, self.n_out, self.n_in), 0, -4)
+        W.grad[...] = mirrored[..., ::-1, ::-1, :, :].swapaxes(-1, -2)
+        self.b.grad[...] = db
+
+    def forward_part(self, x, *, train=False):
+        self.x = x
+        (h, above, _), (w, *_) = self.margins(x)
+        lead = self.W.theta.shape[:-4] or x.shape[:-4]
+        plan = self.work.once(
+            ("forward", x.shape), lambda: Plan(x, above, (*lead, x.shape[-4], h, w, self.n_out))
+        )
+        self.transform(plan, x)
+        return self.filter(plan, self.filters, self.b.theta)
+
+    def backward_part(self, dy, *, need_dx=True):
+        xp, x = namespace(dy), self.x
+        margin = 2 - self.margins(x)[0][1]
+        plan, values = self.work.once(
+            ("backward", dy.shape, x.shape),
+            lambda: (Plan(dy, margin, (*dy.shape[:-3], *x.shape[-3:])), Values(x, margin)),
+        )
+        total, db = self.gradients
+        db += sum_over_places(dy)
+        self.transform(plan, dy)
+        values.pixels[...] = x.reshape(values.pixels.shape)
+        xp.matmul(self.rows, values.tiles, out=values.out)
+        thirds = self.work("thirds", (6, 3, *total.shape[1:]), dy)
+        xp.matmul(plan.windows.swapaxes(-1, -2), values.placed, out=thirds)
+        for i in range(3):
+            total += thirds[:, i]
+        return self.filter(plan, self.mirrored) if need_dx else None
+
+    def transform(self, plan, x):
+        """D of the rows of x, with their margins, at all points."""
+        plan.pixels[...] = x.reshape(plan.pixels.shape)
+        namespace(x).matmul(self.column, plan.d, out=plan.D)
+
+    def filter(self, plan, filters, bias=None):
+        """y_i = Σ_p p^i g(p) D_p, plus the bias: at point 1, which gives the same to all rows."""
+        xp = namespace(filters)
+        xp.matmul(plan.windows, filters, out=plan.products)
+        if bias is not None:
+            plan.at_one += xp.tile(bias, plan.width)[..., None, :]
+        xp.matmul(self.rows.swapaxes(0, 1), plan.points, out=plan.tiles)
+        return plan.y
