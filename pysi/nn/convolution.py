@@ -29,7 +29,7 @@ from pysi.nn.layers import Layer
 
 def pair(name, value):
     """(rows, columns) of a size that may be given as one number for both."""
-    sizes = (value, value) if isinstance(value, int) else tuple(value)
+    sizes = tuple(value) if isinstance(value, tuple | list) else (value, value)
     if len(sizes) != 2 or any(int(n) != n or n < 1 for n in sizes):
         raise ConfigError(f"{name}: expected one or two whole numbers from 1, found {value}")
     return sizes

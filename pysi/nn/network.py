@@ -61,8 +61,10 @@ class Network:
     def _grouped(self, xp):
         """The layers, those up to the features as one that takes images in groups, if there are."""
         kinds = [layer.kind for layer in self.layers]
-        if "flatten" not in kinds:
+        if "conv" not in kinds:
             return self.layers
+        if "flatten dense" not in " ".join(kinds):
+            raise ConfigError(f"layers: expected Flatten and Dense after images, found {kinds}")
         end = kinds.index("flatten") + 1
         features, size = self.layers[end].n_in, CPU_IMAGES if xp is np else None
         return [ImageGroups(self.layers[:end], features, size), *self.layers[end:]]

@@ -58,13 +58,13 @@ class MaxPool2D(Layer):
         *lead, n, height, width, channels = self.shape
         h, w = dy.shape[-3:-1]
         rows = self.work("rows", (*lead, n, h, width, channels), dy)
-        self.share_out("across", dy, [rows[..., j : w * across : across, :] for j in range(across)])
+        self.route("across", dy, [rows[..., j : w * across : across, :] for j in range(across)])
         rows = rows.reshape(*lead, n, h, width * channels)
         dx = self.work(("dx", self.shape), (*lead, n, height, width * channels), dy)
-        self.share_out("down", rows, [dx[..., i : h * down : down, :] for i in range(down)])
+        self.route("down", rows, [dx[..., i : h * down : down, :] for i in range(down)])
         return dx.reshape(self.shape)
 
-    def share_out(self, axis, dy, candidates):
+    def route(self, axis, dy, candidates):
         """Give dy to the last candidate that won, and zero to the others."""
         xp, left = namespace(dy), dy
         for i in reversed(range(1, len(candidates))):

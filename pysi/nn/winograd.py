@@ -61,7 +61,7 @@ COLUMN = np.array(
 class WinogradConv2D(Conv2D):
     """A convolution with a kernel of 3 × 3 and stride 1: the same as `Conv2D`, but faster.
 
-    float32 results differ from those of `Conv2D` by some 1e-6 of their size.
+    In float32 the rounding error is some 5e-7 of the result's size, and that of `Conv2D` 2e-7.
 
     Parameters
     ----------
@@ -103,9 +103,10 @@ class WinogradConv2D(Conv2D):
         self.b.grad[...] = db
 
     def forward_part(self, x, *, train=False):
+        lead = self.W.theta.shape[:-4] or x.shape[:-4]
+        x = x.reshape(*[1] * (4 + len(lead) - x.ndim), *x.shape)  # several networks may share it
         self.x = x
         (h, above, _), (w, *_) = self.margins(x)
-        lead = self.W.theta.shape[:-4] or x.shape[:-4]
         plan = self.work.once(
             ("forward", x.shape), lambda: Plan(x, above, (*lead, x.shape[-4], h, w, self.n_out))
         )

@@ -40,7 +40,7 @@ def products(sizes, batch, rng):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--net", choices=NETS, default="permuted")
+    parser.add_argument("--net", choices=["split", "permuted"], default="permuted")
     parser.add_argument("--rounds", type=int, default=40)
     parser.add_argument("--out")
     args = parser.parse_args()

@@ -2,9 +2,11 @@
 
     python tests/bench/bench_step.py --out docs/results/bench-step.json
     python tests/bench/bench_step.py --net permuted --out docs/results/bench-step-permuted.json
+    python tests/bench/bench_step.py --net cnn --out docs/results/bench-step-cnn.json
 
-float32, penalty switched on. "one run" gives every contestant all threads; "seeds in parallel" runs
-one process a core with one thread each and counts time per seed.
+float32, penalty switched on. PyTorch's "best" form of the convolutional network has its channels
+last, the idiomatic one the default order. "one run" gives every contestant all threads; "seeds in
+parallel" runs one process a core with one thread each and counts time per seed.
 """
 
 import argparse
@@ -13,10 +15,12 @@ import time
 
 import turns
 
-# units of the layers, minibatch, active classes, steps a turn
+# units of the layers, or that of the CIFAR benchmark; minibatch, active classes, steps a turn
 NETS = {
     "split": ((784, 256, 256, 10), 64, 2, 60),
     "permuted": ((784, 2000, 2000, 10), 256, 10, 8),
+    "cnn": ("cnn", 256, 10, 4),
+    "cnn-64": ("cnn", 64, 10, 12),
 }
 
 
@@ -25,6 +29,9 @@ def problem(net):
 
     sizes, batch, active, steps = NETS[net]
     rng = np.random.default_rng(0)
+    if sizes == "cnn":
+        x = rng.integers(0, 256, (4 * batch, 32, 32, 3), np.uint8)
+        return x, rng.integers(0, active, len(x)), np.arange(60) < active, rng
     x = rng.integers(0, 256, (4096, sizes[0])).astype(np.uint8)
     x[rng.random(x.shape) < 0.8] = 0  # like MNIST, four pixels in five are blank
     return x, rng.integers(0, active, len(x)), np.arange(sizes[-1]) < active, rng
@@ -38,7 +45,7 @@ def turn_of(step, net, order):
         shuffled, times = order(), []
         for i in range(steps):
             began = time.perf_counter()
-            step(shuffled[i * batch : (i + 1) * batch])
+            step(shuffled[i * batch % len(shuffled) :][:batch])
             times.append(time.perf_counter() - began)
         return statistics.median(times)
 
@@ -46,6 +53,8 @@ def turn_of(step, net, order):
 
 
 def pysi_contestant(name, net):
+    import os
+
     import numpy as np
 
     import pysi
@@ -53,19 +62,30 @@ def pysi_contestant(name, net):
     from pysi.training import training_step
 
     x, y, active, rng = problem(net)
-    mlp, optimizer = pysi.MLP(NETS[net][0], seed=0), pysi.Adam()
+    images, optimizer = NETS[net][0] == "cnn", pysi.Adam()
+    network = pysi.CNN(60) if images else pysi.MLP(NETS[net][0])
     rule = pysi.FineTuning() if name == "pysi-adam" else pysi.SynapticIntelligence(1.0)
-    rule.start(mlp.synapses)
-    optimizer.start(mlp.synapses)
+    rule.start(network.synapses)
+    optimizer.start(network.synapses)
+    network.restart("bench")
     if name == "pysi":
-        mlp.synapses.Omega[...] = rng.random(len(mlp.synapses))
+        network.synapses.Omega[...] = rng.random(len(network.synapses))
         rule.refresh()
 
     def step(batch):
-        training_step(mlp, optimizer, rule, x[batch], y[batch], active)
+        training_step(network, optimizer, rule, x[batch], y[batch], active)
 
-    turn = turn_of(step, net, lambda: rng.permutation(len(x)))
-    return turn, {"numpy": np.__version__, "blas": machine.blas()}
+    steps, count = (
+        turn_of(step, net, lambda: rng.permutation(len(x))),
+        os.environ["OMP_NUM_THREADS"],
+    )
+
+    def turn():
+        with machine.threads(int(count), images=images):
+            return steps()
+
+    shared = {"image_threads": int(count)} if images else {}
+    return turn, {"numpy": np.__version__, "blas": machine.blas()} | shared
 
 
 def torch_contestant(name, net):
@@ -77,12 +97,18 @@ def torch_contestant(name, net):
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     x, y, active, rng = problem(net)
     x, y, active = torch.tensor(x) / 255, torch.tensor(y), torch.tensor(active)
-    trainer = Trainer(NETS[net][0], name.removeprefix("torch-"))
+    form = name.removeprefix("torch-")
+    if NETS[net][0] == "cnn" and form == "idiomatic":
+        x = x.permute(0, 3, 1, 2).contiguous()
+    trainer = Trainer(NETS[net][0], form)
     trainer.end_task()
     trainer.Omega = [torch.rand_like(p) for p in trainer.parameters]
 
     def step(batch):
-        trainer.step(x[batch], y[batch], active)
+        shown = x[batch]
+        if NETS[net][0] == "cnn" and form == "best":
+            shown = shown.permute(0, 3, 1, 2)  # no copy: this is how channels lie last
+        trainer.step(shown, y[batch], active)
 
     turn = turn_of(step, net, lambda: torch.tensor(rng.permutation(len(x))))
     return turn, {"torch": torch.__version__, "threads": torch.get_num_threads()}

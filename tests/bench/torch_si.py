@@ -1,7 +1,8 @@
 """Synaptic Intelligence in PyTorch, as one would write it, and as fast as eager can be.
 
 `idiomatic` is nn.Module, autograd, torch.optim.Adam with its defaults and a loop over parameters;
-`best` is the fastest eager form known here: fused Adam, foreach operations, gradients not cloned.
+`best` is the fastest eager form known here: fused Adam, foreach operations, gradients not cloned,
+and images with their channels last.
 Both compute what `pysi` computes (tests/test_torch.py holds the idiomatic form to it).
 """
 
@@ -27,11 +28,29 @@ class MLP(nn.Module):
         return self.layers[-1](x)
 
 
+def cnn(form):
+    """The network of the CIFAR benchmark."""
+    net = nn.Sequential(
+        nn.Conv2d(3, 32, 3, padding=1), nn.ReLU(), nn.Conv2d(32, 32, 3), nn.ReLU(),
+        nn.MaxPool2d(2), nn.Dropout(0.25),
+        nn.Conv2d(32, 64, 3, padding=1), nn.ReLU(), nn.Conv2d(64, 64, 3), nn.ReLU(),
+        nn.MaxPool2d(2), nn.Dropout(0.25), nn.Flatten(),
+        nn.Linear(2304, 512), nn.ReLU(), nn.Dropout(0.5), nn.Linear(512, 60),
+    )  # fmt: skip
+    for layer in net:
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            nn.init.xavier_uniform_(layer.weight)
+            nn.init.zeros_(layer.bias)
+    nn.init.zeros_(net[-1].weight)
+    return net.to(memory_format=torch.channels_last) if form == "best" else net
+
+
 class Trainer:
     """Network, optimizer and Synaptic Intelligence; `form` is "idiomatic" or "best"."""
 
     def __init__(self, sizes, form, c=1.0, xi=1e-3):
-        self.net, self.form, self.c, self.xi = MLP(sizes), form, c, xi
+        net = cnn(form) if sizes == "cnn" else MLP(sizes)
+        self.net, self.form, self.c, self.xi = net, form, c, xi
         self.parameters = list(self.net.parameters())
         self.omega = [torch.zeros_like(p) for p in self.parameters]
         self.Omega = [torch.zeros_like(p) for p in self.parameters]
