@@ -210,16 +210,26 @@ def mean_off_diagonal(matrix):
     return (matrix.sum(axis=(-2, -1)) - np.trace(matrix, axis1=-2, axis2=-1)) / (n * (n - 1))
 
 
+def sd(values, axis=0):
+    """Sample standard deviation, with n - 1 in the variance; NaN for a single value.
+
+    Examples
+    --------
+    >>> sd([1.0, 2.0, 3.0])
+    np.float64(1.0)
+    """
+    values = np.asarray(values, dtype=float)
+    if values.shape[axis] < 2:
+        return np.full(values.mean(axis=axis).shape, np.nan)[()]
+    return values.std(axis=axis, ddof=1)
+
+
 def sem(values, axis=0):
-    """Standard error of the mean, s / √n with n - 1 in the variance; NaN for a single value.
+    """Standard error of the mean, s / √n with `sd` as s; NaN for a single value.
 
     Examples
     --------
     >>> sem([1.0, 2.0, 3.0]).round(3)
     np.float64(0.577)
     """
-    values = np.asarray(values, dtype=float)
-    n = values.shape[axis]
-    if n < 2:
-        return np.full(values.mean(axis=axis).shape, np.nan)[()]
-    return values.std(axis=axis, ddof=1) / np.sqrt(n)
+    return sd(values, axis) / np.sqrt(np.shape(values)[axis])

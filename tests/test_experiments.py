@@ -318,7 +318,8 @@ def test_imports_flow_one_way_in_reading_order():
                experiments.checkpoint experiments.result experiments.cell experiments.parallel
                experiments.run experiments.sweep theory theory.quadratic theory.importance
                theory.normalization theory.surrogate theory.paths theory.curvature theory.checks
-               theory.claims figures cli __main__""".split()
+               theory.claims figures.style figures.figure3 figures.figure4 figures.figure5
+               figures.figure6 figures.sweep figures cli __main__""".split()
     root = Path(pysi.__file__).parent
     names = {
         ".".join(p.relative_to(root).with_suffix("").parts).removesuffix(".__init__"): p

@@ -6,7 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import pysi
-from pysi.metrics import backward_transfer, correlation, forward_transfer, intransigence
+from pysi.metrics import (
+    backward_transfer,
+    correlation,
+    forward_transfer,
+    intransigence,
+    mean_off_diagonal,
+    sd,
+)
 from strategies import seeds
 
 
@@ -30,8 +37,29 @@ def test_metrics_by_their_definitions(seed, n):
         assert np.isclose(intransigence(a, untrained), np.mean(unlearned))
     for metric in (backward_transfer, lambda A: forward_transfer(A, 0.1)):
         assert metric(A).shape == (3,)
-    assert np.isnan(pysi.sem([0.5]))
-    assert np.isclose(pysi.sem([1.0, 2.0, 4.0]), np.std([1, 2, 4], ddof=1) / np.sqrt(3))
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_sd_and_sem_by_their_definitions(axis):
+    values = np.array([[1.0, 2.0, 4.0, 3.0], [5.0, 0.0, 1.0, 1.0], [2.0, 2.0, 7.0, 0.5]])
+    rows = values if axis else values.T
+    expected = [np.sqrt(sum((x - sum(r) / len(r)) ** 2 for x in r) / (len(r) - 1)) for r in rows]
+    assert np.allclose(sd(values, axis), expected)
+    assert np.allclose(pysi.sem(values, axis), np.divide(expected, np.sqrt(len(rows[0]))))
+
+
+@pytest.mark.parametrize("error", [sd, pysi.sem])
+def test_a_single_value_has_no_spread(error):
+    assert np.isnan(error([0.5]))
+    found = error([[0.5, 0.6]])
+    assert found.shape == (2,) and np.isnan(found).all()
+
+
+def test_the_mean_off_the_diagonal():
+    matrices = np.random.default_rng(0).normal(size=(2, 3, 4, 4))
+    off = ~np.eye(4, dtype=bool)
+    assert np.allclose(mean_off_diagonal(matrices), matrices[..., off].mean(axis=-1))
+    assert np.isnan(mean_off_diagonal([[1.0]]))
 
 
 @given(seeds, st.integers(1, 5), st.integers(2, 60), st.integers(1, 70), st.floats(-1e3, 1e3))

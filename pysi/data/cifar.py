@@ -126,7 +126,7 @@ def read_cifar(kind, path, announce):
         announce(
             f"{path}: {len(y_train):,} training and {len(y_test):,} test images, of "
             f"{len(np.unique(y_train))} classes; {kind.title} has {kind.n_train:,} and "
-            f"{kind.n_test:,}, of {n_classes}.\nResults on them are not comparable with the paper."
+            f"{kind.n_test:,}, of {n_classes}.\nThose that are there are used."
         )
     return Dataset(
         name=kind.name,

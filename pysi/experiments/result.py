@@ -14,6 +14,7 @@ from pysi.metrics import (
     forward_transfer,
     intransigence,
     mean_off_diagonal,
+    sd,
     sem,
 )
 
@@ -138,6 +139,15 @@ class Result:
                 return kind(content)
         raise DataError(f"{path}: expected a result of the format {cls.format!r}, found {found!r}")
 
+    def alone(self):
+        """Mean accuracy of networks that learn a single task, or None if not of every task."""
+        scratch, single = self.final("scratch"), self.select("single")
+        if len(scratch):
+            return scratch.mean()
+        # the first task stands for the others only where all are equally hard
+        same = self.content["experiment"] == "permuted-mnist"
+        return single.mean() if same and len(single) else None
+
     def table(self):
         """A plain-text summary: accuracy ± SEM and forgetting for each c, scenario and chance."""
         config, data = self.content["config"], self.content["dataset"]
@@ -151,7 +161,7 @@ class Result:
             row("method", "c", "seeds", "test", "train", "forgetting", "backward", "forward",
                 "intransigence"),
         ]  # fmt: skip
-        single = self.select("single")
+        alone = self.alone()
         for method, c in self.curves():
             test = self.select(method, c)
             final = (self.final(method, c, part) for part in ("test", "train"))
@@ -159,39 +169,61 @@ class Result:
             if test.shape[-1] > 1 and METHODS[method].trains == "sequence":
                 cells += [with_sem(f(test)) for f in (forgetting, backward_transfer)]
                 cells.append(with_sem(forward_transfer(test, self.content["chance"])))
-                if len(single):
-                    cells.append(with_sem(intransigence(test, single.mean())))
-            strength = f"{c:g}" if METHODS[method].strengths else ""
-            lines.append(row(method, strength, len(test), *cells))
-        first, second = (self.correlations(f"dense{layer}.W") for layer in (1, 2))
-        if first:
-            lines += [
-                "",
-                "correlation of ω between tasks, mean over all pairs, ± SEM over seeds:",
-                "",
-                row("method", "c", "seeds", "dense1.W", "dense2.W"),
-            ]
-        for method, c in first:
-            cells = [with_sem(mean_off_diagonal(of[method, c])) for of in (first, second)]
-            strength = f"{c:g}" if METHODS[method].strengths else ""
-            lines.append(row(method, strength, len(first[method, c]), *cells))
+                if alone is not None:
+                    cells.append(with_sem(intransigence(test, alone)))
+            lines.append(row(method, strength(method, c), len(test), *cells))
+        lines += self.table_of_tasks() + self.table_of_correlations()
         if data["name"] == "mnist-5k":
-            lines += [
-                "",
-                "mnist-5k is a small subset: not comparable with the paper.",
-            ]
+            lines += ["", "mnist-5k is a small subset: not comparable with the paper."]
         return "\n".join(lines)
+
+    def table_of_tasks(self):
+        """The numbers of Figure 6, as lines; none for another experiment."""
+        if self.content["experiment"] != "split-cifar":
+            return []
+        tasks = [f"task {j + 1}" for j in range(len(self.content["task_names"]))]
+        lines = ["", "test accuracy on each task after the last one, mean ± SD over seeds:", ""]
+        lines.append(row("method", "c", "seeds", *tasks))
+        for method, c in self.curves():
+            final = self.final(method, c)
+            cells = [plus_minus(accuracy, sd) for accuracy in final.T]
+            lines.append(row(method, strength(method, c), len(final), *cells))
+        return lines
+
+    def table_of_correlations(self):
+        """How alike the tasks' ω is in every hidden layer, as lines; none if that is not known."""
+        watched = [run["omega_correlation"] for run in self.runs if run["omega_correlation"]]
+        layers = list(watched[0])[:-1] if watched else []  # not the readout
+        found = [self.correlations(layer) for layer in layers]
+        if not found or not found[0]:
+            return []
+        lines = ["", "correlation of ω between tasks, mean over all pairs, ± SEM over seeds:", ""]
+        lines.append(row("method", "c", "seeds", *layers))
+        for method, c in found[0]:
+            cells = [with_sem(mean_off_diagonal(of[method, c])) for of in found]
+            lines.append(row(method, strength(method, c), len(found[0][method, c]), *cells))
+        return lines
+
+
+def strength(method, c):
+    """The strength as text, if the method has one."""
+    return f"{c:g}" if METHODS[method].strengths else ""
 
 
 def row(method, c, seeds, *cells):
-    """A line of the table."""
+    """A line of a table."""
     return f"{method:<12} {c:>6} {seeds:>5}  {'  '.join(f'{x:<15}' for x in cells)}".rstrip()
+
+
+def plus_minus(values, error):
+    """Mean over seeds ± an error, as text."""
+    found = error(values)
+    return f"{np.mean(values):.4f} ± " + ("n/a" if np.isnan(found) else f"{found:.4f}")
 
 
 def with_sem(values):
     """Mean ± SEM over seeds, as text."""
-    error = sem(values)
-    return f"{np.mean(values):.4f} ± " + ("n/a" if np.isnan(error) else f"{error:.4f}")
+    return plus_minus(values, sem)
 
 
 def dumps(content):

@@ -1,0 +1,64 @@
+"""Figure 4: permuted MNIST, every method."""
+
+import numpy as np
+
+from pysi.experiments.machine import require
+from pysi.experiments.methods import METHODS
+from pysi.figures.style import curve_style, plot, sequences
+from pysi.metrics import average_accuracy
+
+
+def close_up(averages, marks, chance):
+    """Limits that show the marks, and the curves that end within a twentieth of the best one."""
+    best = max((values[:, -1].mean() for values in averages), default=chance)
+    near = best - 0.05 * (best - chance)  # of its height above chance, not above another curve
+    curves = [values.ravel() for values in averages if values[:, -1].mean() >= near]
+    shown = np.concatenate([marks, *curves])  # SEM bars end within the range of the seeds
+    margin = 0.1 * np.ptp(shown) + 1e-3
+    return shown.min() - margin, shown.max() + margin
+
+
+def figure4(result, part="test"):
+    """Figure 4: average accuracy over the tasks learned so far, against their number.
+
+    Parameters
+    ----------
+    result : Result
+        Of permuted MNIST.
+    part : {"test", "train"}
+        Which accuracy.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        One curve a method and strength, mean over seeds with SEM bars: above in close-up, with the
+        accuracy on a single task (dotted) and of training on all tasks at once (arrow), below as a
+        whole, with the chance level.
+    """
+    n, chance = len(result.content["task_names"]), result.content["chance"]
+    single, joint = (result.select(method, part=part) for method in ("single", "joint"))
+    fig = require("matplotlib.figure").Figure(figsize=(5.6, 4.4), layout="constrained")
+    close, whole = fig.subplots(2, 1, sharex=True, height_ratios=(1, 1.3))
+    curves, averages = sequences(result), []
+    for method, c in curves:
+        averages.append(average_accuracy(result.select(method, c, part)))
+        for ax in (close, whole):
+            label = METHODS[method].label.format(c=c)
+            plot(ax, n, averages[-1], label=label, **curve_style(method, c, curves))
+    if len(single):
+        close.axhline(single.mean(), color="k", ls=":", lw=1)
+        whole.plot([], [], "k:", lw=1, label=METHODS["single"].label)  # for the legend
+    if len(joint):
+        close.annotate(
+            METHODS["joint"].label, (n, joint.mean()), (1.08, joint.mean()),
+            textcoords=("axes fraction", "data"), va="center", fontsize=8,
+            arrowprops={"arrowstyle": "-|>", "color": "k", "shrinkB": 4},
+        )  # fmt: skip
+    whole.axhline(chance, color="0.4", ls="--", lw=1, label="chance")
+    whole.legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1, 1.05))
+    for ax in (close, whole):
+        ax.spines[["top", "right"]].set_visible(False)
+    close.set_ylim(close_up(averages, [x.mean() for x in (single, joint) if len(x)], chance))
+    whole.set(ylim=(0, 1.02), xlim=(0.7, n + 0.3), xlabel="Tasks learned", xticks=range(1, n + 1))
+    fig.supylabel(f"Average accuracy ({part})", fontsize=10)
+    return fig
