@@ -43,7 +43,7 @@ def test_the_pattern_finds_paths_of_a_machine():
 def test_there_are_pairs_only_and_the_index_names_them_all():
     assert NAMES
     assert sorted(path.stem for path in FOLDER.glob("*.ipynb")) == NAMES
-    index = re.findall(r"^\d\. \[.*?\]\((\w+)\.ipynb\)", (FOLDER / "README.md").read_text(), re.M)
+    index = re.findall(r"^\d+\. \[.*?\]\((\w+)\.ipynb\)", (FOLDER / "README.md").read_text(), re.M)
     assert index == NAMES
 
 

@@ -1,0 +1,292 @@
+# %% [markdown]
+# # 11. CIFAR
+#
+# **What you will do.** Look at the paper's last benchmark, its Figure 6, as this package reproduces
+# it: a convolutional network learns CIFAR-10, then fifty classes of CIFAR-100. Then train a small
+# network of the same kind, live.
+#
+# **What you will learn.** Whether consolidation works in a network of convolutions with dropout,
+# what one task can do for the next, and why a network that is good on what it has seen may be the
+# worse one.
+#
+# **What you need.** Notebook 7, where the same is done with digits. Notebook 10, if you want to
+# know how a convolution is computed.
+
+# %%
+from math import prod
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+import pysi
+from pysi.experiments.result import Result
+from pysi.figures import COLOURS, figure6
+from pysi.training import accuracy
+
+# %matplotlib inline
+
+BLUE, _, GREEN = COLOURS[:3]
+plt.rcParams["figure.constrained_layout.use"] = True
+here = Path.cwd()
+root = next(folder for folder in (here, *here.parents) if (folder / "setup.cfg").exists())
+
+# %% [markdown]
+# ## The experiment
+#
+# CIFAR are photographs of 32 × 32 pixels in colour.
+#
+# | task | classes | training images | test images |
+# |---|---|---|---|
+# | 1 | all ten of CIFAR-10: airplane, automobile, bird, ... | 50,000 | 10,000 |
+# | 2 to 6 | ten each of CIFAR-100, in the order of their labels | 5,000 | 1,000 |
+#
+# The readout has a unit for each of the sixty classes and is masked to the ten of the task, as for
+# split MNIST: guessing gets one tenth. A task is learned for 60 epochs, and Adam is reset before
+# the next. Note how small tasks 2 to 6 are: 500 images a class, where task 1 has 5,000.
+#
+# The network has two blocks, each of two convolutions and a pooling, then a hidden layer. Dropout
+# is part of it, with and without consolidation. (It rectifies after pooling rather than before: the
+# largest of four stays the largest, and only a quarter is left to rectify.)
+
+# %%
+net = pysi.CNN(60)
+x = np.zeros((1, *net.input_shape), np.float32)
+counts = [sum(map(prod, layer.parameters.values())) for layer in net.layers]
+print(f"{'':<16}{'of one image':<16}{'synapses':>10}\n{'input':<16}{x.shape[1:]!s:<16}")
+for layer, count in zip(net.layers, counts, strict=True):
+    x = layer.forward(x)
+    synapses = f"{count:,}" if count else ""
+    print(f"{type(layer).__name__:<16}{x.shape[1:]!s:<16}{synapses:>10}".rstrip())
+print(f"{'all':<32}{sum(counts):>10,}")
+
+# %% [markdown]
+# More than nine of ten synapses are in the first dense layer, and nearly all of the time is spent
+# in the four convolutions.
+#
+# `pysi run split-cifar` trains it in three ways: in sequence, without consolidation ($c = 0$) and
+# with it ($c > 0$); and from scratch, a new network for each task. That takes hours, so we read the
+# saved result.
+
+# %%
+result = Result.load(root / "docs" / "results" / "split-cifar.json")
+print(result.table())
+
+# %% [markdown]
+# ## Figure 6
+#
+# What is left of each task in the end, when all of them have been learned (for networks from
+# scratch: at the end of their own task). First on test images, which the paper calls validation:
+
+# %%
+figure6(result)
+
+# %% [markdown]
+# And on the training images:
+
+# %%
+figure6(result, "train")
+
+# %% [markdown]
+# The paper says of this figure:
+#
+# * without consolidation there is a clear, age-dependent decline: the older the task, the worse;
+# * with consolidation validation accuracy is similar for all tasks;
+# * consolidation is always better than no consolidation, except on the last task;
+# * it is also better than training from scratch on the one task, or as good; the exception is
+#   CIFAR-10, which has ten times as many examples a class;
+# * on training accuracy it is the other way round.
+#
+# Each of these in numbers, means over seeds. The *slope* is that of a straight line through the
+# accuracies of the tasks from CIFAR-100, which are of one size: what a task loses for every later
+# one. As tasks differ in difficulty, we also ask what became of each since it was learned.
+
+
+# %%
+methods = {name for name, _ in result.curves()}
+strengths = [c for name, c in result.curves() if name == "si"]
+
+
+def end(method, c=0.0, part="test"):
+    """Accuracy on each task in the end, mean over seeds."""
+    return result.final(method, c, part).mean(axis=0)
+
+
+def slope(accuracies):
+    """Accuracy that one more later task costs, over the tasks from CIFAR-100."""
+    return np.polyfit(np.arange(len(accuracies) - 1), accuracies[1:], 1)[0]
+
+
+def lost(method, c=0.0):
+    """Test accuracy on each task when it was learned, minus that in the end."""
+    return np.diagonal(result.select(method, c).mean(axis=0)) - end(method, c)
+
+
+def say(words, holds, **numbers):
+    """Print a claim, whether it holds, and what was measured; returns whether it holds."""
+    print(f"{words}: {holds}")
+    for name, values in numbers.items():
+        print(f"    {name.replace('_', ' ')}:", *np.atleast_1d(values).round(3))
+    return bool(holds)
+
+
+free, found = end("fine-tuning"), {}
+found["decline"] = say(
+    "c = 0: the older a task, the lower its accuracy", slope(free) > 0,
+    accuracy=free, slope=slope(free), lost_since_learned=lost("fine-tuning"),
+)  # fmt: skip
+for c in strengths:
+    bound = end("si", c)
+    print(f"\nc = {c:g}")
+    found["flat", c] = say(
+        "similar accuracy on all tasks of one size: a slope of less than half",
+        abs(slope(bound)) < abs(slope(free)) / 2,
+        accuracy=bound, slope=slope(bound), lost_since_learned=lost("si", c),
+    )  # fmt: skip
+    found["better", c] = say(
+        "better than c = 0 on all tasks but the last", (bound > free)[:-1].all(),
+        difference=bound - free,
+    )  # fmt: skip
+    if "scratch" in methods:
+        scratch = end("scratch")
+        found["transfer", c] = say(
+            "as good as from scratch, or better, on all tasks but CIFAR-10 (within 0.01)",
+            (bound > scratch - 0.01)[1:].all(),
+            difference=bound - scratch,
+        )  # fmt: skip
+        found["exception", c] = say("worse than from scratch on CIFAR-10", bound[0] < scratch[0])
+        gap = end("si", c, "train") - end("scratch", part="train")
+        found["reversed", c] = say(
+            "on training images, from scratch is better on every task", (gap < 0).all(),
+            difference=gap,
+        )  # fmt: skip
+
+# %% [markdown]
+# ## Good on what it has seen
+#
+# 5,000 images are few for 1.3 million synapses. A network that starts from scratch can learn them
+# by heart; the distance between training and test accuracy says how much it has. A network that
+# comes from CIFAR-10 already has kernels for edges and colours, and consolidation keeps them from
+# being bent to the new images. Here is this distance for every task:
+
+# %%
+colours = dict(zip(strengths, plt.colormaps["Blues"](np.linspace(0.5, 0.9, len(strengths))),
+                   strict=True))  # fmt: skip
+fig, ax = plt.subplots(figsize=(7, 3))
+for method, c in result.curves():
+    if method in ("fine-tuning", "si", "scratch"):
+        gaps = result.final(method, c, "train") - result.final(method, c)
+        look = {"fine-tuning": (GREEN, "$c = 0$"), "scratch": ("0.5", "from scratch")}
+        colour, label = look.get(method) or (colours[c], f"$c = {c:g}$")
+        ax.plot(np.arange(gaps.shape[1]) + 1, gaps.mean(axis=0), "o-", color=colour, label=label)
+ax.axhline(0, color="black", lw=0.8)
+ax.set(xlabel="task", ylabel="training minus test accuracy")
+ax.set_xticks(np.arange(gaps.shape[1]) + 1)
+ax.spines[["top", "right"]].set_visible(False)
+fig.legend(loc="outside right center", frameon=False)
+plt.show()
+
+# %% [markdown]
+# ## Live
+#
+# A minute is not enough for CIFAR, so we do the same in small. The photographs are digits of half
+# the size, 14 × 14 pixels. Task 1 is large: four digits, 100 images each. Tasks 2 to 4 are small:
+# two digits, 20 images each. The network is the same `pysi.CNN` with fewer channels and units:
+# three with $c = 0$; three, from the same seeds, with $c = 0.1$; and three from scratch.
+
+# %%
+digits = pysi.load_dataset("mnist-5k")
+
+
+def images(x):
+    """Half the size: every pixel is the mean of four."""
+    return x.reshape(-1, 14, 2, 14, 2, 1).mean(axis=(2, 4)).astype(np.uint8)
+
+
+def task(name, classes, examples):
+    """The task to tell these digits apart, with so many training images of each."""
+    train, test = (
+        np.concatenate([np.flatnonzero(labels == k)[:n] for k in classes])
+        for labels, n in ((digits.y_train, examples), (digits.y_test, 50))
+    )
+    return pysi.Task(
+        name, images(digits.x_train[train]), digits.y_train[train],
+        images(digits.x_test[test]), digits.y_test[test], np.isin(np.arange(10), classes),
+    )  # fmt: skip
+
+
+tasks = [task("0 to 3", range(4), 100)]
+tasks += [task(f"{k} or {k + 1}", [k, k + 1], 20) for k in (4, 6, 8)]
+seeds, epochs = [0, 1, 2], 10
+
+
+def learn(rule, seeds, **options):
+    """Learn the tasks; returns the history, and accuracy on the current task after every epoch."""
+    net, now = pysi.CNN(10, image=(14, 14, 1), channels=(8, 16), hidden=64, seed=seeds), []
+
+    def look(number, epoch):
+        current = tasks[number - 1]
+        now.append(accuracy(net, *current.part("test"), current.active))
+
+    history = pysi.train(net, pysi.Adam(5e-3), rule, tasks, epochs=epochs, batch_size=20,
+                         on_epoch=look, **options)  # fmt: skip
+    return history, np.array(now).reshape(len(tasks), epochs, -1)
+
+
+rule = pysi.SynapticIntelligence(c=[0.0] * 3 + [0.1] * 3, xi=1e-3)
+sequence, speed = learn(rule, seeds * 2)
+scratch, scratch_speed = learn(pysi.FineTuning(), seeds, reset_network=True)
+
+# %%
+at_end = {"$c = 0$": sequence.test_accuracy[:3, -1], "$c = 0.1$": sequence.test_accuracy[3:, -1],
+          "from scratch": np.diagonal(scratch.test_accuracy, axis1=1, axis2=2)}  # fmt: skip
+while_learned = {"$c = 0$": speed[..., :3], "$c = 0.1$": speed[..., 3:],
+                 "from scratch": scratch_speed}  # fmt: skip
+
+fig, (left, right) = plt.subplots(1, 2, figsize=(9.6, 2.9), sharey=True, width_ratios=(1.4, 1))
+for i, (name, colour) in enumerate(zip(at_end, (GREEN, BLUE, "0.6"), strict=True)):
+    place = np.arange(len(tasks)) + 0.27 * (i - 1)
+    left.bar(place, at_end[name].mean(axis=0), 0.25, color=colour, label=name)
+    left.plot(place, at_end[name].T, "o", color="black", ms=3)
+    mean = while_learned[name][1:].mean(axis=(0, 2))  # over tasks 2 to 4, and seeds
+    right.plot(np.arange(1, epochs + 1), mean, "o-", color=colour, ms=4)
+for j, t in enumerate(tasks):
+    left.hlines(t.chance, j - 0.42, j + 0.42, color="black", lw=1, ls="--")
+right.axhline(0.5, color="black", lw=1, ls="--")
+left.set_xticks(range(len(tasks)), [t.name for t in tasks])
+left.set(title="in the end, each seed a dot", ylabel="test accuracy", ylim=(0, 1.02), xlabel="task")
+right.set(title="tasks 2 to 4, while learned", xlabel="epoch", xticks=range(1, epochs + 1))
+for ax in (left, right):
+    ax.spines[["top", "right"]].set_visible(False)
+fig.legend(*left.get_legend_handles_labels(), loc="outside right center", frameon=False)
+plt.show()
+
+# %%
+for name, values in at_end.items():
+    print(f"{name.strip('$'):<13} in the end:", *values.mean(axis=0).round(3),
+          "  first epoch of tasks 2 to 4:", while_learned[name][1:, 0].mean().round(3))  # fmt: skip
+
+# %% [markdown]
+# The dashed lines are chance. On the left, three small tasks are enough to spoil a part of task 1,
+# and consolidation keeps most of it. On the right, transfer: after one epoch of 40 images, a
+# network that has learned task 1 tells most new digits apart, with consolidation as well as without
+# it. One from scratch is hardly better than chance then, and takes all ten epochs to come near.
+#
+# ## The claims
+
+# %%
+# the saved result: all methods share a seed's task 1, as nothing tells them apart before its end
+first = {}
+for run in result.runs:
+    first.setdefault(run["seed"], set()).add(run["test_accuracy"][0][0])
+assert all(len(values) == 1 for values in first.values())
+
+# live, for every seed: consolidation keeps more of task 1, and on average most of it
+kept, spoilt = at_end["$c = 0.1$"][:, 0], at_end["$c = 0$"][:, 0]
+assert (kept > spoilt).all() and kept.mean() > spoilt.mean() + 0.05
+assert kept.mean() > 0.85
+
+# live: what was learned before helps at once, with consolidation too
+for name in ("$c = 0$", "$c = 0.1$"):
+    ahead = while_learned[name][1:, 0].mean() - while_learned["from scratch"][1:, 0].mean()
+    assert ahead > 0.1
