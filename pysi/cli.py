@@ -58,7 +58,8 @@ def add_experiments(command, settings, **defaults):
             name, help=protocol.__doc__.splitlines()[0], argument_default=argparse.SUPPRESS
         )
         for setting, options in settings.items():
-            if not hasattr(protocol, setting):
+            unused = setting == "ewc_c" and "ewc" not in protocol.offers
+            if unused or not hasattr(protocol, setting):
                 continue
             if names := {"methods": protocol.offers, "dataset": protocol.datasets}.get(setting):
                 options = options | {"help": f"{options['help']}, of {' '.join(names)}"}

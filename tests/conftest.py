@@ -13,6 +13,22 @@ def mnist_5k():
     return load_dataset("mnist-5k")
 
 
+@pytest.fixture(scope="session")
+def small_cifar(tmp_path_factory):
+    """Random images in CIFAR's official files: 20 of CIFAR-10, 40 of CIFAR-100, classes 0 to 39."""
+    from pysi.data import load_dataset
+    from pysi.data.cifar import CIFAR10, CIFAR100
+    from test_data_cifar import images, records
+
+    root = tmp_path_factory.mktemp("cifar")
+    for kind, n_train, n_test in ((CIFAR10, 4, 10), (CIFAR100, 40, 40)):
+        (root / kind.folder).mkdir()
+        sizes = dict.fromkeys(kind.train, n_train) | {kind.test: n_test}
+        for seed, (name, n) in enumerate(sizes.items()):
+            (root / kind.folder / name).write_bytes(records(*images(n, kind, seed)))
+    return load_dataset("cifar10-100", root, announce=lambda text: None)
+
+
 @pytest.fixture(autouse=True)
 def no_network_and_no_user_cache(monkeypatch, tmp_path_factory):
     """No test may depend on what the user has in the cache."""

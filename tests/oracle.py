@@ -1,11 +1,14 @@
-"""The executable specification: Synaptic Intelligence for one scalar synapse at a time.
+"""The executable specification, slow and plain on purpose: the package must equal it.
 
-Slow and plain on purpose. It is written after the paper and the authors' code, not after the
-package, and the table must equal it.
+Synaptic Intelligence for one scalar synapse at a time, written after the paper and the authors'
+code, and convolution and pooling of one image, index by index.
 """
 
 from dataclasses import dataclass
-from math import sqrt
+from itertools import product
+from math import ceil, sqrt
+
+import numpy as np
 
 
 @dataclass
@@ -63,3 +66,46 @@ class Synapse:
     def reset_optimizer(self):
         self.m = self.v = self.u = 0.0
         self.t = 0
+
+
+def places(size, kernel, stride, padding):
+    """How many places a kernel has along one side of an image, and the zeros before the image.
+
+    "same" is TensorFlow's: an odd zero is behind the image.
+    """
+    if padding == "valid":
+        return (size - kernel) // stride + 1, 0
+    out = ceil(size / stride)
+    return out, max(0, (out - 1) * stride + kernel - size) // 2
+
+
+def convolution(x, W, b, stride, padding):
+    """Of one image (H, W, C) with a kernel (kh, kw, C, K), every product by itself."""
+    (height, width, _), (kh, kw, channels, n_out) = x.shape, W.shape
+    h, above = places(height, kh, stride[0], padding)
+    w, left = places(width, kw, stride[1], padding)
+    y = np.zeros((h, w, n_out))
+    for p, q, k in product(range(h), range(w), range(n_out)):
+        y[p, q, k] = b[k]
+        for i, j in product(range(kh), range(kw)):
+            row, column = stride[0] * p + i - above, stride[1] * q + j - left
+            if 0 <= row < height and 0 <= column < width:
+                for c in range(channels):
+                    y[p, q, k] += x[row, column, c] * W[i, j, c, k]
+    return y
+
+
+def largest(x, size):
+    """The largest pixel in every window of one image, and where it is: {(p, q, c): (row, column)}.
+
+    Among equals it is the first in the first column that has one.
+    """
+    down, across = size
+    h, w, channels = x.shape[0] // down, x.shape[1] // across, x.shape[2]
+    y, where = np.zeros((h, w, channels), x.dtype), {}
+    for p, q, c in product(range(h), range(w), range(channels)):
+        for column, row in product(range(across * q, across * (q + 1)),
+                                   range(down * p, down * (p + 1))):  # fmt: skip
+            if (p, q, c) not in where or x[row, column, c] > y[p, q, c]:
+                y[p, q, c], where[p, q, c] = x[row, column, c], (row, column)
+    return y, where

@@ -1,5 +1,8 @@
 """Hypothesis strategies and small real objects that several test modules use."""
 
+from dataclasses import replace
+from math import prod
+
 import numpy as np
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -60,6 +63,27 @@ def toy_run(rule, seed=0, tasks=None, optimizer=None, net=None, **options):
     options = {"epochs": 2, "batch_size": 16} | options
     history = pysi.train(net, optimizer or pysi.Adam(0.01), rule, tasks or toy_tasks(), **options)
     return net, history
+
+
+def toy_image_tasks(n_tasks=3, shape=(11, 10, 3), **options):
+    """The same with patterns that are images, for `toy_cnn`."""
+    dataset = toy_dataset(features=prod(shape), **options)
+    images = {x: getattr(dataset, x).reshape(-1, *shape) for x in ("x_train", "x_test")}
+    return pysi.split_tasks(replace(dataset, **images), n_tasks)
+
+
+def toy_cnn(seed=0, dropout=(0.0, 0.0), dtype=np.float64, **options):
+    """The paper's network in small: odd sizes, convolutions of both kinds, a row that is lost."""
+    sizes = {"channels": (8, 9), "hidden": 7, "image": (11, 10, 3)}
+    return pysi.CNN(6, dropout=dropout, seed=seed, dtype=dtype, **sizes | options)
+
+
+def bind(layer, rng, lead=(), dtype=np.float64):
+    """Give a layer a table of its own, with random weights. Returns the table."""
+    s = pysi.Synapses(layer.parameters, lead=lead, dtype=dtype)
+    s.theta[...] = rng.standard_normal(s.theta.shape)
+    layer.bind({name: s.group(name) for name in layer.parameters})
+    return s
 
 
 def directions(rng, *arrays):

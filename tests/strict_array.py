@@ -53,6 +53,7 @@ class ndarray:
     dtype = property(lambda self: self._host.dtype)
     ndim = property(lambda self: self._host.ndim)
     size = property(lambda self: self._host.size)
+    strides = property(lambda self: self._host.strides)
 
     def __array__(self, *args, **kwargs):
         raise TypeError("implicit conversion of a device array to NumPy: use .get()")
@@ -133,6 +134,13 @@ def _creator(function):
 
 for _name in ("zeros", "empty", "ones", "arange"):
     setattr(sys.modules[__name__], _name, _creator(getattr(np, _name)))
+
+
+class lib:
+    """Views of an array's memory, as CuPy makes them too."""
+
+    class stride_tricks:
+        as_strided = staticmethod(_function(np.lib.stride_tricks.as_strided))
 
 
 class random:

@@ -4,11 +4,14 @@ import numpy as np
 import pytest
 
 import pysi
-from pysi.backend import device_namespace, to_host
+from pysi.backend import Scratch, device_namespace, to_host
 from pysi.cli import main
 from pysi.experiments.result import Result
+from pysi.nn.convolution import Conv2D
+from pysi.nn.pooling import Flatten, MaxPool2D
+from pysi.nn.winograd import WinogradConv2D
 from pysi.training import training_step
-from strategies import toy_net, toy_run, toy_tasks
+from strategies import toy_cnn, toy_image_tasks, toy_net, toy_run, toy_tasks
 
 pytestmark = pytest.mark.gpu
 
@@ -21,14 +24,25 @@ def cupy():
         pytest.skip(str(err))
 
 
+NETWORKS = {
+    "MLP": (toy_net, toy_tasks),
+    "CNN": (toy_cnn, toy_image_tasks),
+    "CNN, slow": (lambda *args, **options: toy_cnn(*args, fast=False, **options), toy_image_tasks),
+}
+
+
 @pytest.mark.parametrize("seed", [2, [2, 5]])
 @pytest.mark.parametrize("optimizer", [pysi.SGD(0.1), pysi.Momentum(0.1), pysi.Adam(0.01)])
 @pytest.mark.parametrize(("dtype", "tolerance"), [(np.float32, 1e-5), (np.float64, 1e-12)])
-def test_one_step_agrees_with_numpy(cupy, seed, optimizer, dtype, tolerance):
-    task = toy_tasks()[0]
+@pytest.mark.parametrize("network", NETWORKS)
+def test_one_step_agrees_with_numpy(cupy, network, seed, optimizer, dtype, tolerance):
+    make, tasks = NETWORKS[network]
+    task = tasks()[0]
     tables = []
     for xp in (np, cupy):
-        net = toy_net(seed, dtype=dtype, xp=xp)
+        net = make(seed, dtype=dtype, xp=xp)
+        net.restart(0, 1)
+        net.synapses.theta[...] += 0.01  # a readout of zeros would leave all else without gradient
         rule = pysi.SynapticIntelligence(1.0)
         rule.start(net.synapses)
         optimizer.start(net.synapses)
@@ -42,16 +56,63 @@ def test_one_step_agrees_with_numpy(cupy, seed, optimizer, dtype, tolerance):
     assert np.allclose(tables[0] / scale, tables[1] / scale, rtol=tolerance, atol=tolerance)
 
 
+@pytest.mark.parametrize(
+    "layer",
+    [
+        Conv2D(3, 4, (2, 3), stride=(2, 1)),
+        Conv2D(3, 4, padding="valid"),
+        WinogradConv2D(3, 4),
+        WinogradConv2D(3, 4, padding="valid"),
+        MaxPool2D((2, 3)),
+        Flatten(),
+    ],
+    ids=lambda layer: type(layer).__name__,
+)
+@pytest.mark.parametrize("lead", [(), (2,)])
+def test_layers_of_images_agree_with_numpy(cupy, layer, lead):
+    rng = np.random.default_rng(0)
+    x, theta = rng.standard_normal((*lead, 5, 7, 6, 3)), rng.standard_normal((*lead, 112))
+    found = []
+    for xp in (np, cupy):
+        here = layer.twin()
+        here.work = Scratch()
+        arrays = []
+        if layer.parameters:
+            s = pysi.Synapses(layer.parameters, lead=lead, dtype=np.float64, xp=xp)
+            s.theta[...] = xp.asarray(theta[..., : len(s)])
+            here.bind({name: s.group(name) for name in here.parameters})
+            arrays = [s.grad]
+        y = here.forward(xp.asarray(x))
+        dx = here.backward(xp.cos(y))
+        found.append([to_host(array).copy() for array in (y, dx, *arrays)])
+    for host, device in zip(*found, strict=True):
+        assert np.allclose(host, device, rtol=1e-11, atol=1e-11)
+
+
 @pytest.mark.parametrize("seed", [2, [2, 5]])
-def test_a_run_agrees_with_numpy(cupy, seed):
-    runs = [toy_run(pysi.SynapticIntelligence(1.0), net=toy_net(seed, xp=xp)) for xp in (np, cupy)]
+@pytest.mark.parametrize(("network", "n"), [("MLP", 40), ("CNN", 8), ("CNN, slow", 8)])
+def test_a_run_agrees_with_numpy(cupy, network, n, seed):
+    make, tasks = NETWORKS[network]  # of a CNN few steps: with each, rounding grows
+    runs = [
+        toy_run(pysi.SynapticIntelligence(1.0), net=make(seed, xp=xp), tasks=tasks(n=n))
+        for xp in (np, cupy)
+    ]
     host, device = (to_host(net.synapses.table) for net, _ in runs)
     assert np.allclose(host, device, rtol=1e-6, atol=1e-8)
     assert np.allclose(runs[0][1].test_accuracy, runs[1][1].test_accuracy, atol=0.02)
 
 
-def test_dropout_draws_on_the_device(cupy):
-    net, history = toy_run(pysi.FineTuning(), net=toy_net([0, 1], xp=cupy, dropout=0.3))
+@pytest.mark.parametrize(
+    ("network", "options"),
+    [
+        ("MLP", {"dropout": 0.3, "sizes": (12, 60, 60, 6)}),
+        ("CNN", {"dropout": (0.1, 0.3), "hidden": 60}),
+    ],
+)
+def test_dropout_draws_on_the_device(cupy, network, options):
+    make, tasks = NETWORKS[network]
+    net = make([0, 1], xp=cupy, **options)
+    _, history = toy_run(pysi.FineTuning(), net=net, tasks=tasks())
     assert isinstance(net.synapses.table, cupy.ndarray)
     assert (np.diagonal(history.train_accuracy, axis1=-2, axis2=-1) > 0.8).all()
 

@@ -1,13 +1,18 @@
-"""PyTorch as an oracle: the same run, step by step, by autograd and torch.optim.Adam."""
+"""PyTorch as an oracle: layers, and runs step by step, by autograd and torch.optim.Adam."""
 
 import numpy as np
 import pytest
 
 import pysi
+from pysi.nn.convolution import Conv2D
+from pysi.nn.pooling import MaxPool2D
+from pysi.nn.winograd import WinogradConv2D
 from pysi.training import shuffled, training_step
-from strategies import toy_tasks
+from strategies import bind, toy_cnn, toy_image_tasks, toy_tasks
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: the oracle is optional")
+
+torch.set_num_threads(1)  # arrays are too small to be shared out
 
 SIZES, BATCH, EPOCHS, XI = (12, 9, 7, 6), 16, 2, 1e-3
 
@@ -91,3 +96,92 @@ def test_a_training_run_equals_pytorch_step_by_step(c):
         oracle.end_task()
         compare()
     assert (s.Omega > 0).any()
+
+
+def images(x):
+    """As PyTorch has them: channels first."""
+    return torch.tensor(np.moveaxis(x, -1, -3).copy())
+
+
+def kernel(W):
+    """As PyTorch has it: (K, C, kh, kw)."""
+    return torch.tensor(W.transpose(3, 2, 0, 1).copy(), requires_grad=True)
+
+
+@pytest.mark.parametrize("size", [(5, 6), (7, 7), (8, 11)])
+@pytest.mark.parametrize(
+    ("layer", "options"),
+    [
+        (Conv2D(3, 4, (2, 3), stride=(2, 1), padding="valid"), {"stride": (2, 1)}),
+        (Conv2D(3, 4, 5, stride=3, padding="valid"), {"stride": 3}),
+        (Conv2D(3, 4, (4, 3)), {"padding": "same"}),  # with a stride PyTorch has no "same"
+        (WinogradConv2D(3, 4), {"padding": "same"}),
+        (WinogradConv2D(3, 4, padding="valid"), {}),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel")
+def test_convolutions_equal_pytorch_s(layer, options, size):
+    rng = np.random.default_rng(0)
+    bind(layer, rng)
+    x = rng.standard_normal((5, *size, 3))
+    inputs = images(x).requires_grad_()
+    W, b = kernel(layer.W.theta), torch.tensor(layer.b.theta, requires_grad=True)
+    expected = torch.nn.functional.conv2d(inputs, W, b, **options)
+    y = layer.forward(x)
+    assert np.allclose(y, expected.detach().numpy().transpose(0, 2, 3, 1), rtol=1e-10, atol=1e-10)
+    dy = rng.standard_normal(y.shape)
+    expected.backward(images(dy))
+    assert np.allclose(images(layer.backward(dy)), inputs.grad, rtol=1e-10, atol=1e-10)
+    assert np.allclose(layer.W.grad.transpose(3, 2, 0, 1), W.grad, rtol=1e-10, atol=1e-10)
+    assert np.allclose(layer.b.grad, b.grad, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("size", [2, (2, 3), (3, 1)])
+def test_pooling_equals_pytorch_s(size):
+    rng, layer = np.random.default_rng(0), MaxPool2D(size)
+    x = rng.standard_normal((5, 7, 8, 3))
+    inputs = images(x).requires_grad_()
+    expected = torch.nn.functional.max_pool2d(inputs, size)
+    y = layer.forward(x)
+    assert np.array_equal(images(y), expected.detach())
+    dy = rng.standard_normal(y.shape)
+    expected.backward(images(dy))
+    assert np.array_equal(images(layer.backward(dy)), inputs.grad)
+
+
+def test_steps_of_a_cnn_equal_pytorch_s():
+    net, rule, optimizer = toy_cnn(seed=3), pysi.FineTuning(), pysi.Adam(0.01)
+    task = toy_image_tasks(1)[0]
+    s, F = net.synapses, torch.nn.functional
+    rule.start(s)
+    optimizer.start(s)
+    net.restart(0, 1)
+    weights = [torch.tensor(s.group(name).theta.copy(), requires_grad=True) for name in s.shapes]
+    adam = torch.optim.Adam(weights, lr=0.01)
+
+    def forward(x):
+        """Rectified before pooling, as is usual."""
+        for i, padding in ((0, "same"), (2, "valid"), (4, "same"), (6, "valid")):
+            x = F.relu(F.conv2d(x, weights[i].permute(3, 2, 0, 1), weights[i + 1], padding=padding))
+            x = x if padding == "same" else F.max_pool2d(x, 2)
+        x = F.relu(x.permute(0, 2, 3, 1).flatten(1) @ weights[8] + weights[9])
+        return x @ weights[10] + weights[11]
+
+    for start in range(0, 45, 9):
+        x, y = task.x_train[start * 5 :][:9], task.y_train[start * 5 :][:9]
+        loss = training_step(net, optimizer, rule, x, y, task.active)
+        expected = F.cross_entropy(forward(images(x / 255)), torch.tensor(y))
+        adam.zero_grad()
+        expected.backward()
+        adam.step()
+        assert np.isclose(loss, expected.item(), rtol=1e-8)
+        for name, tensor in zip(s.shapes, weights, strict=True):
+            group = s.group(name)
+            scale = abs(tensor.grad).max().item()
+            assert np.allclose(group.grad, tensor.grad, rtol=1e-6, atol=1e-8 * scale), name
+            # Adam's first steps are ±η, whatever the size of g: those of rounding are left out
+            sure = abs(tensor.grad.numpy()) > 1e-8 * scale
+            found, exact = group.theta[sure], tensor.detach().numpy()[sure]
+            assert np.allclose(found, exact, rtol=1e-6, atol=1e-7), name
+    assert (s.theta != toy_cnn(seed=3).synapses.theta).mean() > 0.5

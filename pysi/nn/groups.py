@@ -7,7 +7,10 @@ are: the groups are always the same, every share of them adds up gradients of it
 shares are added up in order.
 """
 
-from pysi.backend import share_out
+from itertools import pairwise
+
+from pysi.backend import Scratch, share_out
+from pysi.errors import ConfigError
 from pysi.nn.layers import Layer
 
 SHARES = 8
@@ -42,6 +45,15 @@ class ImageGroups(Layer):
         for k, group in enumerate(self.groups):
             self.give_streams(k, group)
 
+    def new_group(self, share):
+        """Twins of a share's layers, for one more group."""
+        group = [layer.twin() for layer in share]
+        for layer, following in pairwise(layer for layer in group if layer.kind != "dropout"):
+            if layer.kind in ("conv", "pool") and following.parameters:
+                # their y is in `work`, but weights need it until their own backward pass
+                layer.work = Scratch()
+        return group
+
     def give_streams(self, k, group):
         """The first group has a layer's own streams, the others streams that spring from them."""
         for layer, streams in zip(group, self.streams, strict=True):
@@ -57,10 +69,11 @@ class ImageGroups(Layer):
     def forward(self, x, *, train=False):
         for layer in self.layers:
             layer.prepare()
-        self.batch = parts = self.parts(x)
+        parts = self.parts(x)
+        self.batch = parts if train else None
         while train and len(self.groups) < len(parts):
             k = len(self.groups)
-            self.groups.append([layer.twin() for layer in self.shares[k % SHARES]])
+            self.groups.append(self.new_group(self.shares[k % SHARES]))
             self.give_streams(k, self.groups[k])
         weights = next(layer.W for layer in self.layers if layer.parameters)
         lead = weights.theta.shape[: -len(weights.shape)] or x.shape[:-4]
@@ -78,6 +91,8 @@ class ImageGroups(Layer):
 
     def backward(self, dy, *, need_dx=False):
         """Gradients of the weights; ∂L/∂x is not computed, because images are where all begins."""
+        if self.batch is None:
+            raise ConfigError("train: expected True in the forward pass before, found False")
 
         def run(share):
             for layer in self.shares[share]:

@@ -70,8 +70,8 @@ class Network:
         return [ImageGroups(self.layers[:end], features, size), *self.layers[end:]]
 
     def initialise(self):
-        """Give all synapses their initial weights, which depend on the seed alone."""
-        self.synapses.theta[...] = 0
+        """Give all synapses their initial weights, which depend on the seed alone, and no past."""
+        self.synapses.table[...] = 0
         for name, layer in zip(self._names, self.layers, strict=True):
             for r, s in enumerate(self.seeds):
                 # drawn on the host, so that every device starts from the same weights
@@ -110,6 +110,13 @@ class Network:
         self._row[0].backward(dy, need_dx=False)
 
 
+def dropouts(p):
+    """A layer of dropout as a list, which is empty for p = 0."""
+    if not 0 <= p < 1:
+        raise ConfigError(f"dropout: expected 0 ≤ dropout < 1, found {p}")
+    return [Dropout(p)] if p else []
+
+
 class MLP(Network):
     """A multilayer perceptron: nonlinear hidden layers and a linear readout.
 
@@ -142,13 +149,10 @@ class MLP(Network):
             raise ConfigError(
                 f"activation: expected one of {list(ACTIVATIONS)}, found {activation!r}"
             )
-        if not 0 <= dropout < 1:
-            raise ConfigError(f"dropout: expected 0 ≤ dropout < 1, found {dropout}")
+        dropouts(dropout)  # checks it, also where no layer is hidden
         layers = []
         for n_in, n_out in zip(sizes[:-2], sizes[1:-1], strict=True):
-            layers += [Dense(n_in, n_out), ACTIVATIONS[activation]()]
-            if dropout:
-                layers.append(Dropout(dropout))
+            layers += [Dense(n_in, n_out), ACTIVATIONS[activation](), *dropouts(dropout)]
         layers.append(Dense(*sizes[-2:], zero=zero_readout))
         super().__init__(layers, **options)
 
@@ -199,9 +203,11 @@ class CNN(Network):
                 winograd = fast and n >= 8
                 make = WinogradConv2D if winograd else Conv2D
                 layers += [make(n, n_out, padding=padding), ReLU()]
-            layers[-1:] = [MaxPool2D(2), ReLU(), Dropout(dropout[0])]
+            layers[-1:] = [MaxPool2D(2), ReLU(), *dropouts(dropout[0])]
             n_in, size = n_out, [(n - 2) // 2 for n in size]
+        if min(size) < 1:
+            raise ConfigError(f"image: expected enough pixels for every block, found {image}")
         features = size[0] * size[1] * n_in
-        layers += [Flatten(), Dense(features, hidden), ReLU(), Dropout(dropout[1])]
+        layers += [Flatten(), Dense(features, hidden), ReLU(), *dropouts(dropout[1])]
         layers.append(Dense(hidden, n_classes, zero=True))
         super().__init__(layers, input_shape=tuple(image), **options)
