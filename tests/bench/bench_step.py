@@ -84,8 +84,9 @@ def pysi_contestant(name, net):
         with machine.threads(int(count), images=images):
             return steps()
 
-    shared = {"image_threads": int(count)} if images else {}
-    return turn, {"numpy": np.__version__, "blas": machine.blas()} | shared
+    with machine.threads(int(count), images=images):
+        about = {"numpy": np.__version__, "blas": machine.blas()}
+    return turn, about | ({"image_threads": int(count)} if images else {})
 
 
 def torch_contestant(name, net):
