@@ -20,7 +20,7 @@ SCRIPT = Path(__file__).parents[1] / "data_scripts" / "fetch_cifar.py"
 
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
-    monkeypatch.setattr(download, "TIMEOUT", (1, 0.2))
+    monkeypatch.setattr(download, "TIMEOUT", (5, 3))
     monkeypatch.setattr(download, "RETRIES", 0)
     monkeypatch.delenv("PYSI_DATA", raising=False)
     monkeypatch.setenv("PYSI_CACHE", str(tmp_path / "cache"))

@@ -108,7 +108,7 @@ def set_mirrors(monkeypatch, *urls):
 def cache(tmp_path, monkeypatch):
     monkeypatch.setattr(mnist, "FILES", FILES)
     set_mirrors(monkeypatch)
-    monkeypatch.setattr(download, "TIMEOUT", (1, 0.2))
+    monkeypatch.setattr(download, "TIMEOUT", (5, 3))
     monkeypatch.setattr(download, "RETRIES", 0)
     monkeypatch.delenv("PYSI_DATA", raising=False)
     monkeypatch.setenv("PYSI_CACHE", str(tmp_path / "cache"))
