@@ -28,11 +28,15 @@ def blas():
     return [{n: pool.get(n) for n in names} for pool in pools if pool["user_api"] == "blas"]
 
 
+def limit_blas(count):
+    """Let the BLAS library use this many threads from now on; used as a context, until its end."""
+    return require("threadpoolctl").threadpool_limits(count, user_api="blas")
+
+
 @contextmanager
 def threads(count, *, images=False):
     """Use this many threads: of the BLAS library or, with one BLAS thread each, for images."""
-    limits = require("threadpoolctl").threadpool_limits
-    with limits(1 if images else count, user_api="blas"), backend.threads(count if images else 1):
+    with limit_blas(1 if images else count), backend.threads(count if images else 1):
         yield
 
 

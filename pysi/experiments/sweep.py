@@ -157,6 +157,8 @@ def validate(cell, dataset, out, threads, report):
     """
     began = time.perf_counter()
     limits = machine.threads(threads, images=cell.config.takes_images)
+    if not out:
+        machine.limit_blas(threads)
     with limits if out else nullcontext():
         _, history = cell.train(
             dataset,

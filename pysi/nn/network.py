@@ -41,7 +41,7 @@ class Network:
         if not self.seeds or min(self.seeds) < 0:
             raise ConfigError(f"seed: expected whole numbers from 0, found {seed}")
         self.layers = list(layers)
-        self.input_shape = input_shape or (self.layers[0].n_in,)
+        self.input_shape = input_shape or (getattr(self.layers[0], "n_in", None),)
         counts, self._names = {}, []
         for layer in self.layers:
             counts[layer.kind] = counts.get(layer.kind, 0) + 1
