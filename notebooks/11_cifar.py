@@ -162,9 +162,9 @@ for c in strengths:
         )  # fmt: skip
 
 # %% [markdown]
-# With $c = 0.01$, the strength of the authors' released figure, all of it holds. With $c = 0.1$, the
-# strength in the paper's caption, the old tasks keep still more, but the new ones are learned less
-# well: on the last three, forgetting nothing is worth less than being free to learn. It is one
+# With $c = 0.01$, the strength of the authors' released figure, all of it holds. With $c = 0.1$,
+# the strength in the paper's caption, the old tasks keep still more, but the new ones are learned
+# less well: on the last three, forgetting nothing is worth less than being free to learn. It is one
 # seed; the paper has five.
 #
 # ## Good on what it has seen
