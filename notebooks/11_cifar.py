@@ -61,8 +61,8 @@ for layer, count in zip(net.layers, counts, strict=True):
 print(f"{'all':<32}{sum(counts):>10,}")
 
 # %% [markdown]
-# More than nine of ten synapses are in the first dense layer, and three quarters of a step's time go
-# to the four convolutions.
+# More than nine of ten synapses are in the first dense layer; three quarters of a step's time go to
+# the four convolutions.
 #
 # `pysi run split-cifar` trains it in three ways: in sequence, without consolidation ($c = 0$) and
 # with it ($c > 0$); and from scratch, a new network for each task. That takes hours, so we read the
