@@ -1,7 +1,8 @@
 """Synaptic Intelligence (Zenke, Poole & Ganguli, ICML 2017) from scratch, in NumPy or CuPy.
 
-Reading order: `errors`, `backend`, `data`, `tasks`, `synapses`, `nn`, `optim`, `consolidation`,
-`state`, `training`, `metrics`, `experiments`, `theory`, `figures`, `cli`. Imports flow one way.
+Reading order: `errors`, `backend`, `fusion`, `matmul`, `data`, `tasks`, `synapses`, `nn`, `optim`,
+`consolidation`, `history`, `state`, `training`, `metrics`, `experiments`, `theory`, `figures`,
+`cli`. Imports flow one way.
 """
 
 from pysi.consolidation.ewc import EWC, OnlineEWC
@@ -9,12 +10,13 @@ from pysi.consolidation.rule import FineTuning
 from pysi.consolidation.si import SynapticIntelligence
 from pysi.data import load_dataset
 from pysi.errors import ConfigError, DataError, DivergenceError, PysiError
+from pysi.history import History
 from pysi.metrics import average_accuracy, forgetting, sem
 from pysi.nn.network import CNN, MLP, Network
 from pysi.optim import SGD, Adam, Momentum
 from pysi.synapses import Synapse, SynapseGroup, Synapses
 from pysi.tasks import Task, cifar_tasks, permuted_tasks, split_tasks
-from pysi.training import History, train
+from pysi.training import train
 
 __version__ = "0.1.0"
 

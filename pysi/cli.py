@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pysi import __version__
+from pysi.backend import device_namespace
 from pysi.data import fetch, load_dataset, status
 from pysi.data.catalogue import CATALOGUE
 from pysi.errors import ConfigError, PysiError
@@ -38,6 +39,7 @@ SETTINGS = {
     ),
     "dtype": dict(help="float32 or float64"),
     "device": dict(help="numpy or cupy"),
+    "tf32": dict(action="store_true", help="whether a GPU may round to TF32, which is faster"),
     "dataset": dict(help="which data set"),
     "examples": dict(type=int, help="training examples of a task at most"),
 }
@@ -74,6 +76,9 @@ def add_experiments(command, settings, **defaults):
         sub.add_argument("--out", metavar="DIR", type=Path, help="new result folder")
         sub.add_argument("--jobs", type=int, metavar="N", help="processes (default: one a core)")
         sub.add_argument("--resume", metavar="DIR", type=Path, help="run what is missing in DIR")
+        sub.add_argument(
+            "--vectorise", action="store_true", help="train all seeds and values of c side by side"
+        )
         found.append(sub)
     return found
 
@@ -100,6 +105,7 @@ def parser():
 
     theory = commands.add_parser("theory", help="check every equation of the paper numerically")
     theory.add_argument("--seed", type=int, default=0, help="of all random examples (default: 0)")
+    theory.add_argument("--device", default="numpy", help="numpy (default) or cupy")
 
     data = commands.add_parser("data", help="look for data sets, or download them")
     actions = data.add_subparsers(dest="action", required=True)
@@ -116,16 +122,21 @@ def parser():
 
 def run(
     experiment, *, sweep=False, resume=None, out=None, data=None, jobs=None, preset=None, dask=None,
-    **settings,
+    vectorise=False, **settings,
 ):  # fmt: skip
     """`pysi run` and `pysi sweep`: train, save, draw, and print the table."""
-    kind, cores = Sweep if sweep else Result, machine.require("joblib").cpu_count()
+    kind = Sweep if sweep else Result
     if jobs is not None and jobs < 1:
         raise ConfigError(f"jobs: expected a whole number from 1, found {jobs}")
     if dask and jobs:
         raise ConfigError("--dask uses all workers of the cluster: give no --jobs with it")
-    if resume and (out or preset):
-        raise ConfigError("--resume continues what it finds: give no --out or --preset with it")
+    if resume and (out or preset or vectorise):
+        raise ConfigError(
+            "--resume continues what it finds, as it was begun: give no --out, --preset or "
+            "--vectorise with it"
+        )
+    if dask and vectorise:
+        raise ConfigError("--vectorise is for one machine: give no --dask with it")
     if sweep and resume and "methods" in settings:
         raise ConfigError("methods: a sweep is about one; begin another sweep, without --resume")
     protocol = PROTOCOLS[experiment]
@@ -137,6 +148,8 @@ def run(
         chosen_for = {"methods": SWEPT} if sweep else {}
         config = protocol(**protocol.presets[preset or "full"] | chosen_for | settings)
         out = out or default_out(f"{experiment}{'-sweep' if sweep else ''}")
+    # a GPU is not shared out
+    cores = machine.require("joblib").cpu_count() if config.device == "numpy" else 1
     if sweep:
         xi = xi or (result.content["xi"] if resume else [config.xi])
     cells = sweep_cells(config, xi) if sweep else all_cells(config)
@@ -148,10 +161,10 @@ def run(
         dataset = dataset.hold_out()
     if not resume:
         more = {"xi": xi, "chosen": None} if sweep else {}
-        threads = 1 if dask else None
         result = start(
-            config, dataset, out, cells, kind=kind, jobs=jobs or cores, threads=threads, **more
-        )
+            config, dataset, out, cells, kind=kind, jobs=jobs or cores, vectorise=vectorise,
+            threads=1 if dask else None, **more,
+        )  # fmt: skip
     elif sweep:
         result.content["xi"] = xi
     print(f"{dataset.name} from {dataset.source}; results go to {out}")
@@ -172,12 +185,12 @@ def run(
     print(f"\n{result.table()}\n\nwritten: {', '.join(map(str, paths))}")
 
 
-def check_theory(seed):
+def check_theory(seed, device):
     """`pysi theory`: the table of predictions and measurements; 1 if one disagrees."""
     machine.require("scipy")
     if seed < 0:
         raise ConfigError(f"seed: expected a whole number from 0, found {seed}")
-    checks = claims.run(seed)
+    checks = claims.run(seed, device_namespace(device))
     failed = sum(not check.passed for check in checks)
     print(f"{table(checks)}\n\n{len(checks) - failed} of {len(checks)} agree")
     return 1 if failed else 0
@@ -224,7 +237,7 @@ def main(arguments=None):
             beside = args["result"] if args["result"].is_dir() else args["result"].parent
             print("\n".join(str(path) for path in draw(result, args["out"] or beside)))
         elif command == "theory":
-            return check_theory(args["seed"])
+            return check_theory(args["seed"], args["device"])
         elif args["action"] == "status":
             show_data(args["data"])
         else:

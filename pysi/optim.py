@@ -60,7 +60,7 @@ class Momentum(Optimizer):
         self.u = synapses.zeros()
 
     def delta(self, gradient, block):
-        u = self.u[block.columns]
+        u = block.part(self.u)
         u *= self.momentum
         u += gradient
         return block.xp.multiply(u, -self.lr, out=block.scratch("delta"))
@@ -111,7 +111,7 @@ class Adam(Optimizer):
 
     def delta(self, gradient, block):
         xp, (beta1, beta2) = block.xp, self.betas
-        M, V = self.M[block.columns], self.V[block.columns]
+        M, V = block.part(self.M), block.part(self.V)
         delta, root = block.scratch("delta"), block.scratch("root")
         M *= beta1
         M += gradient

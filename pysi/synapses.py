@@ -24,6 +24,7 @@ import numpy as np
 
 from pysi.backend import CPU_BLOCK, to_host
 from pysi.errors import ConfigError, DataError
+from pysi.fusion import Recorder
 
 ROWS = ("theta", "grad", "omega", "Omega", "theta_ref")
 SAVED = ("theta", "omega", "Omega", "theta_ref")
@@ -69,7 +70,7 @@ class Synapse(Handle):
 
 
 class Block(Handle):
-    """A range of columns that is updated at once: cache-sized on a CPU, everything on a GPU."""
+    """A range of columns that is updated at once, so that what an update needs is in the cache."""
 
     def __init__(self, views, columns, xp, store):
         super().__init__(views)
@@ -81,11 +82,28 @@ class Block(Handle):
         theta = self._views[0]
         theta += delta
 
+    def part(self, row):
+        """The block's columns of a row like the table's, such as the state of an optimizer."""
+        return row[self.columns]
+
     def scratch(self, name):
         """A scratch array of the block's shape, shared by all blocks: the next overwrites it."""
         if name not in self._scratch:
             self._scratch[name] = self._store(name)[..., : self.theta.shape[-1]]
         return self._scratch[name]
+
+
+class FusedBlock(Block):
+    """All columns on a GPU, as symbols: what is done to them is recorded (see `pysi.fusion`)."""
+
+    def __init__(self, views, recorder):
+        super().__init__(map(recorder.symbol, views), ..., recorder, None)
+
+    def part(self, row):
+        return self.xp.symbol(row)
+
+    def scratch(self, name):
+        return self.xp.temporary()
 
 
 class Synapses(Handle):
@@ -102,7 +120,7 @@ class Synapses(Handle):
     xp : module
         `numpy` or `cupy`.
     block_size : int, optional
-        Columns per block at most; `pysi.backend.CPU_BLOCK` on NumPy and everything elsewhere.
+        Columns per block at most on a CPU, by default `pysi.backend.CPU_BLOCK`.
 
     Examples
     --------
@@ -130,7 +148,8 @@ class Synapses(Handle):
             self._columns[name] = slice(start, start + prod(shape))
             start += prod(shape)
         self._scratch = {}
-        self._blocks = self._make_blocks(block_size or (CPU_BLOCK if xp is np else self.size))
+        size = block_size or max(1, CPU_BLOCK // prod(self.lead))
+        self._blocks = self._make_blocks(size) if xp is np else None
 
     def __len__(self):
         return self.size
@@ -151,8 +170,16 @@ class Synapses(Handle):
         return Synapse((view[..., index] for view in self._views), index, group)
 
     def blocks(self):
-        """All columns, in ranges that are updated one after the other."""
-        return self._blocks
+        """All columns, in ranges that are updated one after the other.
+
+        On a GPU there is one, and what a loop does to it runs as one kernel when the loop goes on.
+        """
+        return self._blocks if self.xp is np else self._fused()
+
+    def _fused(self):
+        recorder = Recorder(self.xp, self.dtype)
+        yield FusedBlock(self._views, recorder)
+        recorder.launch()
 
     def zeros(self):
         """A new row of zeros like the table's, for the state of an optimizer or a rule."""
@@ -171,10 +198,13 @@ class Synapses(Handle):
         columns = [(..., slice(i, min(i + width, self.size))) for i in starts]
         return tuple(Block((v[c] for v in self._views), c, self.xp, store) for c in columns)
 
-    def save(self, path):
-        """Write θ, ω, Ω and θ̃ to an ``.npz`` file; the file appears only when it is complete."""
+    def save(self, path, *, replica=...):
+        """Write θ, ω, Ω and θ̃ to an ``.npz`` file; the file appears only when it is complete.
+
+        Of several networks all, or the one with the index `replica`.
+        """
         path = Path(path)
-        rows = {name: to_host(getattr(self, name)) for name in SAVED}
+        rows = {name: to_host(getattr(self, name)[replica]) for name in SAVED}
         partial = path.with_name(path.name + ".partial")
         with partial.open("wb") as file:
             np.savez_compressed(file, shapes=np.array(json.dumps(self.shapes)), **rows)

@@ -68,14 +68,21 @@ class Task:
         x, y = getattr(self, f"x_{name}"), getattr(self, f"y_{name}")
         return (x if self.pixels is None else x[:, self.pixels]), y
 
-    def to(self, xp):
-        """The same task with its arrays on the device of `xp`."""
+    def to(self, xp, moved=None):
+        """The same task with its arrays on the device of `xp`.
+
+        `moved` is a dict that remembers what has been copied: tasks that are moved with the same
+        one go on sharing what they share.
+        """
         if xp is np:
             return self
-        names = ["x_train", "y_train", "x_test", "y_test", "active"]
-        if self.pixels is not None:
-            names.append("pixels")
-        return replace(self, **{name: xp.asarray(getattr(self, name)) for name in names})
+        moved, found = {} if moved is None else moved, {}
+        for name in ("x_train", "y_train", "x_test", "y_test", "active", "pixels"):
+            array = getattr(self, name)
+            if array is not None and id(array) not in moved:
+                moved[id(array)] = array, xp.asarray(array)  # held, so that its id stays its own
+            found[name] = None if array is None else moved[id(array)][1]
+        return replace(self, **found)
 
 
 def split_tasks(dataset, n_tasks=5):

@@ -1,37 +1,16 @@
 """Training: the step, the epoch, the task, the sequence of tasks."""
 
-from dataclasses import dataclass, field
 from time import perf_counter
 
 import numpy as np
 
 from pysi.backend import stream, to_host
 from pysi.errors import ConfigError, DivergenceError
+from pysi.history import History
 from pysi.nn.losses import predict, softmax_cross_entropy
 from pysi.state import restore, state
 
 EVALUATION_BATCH = 1000
-
-
-@dataclass
-class History:
-    """What a run leaves behind.
-
-    Attributes
-    ----------
-    test_accuracy, train_accuracy : ndarray, (..., tasks learned, tasks tested)
-        Entry [i, j]: accuracy on task j after training on task i, both counted from 0.
-    epochs : list of dict
-        For every epoch its `task` and `epoch` (from 1), the mean `loss` of the task over its steps,
-        the `penalty` at its end, and its `seconds`.
-    consolidation : list of float
-        Seconds that the rule took at the end of each task.
-    """
-
-    test_accuracy: np.ndarray
-    train_accuracy: np.ndarray
-    epochs: list = field(default_factory=list)
-    consolidation: list = field(default_factory=list)
 
 
 def update(synapses, optimizer, rule):
@@ -191,8 +170,9 @@ def train(
     check_arguments(net, tasks, tested, epochs, batch_size)
     rule.start(net.synapses)
     optimizer.start(net.synapses)
-    tasks = [task.to(net.synapses.xp) for task in tasks]
-    tested = [task.to(net.synapses.xp) for task in tested]
+    moved = {}  # tasks may share their data
+    tasks = [task.to(net.synapses.xp, moved) for task in tasks]
+    tested = [task.to(net.synapses.xp, moved) for task in tested]
     shape = (*net.synapses.lead, len(tasks), len(tested))
     history = History(np.full(shape, np.nan), np.full(shape, np.nan))
     first_task, first_epoch = 0, 1

@@ -3,16 +3,25 @@
 An array of this module wraps a NumPy array, and refuses what CuPy refuses: implicit conversion to
 NumPy or to a Python number, and being mixed with NumPy arrays. What CuPy allows but what waits for
 the device (`.item()`, `.get()`, `bool()`) is counted in `syncs`, and copies from the host in
-`transfers`, so that tests can hold them at zero inside a training step.
+`transfers`, so that tests can hold them at zero inside a training step. `launches` counts whatever
+computes, one at least for every call, and `copies` what was made contiguous for a matrix product.
+
+Kernels are run by Python, which reads their source line by line, and matrix products by a stand-in
+for cuBLAS that is given addresses and distances, as the real one.
 """
 
+import ctypes
+import re
 import sys
 
 import numpy as np
 
 bool_, float32, float64, uint8, int64 = np.bool_, np.float32, np.float64, np.uint8, np.int64
 inf, nan, newaxis = np.inf, np.nan, None
-syncs = transfers = 0
+syncs = transfers = launches = copies = 0
+VIEWS = (
+    "reshape", "swapaxes", "moveaxis", "as_strided", "broadcast_to", "ravel", "transpose", "squeeze"
+)  # fmt: skip
 _PLAIN = (bool, int, float, type(None), type(...), slice, str, type, np.dtype)
 
 
@@ -35,12 +44,21 @@ def _wrap(value):
 
 
 def _function(function):
+    views = getattr(function, "__name__", "") in VIEWS
+
     def on_device(*args, **kwargs):
+        global launches
+        launches += not views
         out = kwargs.get("out")
         result = function(*_unwrap(args), **{k: _unwrap(v) for k, v in kwargs.items()})
         return out if isinstance(out, ndarray) else _wrap(result)
 
     return on_device
+
+
+class Pointer:
+    def __init__(self, ptr):
+        self.ptr = ptr
 
 
 class ndarray:
@@ -54,6 +72,13 @@ class ndarray:
     ndim = property(lambda self: self._host.ndim)
     size = property(lambda self: self._host.size)
     strides = property(lambda self: self._host.strides)
+    T = property(lambda self: ndarray(self._host.T))
+    itemsize = property(lambda self: self._host.itemsize)
+    nbytes = property(lambda self: self._host.nbytes)
+
+    @property
+    def data(self):
+        return Pointer(self._host.__array_interface__["data"][0])
 
     def __array__(self, *args, **kwargs):
         raise TypeError("implicit conversion of a device array to NumPy: use .get()")
@@ -82,11 +107,16 @@ class ndarray:
         return len(self._host)
 
     def __getitem__(self, key):
+        global launches
+        launches += any(
+            isinstance(part, ndarray) for part in (key if isinstance(key, tuple) else (key,))
+        )
         # NumPy gives a scalar where CuPy gives a 0-d view
-        key = _unwrap(key)
-        return ndarray(np.asarray(self._host[key]))
+        return ndarray(np.asarray(self._host[_unwrap(key)]))
 
     def __setitem__(self, key, value):
+        global launches
+        launches += 1
         self._host[_unwrap(key)] = _unwrap(value)
 
     def __repr__(self):
@@ -95,6 +125,8 @@ class ndarray:
 
 def _in_place(method):
     def on_device(self, other):
+        global launches
+        launches += 1
         method(self._host, _unwrap(other))
         return self
 
@@ -108,7 +140,8 @@ def _operators():
         setattr(ndarray, f"__{name}__", _function(method))
     for name in ("iadd", "isub", "imul", "itruediv", "ipow"):
         setattr(ndarray, f"__{name}__", _in_place(getattr(np.ndarray, f"__{name}__")))
-    methods = "sum mean max min any all argmax reshape swapaxes astype copy ravel round".split()
+    methods = "sum mean max min any all argmax reshape swapaxes astype copy ravel round "
+    methods = (methods + "take diagonal").split()
     for name in methods:
         setattr(ndarray, name, _function(getattr(np.ndarray, name)))
 
@@ -126,10 +159,24 @@ def asarray(value, dtype=None):
     return ndarray(np.array(value, dtype))
 
 
+def ascontiguousarray(array):
+    """As CuPy's: the array itself, or a copy."""
+    global copies
+    copies += not array._host.flags.c_contiguous
+    return ndarray(np.ascontiguousarray(array._host))
+
+
+def matmul(a, b, out=None):
+    raise TypeError("CuPy's matmul copies: use pysi.matmul")
+
+
 def _creator(function):
-    return lambda *args, **kwargs: _wrap(
-        function(*_unwrap(args), **{k: _unwrap(v) for k, v in kwargs.items()})
-    )
+    def create(*args, **kwargs):
+        global launches
+        launches += function is not np.empty  # the others fill what they make
+        return _wrap(function(*_unwrap(args), **{k: _unwrap(v) for k, v in kwargs.items()}))
+
+    return create
 
 
 for _name in ("zeros", "empty", "ones", "arange"):
@@ -141,6 +188,92 @@ class lib:
 
     class stride_tricks:
         as_strided = staticmethod(_function(np.lib.stride_tricks.as_strided))
+
+
+class ElementwiseKernel:
+    """Runs the lines that `pysi.fusion` writes, which must be C++, as Python."""
+
+    def __init__(self, in_params, out_params, operation, name):
+        self.inputs, self.outputs = (
+            [tuple(entry.split()) for entry in params.split(", ") if entry]
+            for params in (in_params, out_params)
+        )
+        source = re.sub(r"^auto ", "", operation, flags=re.M).replace(";", "")
+        source = re.sub(r"(\w+) \? (\w+) : (\w+)$", r"where(\1, \2, \3)", source, flags=re.M)
+        self.code = compile(source, name, "exec")
+
+    def __call__(self, *args):
+        global launches
+        launches += 1
+        names = [name for _, name in self.inputs + self.outputs]
+        values = dict(zip(names, map(_unwrap, args), strict=True))
+        shape = np.broadcast_shapes(*(np.shape(value) for value in values.values()))
+        memory = {}
+        for dtype, name in self.inputs + self.outputs:
+            if isinstance(values[name], np.ndarray) and values[name].dtype != dtype:
+                raise TypeError(f"{name}: expected {dtype}, found {values[name].dtype}")
+        for _, name in self.outputs:
+            if values[name].shape != shape:
+                raise ValueError(f"{name}: expected shape {shape}, found {values[name].shape}")
+            memory[name] = values[name]
+        functions = {name: getattr(np, name) for name in ("where", "sqrt", "exp", "log", "tanh")}
+        exec(self.code, functions, values)
+        for name, array in memory.items():
+            array[...] = values[name]
+
+
+def _at(address, char, strides, shape):
+    """An array of what is at an address; strides in entries."""
+    size = np.dtype(char).itemsize
+    reach = sum((n - 1) * s for n, s in zip(shape, strides, strict=True)) + 1
+    flat = np.ctypeslib.as_array((ctypes.c_char * (reach * size)).from_address(address)).view(char)
+    return np.lib.stride_tricks.as_strided(flat, shape, [s * size for s in strides])
+
+
+def _gemm(char):
+    """C = op(A) op(B) of matrices that lie in memory column by column."""
+
+    def stacked(handle, ta, tb, m, n, k, alpha, a, lda, sa, b, ldb, sb, beta, c, ldc, sc, count):
+        global launches
+        launches += 1
+        assert handle == "cublas"
+        assert lda >= max(1, k if ta else m)
+        assert ldb >= max(1, n if tb else k)
+        assert ldc >= max(1, m)
+        alpha, beta = (_at(address, char, (1,), (1,))[0] for address in (alpha, beta))
+        A = _at(a, char, (sa, lda, 1) if ta else (sa, 1, lda), (count, m, k))
+        B = _at(b, char, (sb, ldb, 1) if tb else (sb, 1, ldb), (count, k, n))
+        C = _at(c, char, (sc, 1, ldc), (count, m, n))
+        assert (alpha, beta) == (1, 0)
+        # in rows, as it was asked for: then NumPy's own product gives the same bits
+        C.swapaxes(1, 2)[...] = np.matmul(B.swapaxes(1, 2), A.swapaxes(1, 2))
+
+    def plain(handle, ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc):
+        stacked(handle, ta, tb, m, n, k, alpha, a, lda, 0, b, ldb, 0, beta, c, ldc, 0, 1)
+
+    return plain, stacked
+
+
+class cuda:
+    """What `pysi.matmul` asks of CuPy."""
+
+    class cublas:
+        sgemm, sgemmStridedBatched = map(staticmethod, _gemm("f"))
+        dgemm, dgemmStridedBatched = map(staticmethod, _gemm("d"))
+        mode = 0
+
+        @classmethod
+        def getMathMode(cls, handle):
+            return cls.mode
+
+        @classmethod
+        def setMathMode(cls, handle, mode):
+            cls.mode = mode
+
+    class device:
+        @staticmethod
+        def get_cublas_handle():
+            return "cublas"
 
 
 class random:

@@ -213,10 +213,11 @@ def test_help_shows_the_settings_that_an_experiment_has(capsys):
     for words in ("run split-cifar", "sweep split-cifar", "run split-mnist"):
         with pytest.raises(SystemExit):
             main([*words.split(), "--help"])
-        shown[words] = set(re.findall(r"--[a-z-]+", capsys.readouterr().out))
+        shown[words] = set(re.findall(r"--[a-z0-9-]+", capsys.readouterr().out))
     common = (
         "--help --methods --c --seeds --epochs --xi --clamp --tasks --hidden --reset-optimizer "
-        "--no-reset-optimizer --dtype --device --dataset --preset --data --out --jobs --resume"
+        "--no-reset-optimizer --dtype --device --tf32 --dataset --preset --data --out --jobs "
+        "--resume --vectorise"
     ).split()
     assert shown["run split-cifar"] == {*common, "--examples"}
     assert shown["sweep split-cifar"] == {*common, "--examples", "--dask"}

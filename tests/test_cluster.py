@@ -41,10 +41,10 @@ def test_a_cluster_s_worker_keeps_its_limit_of_threads_and_writes_nothing(
     monkeypatch.chdir(tmp_path)
     cell = Cell(SplitMNIST(epochs=1, hidden=(8,)), "si", 1.0, 0)
     with threadpool_limits(2, user_api="blas"):
-        run = validate(cell, mnist_5k, tmp_path / "out", 1, parallel.silent)
+        (run,) = validate(cell, mnist_5k, tmp_path / "out", 1, parallel.silent)
         assert threads() == {2}  # this process may be the user's own
         assert list(tmp_path.iterdir()) == [tmp_path / "out"]
-        again = validate(cell, mnist_5k, None, 1, parallel.silent)
+        (again,) = validate(cell, mnist_5k, None, 1, parallel.silent)
         assert threads() == {1}
     assert list(tmp_path.iterdir()) == [tmp_path / "out"]
     assert [pool["num_threads"] for pool in again["blas"]] == [1] * len(again["blas"])

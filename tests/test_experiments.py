@@ -308,18 +308,18 @@ def test_importing_pysi_imports_nothing_heavy():
 
 
 def test_imports_flow_one_way_in_reading_order():
-    order = """errors backend data.dataset data.idx data.mnist data.mnist_5k data.cifar
-               data.catalogue data.download data.sources data tasks
-               synapses nn nn.layers nn.convolution nn.tiles nn.winograd nn.pooling
-               nn.groups nn.losses nn.network nn.fisher optim
-               consolidation consolidation.rule consolidation.quadratic consolidation.si
-               consolidation.ewc state training
-               metrics experiments experiments.methods experiments.protocols experiments.machine
-               experiments.checkpoint experiments.result experiments.cell experiments.parallel
-               experiments.run experiments.sweep theory theory.quadratic theory.importance
-               theory.normalization theory.surrogate theory.paths theory.curvature theory.checks
-               theory.claims figures.style figures.figure3 figures.figure4 figures.figure5
-               figures.figure6 figures.sweep figures cli __main__""".split()
+    order = """errors backend fusion matmul data.dataset data.idx data.mnist data.mnist_5k
+               data.cifar data.catalogue data.download data.sources data tasks synapses nn
+               nn.layers nn.convolution nn.tiles nn.winograd nn.pooling nn.groups nn.losses
+               nn.network nn.fisher optim consolidation consolidation.rule
+               consolidation.quadratic consolidation.si consolidation.ewc history state
+               training metrics experiments experiments.methods experiments.protocols
+               experiments.machine experiments.checkpoint experiments.result experiments.cell
+               experiments.replicas experiments.parallel experiments.run experiments.sweep
+               theory theory.quadratic theory.importance theory.normalization theory.surrogate
+               theory.paths theory.curvature theory.checks theory.claims figures.style
+               figures.figure3 figures.figure4 figures.figure5 figures.figure6 figures.sweep
+               figures cli __main__""".split()
     root = Path(pysi.__file__).parent
     names = {
         ".".join(p.relative_to(root).with_suffix("").parts).removesuffix(".__init__"): p

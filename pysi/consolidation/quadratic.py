@@ -47,7 +47,7 @@ class QuadraticPenalty(Rule):
         if not self._consolidated:
             return block.grad
         total = block.xp.subtract(block.theta, block.theta_ref, out=block.scratch("total"))
-        total *= self._pull[block.columns]
+        total *= block.part(self._pull)
         total += block.grad
         return total
 

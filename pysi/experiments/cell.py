@@ -12,14 +12,13 @@ from pysi.experiments import machine
 from pysi.experiments.checkpoint import Checkpoint
 from pysi.experiments.methods import METHODS
 from pysi.experiments.protocols import Protocol
+from pysi.matmul import tensor_float_32
 from pysi.metrics import correlation
 from pysi.tasks import joint_task
 from pysi.training import train
 
 LISTS = ("methods", "c", "ewc_c", "seeds")
 """Settings that say which cells there are, and change nothing within one."""
-AFTER_TASK_1 = ("xi", "clamp", "tasks")
-"""Settings that change nothing before the end of task 1."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +56,11 @@ class Cell:
         return f"{found}-seed{self.seed}"
 
     @property
+    def cells(self):
+        """What it trains: itself."""
+        return (self,)
+
+    @property
     def trunk(self):
         """The cell that trains task 1 for this one and others, or None."""
         if METHODS[self.method].branches and self.method != "single":
@@ -71,7 +75,7 @@ class Cell:
 
     def checkpoint(self, out, threads):
         """Where it is saved at the end of a task, and of an epoch if ten seconds have passed."""
-        skip = LISTS + (AFTER_TASK_1 if self.method == "single" else ())
+        skip = LISTS + (self.config.after_task_1 if self.method == "single" else ())
         settings = {k: v for k, v in asdict(self.config).items() if k not in skip}
         if self.config.takes_images:
             threads = 1  # of the BLAS library; that of others changes nothing
@@ -98,20 +102,21 @@ class Cell:
         }[method.trains]()
         net = config.make_network(self.seed, dropout=method.dropout)
         try:
-            history = train(
-                net,
-                config.make_optimizer(),
-                method.rule(config, self.c),
-                tasks,
-                epochs=config.epochs,
-                batch_size=config.batch_size,
-                tested=tasks if method.trains == "first task" else tested,
-                reset_optimizer=config.reset_optimizer,
-                reset_network=method.trains == "each alone",
-                on_epoch=on_epoch,
-                on_task=on_task and (lambda task: on_task(net, task)),
-                checkpoint=checkpoint,
-            )
+            with tensor_float_32(net.synapses.xp, config.tf32):
+                history = train(
+                    net,
+                    config.make_optimizer(),
+                    method.rule(config, self.c),
+                    tasks,
+                    epochs=config.epochs,
+                    batch_size=config.batch_size,
+                    tested=tasks if method.trains == "first task" else tested,
+                    reset_optimizer=config.reset_optimizer,
+                    reset_network=method.trains == "each alone",
+                    on_epoch=on_epoch,
+                    on_task=on_task and (lambda task: on_task(net, task)),
+                    checkpoint=checkpoint,
+                )
         except DivergenceError as err:
             raise DivergenceError(f"{self.name}: {err}") from err
         return net, history
@@ -139,12 +144,28 @@ class Branch:
         return self.own.load() or self.trunk.load()
 
 
+def outcomes(cell, history, accuracy="test_accuracy"):
+    """What was run and how accurate it was, one entry for each of a cell's networks."""
+    return [
+        {
+            "method": one.method,
+            "c": one.c,
+            "xi": one.config.xi,
+            "seed": one.seed,
+            accuracy: own.test_accuracy.tolist(),
+            "train_accuracy": own.train_accuracy.tolist(),
+        }
+        for one, own in zip(cell.cells, history.replicas(), strict=True)
+    ]
+
+
 def run_cell(cell, dataset, out, threads, report):
-    """Train a cell, save its table of synapses, and return its entry for the result.
+    """Train a cell, save its table of synapses, and return its entries for the result.
 
     Parameters
     ----------
     cell : Cell
+        Or several that are trained as one: `Replicas`.
     dataset : Dataset
     out : Path
         The result folder.
@@ -152,12 +173,19 @@ def run_cell(cell, dataset, out, threads, report):
         Threads to use.
     report : callable
         Called with (name, task, epoch) after every epoch.
+
+    Returns
+    -------
+    list of dict
+        One for each network.
     """
     began = time.perf_counter()
     watched = METHODS[cell.method].rule(cell.config, cell.c).name == "si"
 
     def keep(net, task):
-        save_omega(net, omega_file(out, cell, task))
+        rows = to_host(net.synapses.omega).reshape(len(cell.cells), -1)
+        for one, omega in zip(cell.cells, rows, strict=True):
+            save_omega(omega, omega_file(out, one, task))
 
     with machine.threads(threads, images=cell.config.takes_images):
         net, history = cell.train(
@@ -167,24 +195,23 @@ def run_cell(cell, dataset, out, threads, report):
             on_task=keep if watched else None,
         )
         blas = machine.blas()
-    table = f"synapses/{cell.name}.npz"
     (out / "synapses").mkdir(exist_ok=True)
-    net.synapses.save(out / table)
-    return {
-        "method": cell.method,
-        "c": cell.c,
-        "xi": cell.config.xi,
-        "seed": cell.seed,
-        "test_accuracy": history.test_accuracy.tolist(),
-        "train_accuracy": history.train_accuracy.tolist(),
-        "omega_correlation": omega_correlation(net, cell, out) if watched else None,
-        "epochs": history.epochs,
-        "consolidation_s": history.consolidation,
-        "synapses": table,
-        "blas": blas,
-        "peak_memory_mb": machine.peak_memory_mb(),
-        "duration_s": time.perf_counter() - began,
-    }
+    found = outcomes(cell, history)
+    for r, (one, own) in enumerate(zip(cell.cells, history.replicas(), strict=True)):
+        table = f"synapses/{one.name}.npz"
+        net.synapses.save(out / table, replica=r if net.synapses.lead else ...)
+        found[r] |= {
+            "omega_correlation": omega_correlation(net, one, out) if watched else None,
+            "epochs": own.epochs,
+            "consolidation_s": own.consolidation,
+            "synapses": table,
+            "blas": blas,
+            "peak_memory_mb": machine.peak_memory_mb(),
+            "duration_s": time.perf_counter() - began,
+        }
+        if len(cell.cells) > 1:
+            found[r]["replicas"] = len(cell.cells)  # whose durations and memory are those of all
+    return found
 
 
 def omega_file(out, cell, task):
@@ -193,12 +220,12 @@ def omega_file(out, cell, task):
     return out / "omega" / f"{cell.name}-task{task}.npy"
 
 
-def save_omega(net, path):
+def save_omega(omega, path):
     """Write ω as it is at a task's end, the whole row or nothing."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(f".{os.getpid()}.partial")
     with partial.open("wb") as file:
-        np.save(file, to_host(net.synapses.omega))
+        np.save(file, omega)
     os.replace(partial, path)
 
 

@@ -2,7 +2,9 @@
 
 import platform
 import sys
+import tracemalloc
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -78,3 +80,36 @@ def peak_memory_mb():
         return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return round(peak * (1 if sys.platform == "darwin" else 1024) / 1e6, 1)  # else it is in KiB
+
+
+def free_memory(device):
+    """Bytes that are free on a device, or None where it is not told."""
+    if device == "cupy":
+        return sys.modules["cupy"].cuda.runtime.memGetInfo()[0]
+    try:
+        with open("/proc/meminfo") as file:
+            return next(int(line.split()[1]) * 1024 for line in file if "MemAvailable" in line)
+    except (OSError, StopIteration):
+        return None
+
+
+@contextmanager
+def peak_of(device):
+    """Measure what is allocated within this context: `bytes` of what it gives, once it has ended.
+
+    On a GPU that is what CuPy's memory pool had to ask for.
+    """
+    found = SimpleNamespace(bytes=None)
+    if device == "cupy":
+        pool = sys.modules["cupy"].get_default_memory_pool()
+        pool.free_all_blocks()
+        before = pool.total_bytes()
+        yield found
+        found.bytes = pool.total_bytes() - before
+        return
+    tracemalloc.start()
+    try:
+        yield found
+        found.bytes = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()

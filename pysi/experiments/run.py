@@ -11,10 +11,13 @@ from pysi.experiments import machine
 from pysi.experiments.cell import LISTS, run_cell
 from pysi.experiments.parallel import parallel
 from pysi.experiments.protocols import PROTOCOLS
+from pysi.experiments.replicas import side_by_side
 from pysi.experiments.result import Result, key
 
 
-def start(config, dataset, out, cells, *, jobs=1, threads=None, kind=Result, **more):
+def start(
+    config, dataset, out, cells, *, jobs=1, threads=None, vectorise=False, kind=Result, **more
+):
     """A new result folder with a result that holds no runs yet.
 
     The machine's cores are shared out among parallel processes as threads. That is settled here,
@@ -32,6 +35,8 @@ def start(config, dataset, out, cells, *, jobs=1, threads=None, kind=Result, **m
         Parallel processes at most.
     threads : int, optional
         In each process, where the runs are not for this machine.
+    vectorise : bool
+        Whether cells that differ in seed and c alone are trained side by side.
     kind : type
         Of the result.
     **more
@@ -58,6 +63,7 @@ def start(config, dataset, out, cells, *, jobs=1, threads=None, kind=Result, **m
             | {
                 "blas_threads": 1 if config.takes_images else threads,
                 "image_threads": threads if config.takes_images else 1,
+                "vectorise": vectorise,
             },
             "scenario": config.scenario,
             "chance": tasks[0].chance,
@@ -129,7 +135,7 @@ def execute(cells, result, dataset, out, *, work=run_cell, jobs=1, cluster=None)
     out : Path
         The result folder.
     work : callable
-        Trains a cell and returns its run: work(cell, dataset, out, threads, report).
+        Trains a cell and returns its runs: work(cell, dataset, out, threads, report).
     jobs : int
         Parallel processes at most.
     cluster : str, optional
@@ -149,20 +155,24 @@ def execute(cells, result, dataset, out, *, work=run_cell, jobs=1, cluster=None)
         )
     done = {key(run) for run in result.runs}
     missing = [cell for cell in cells if cell.key not in done]
-    trunks = {cell.trunk.name: cell.trunk for cell in missing if cell.trunk}
-    trunks = [] if cluster else list(trunks.values())
-    rest = [cell for cell in missing if cell not in trunks]
-    threads = result.threads
+    rest, trunks = missing, {}
+    if result.content["environment"].get("vectorise"):
+        rest = side_by_side(missing, dataset, jobs)
+    elif not cluster:
+        trunks = {cell.trunk.name: cell.trunk for cell in missing if cell.trunk}
+        rest = [cell for cell in missing if cell.name not in trunks]
+    trunks, threads = list(trunks.values()), result.threads
     began, spent = time.perf_counter(), result.content["duration_s"]
     result.content["complete"] = False
     result.save(out)  # what is to be run, so that a stopped run goes on with it
     with parallel(jobs, sum(cell.epochs for cell in trunks + rest), cluster) as run_all:
         for batch in filter(None, (trunks, rest)):  # task 1 first, for all that go on from there
-            for run in run_all(work, batch, dataset, out, threads):
-                cell = next(cell for cell in batch if cell.key == key(run))
+            for runs in run_all(work, batch, dataset, out, threads):
+                cell = next(cell for cell in batch if cell.cells[0].key == key(runs[0]))
                 result.content["duration_s"] = spent + time.perf_counter() - began
-                if cell in missing:
-                    result.add(run)
+                for one, run in zip(cell.cells, runs, strict=True):
+                    if one in missing:
+                        result.add(run)
                 result.save(out)
                 if cell not in trunks:
                     cell.checkpoint(out, threads).remove()

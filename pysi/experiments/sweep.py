@@ -8,7 +8,7 @@ import numpy as np
 
 from pysi.errors import ConfigError
 from pysi.experiments import machine
-from pysi.experiments.cell import all_cells
+from pysi.experiments.cell import all_cells, outcomes
 from pysi.experiments.methods import METHODS
 from pysi.experiments.result import Result, key, with_sem
 from pysi.metrics import sem
@@ -150,7 +150,7 @@ def sweep_cells(config, xi):
 
 
 def validate(cell, dataset, out, threads, report):
-    """Train a cell and return its entry for the sweep; arguments as for `run_cell`.
+    """Train a cell and return its entries for the sweep; arguments as for `run_cell`.
 
     With None for the folder, nothing is written, and the limit of BLAS threads stays: the process
     is a cluster's worker, which may be training other cells in other threads.
@@ -166,13 +166,7 @@ def validate(cell, dataset, out, threads, report):
             on_epoch=lambda task, epoch: report((cell.name, task, epoch)),
         )
         blas = machine.blas()
-    return {
-        "method": cell.method,
-        "c": cell.c,
-        "xi": cell.config.xi,
-        "seed": cell.seed,
-        "validation_accuracy": history.test_accuracy.tolist(),
-        "train_accuracy": history.train_accuracy.tolist(),
-        "blas": blas,
-        "duration_s": time.perf_counter() - began,
-    }
+    return [
+        entry | {"blas": blas, "duration_s": time.perf_counter() - began}
+        for entry in outcomes(cell, history, "validation_accuracy")
+    ]

@@ -24,6 +24,7 @@ from math import prod, sqrt
 
 from pysi.backend import namespace
 from pysi.errors import ConfigError
+from pysi.matmul import matmul
 from pysi.nn.layers import Layer
 
 
@@ -149,28 +150,26 @@ class Conv2D(Layer):
         return W.reshape(*W.shape[:-4], -1, self.n_out)
 
     def forward_part(self, x, *, train=False):
-        xp = namespace(x)
         self.x, self.windows = x, self.columns(x)
         (h, *_), (w, *_) = self.margins(x)
         lead = self.W.theta.shape[:-4] or x.shape[:-4]
         y = self.work("y", (*lead, x.shape[-4], h, w, self.n_out), x)
         rows = y.reshape(*lead, -1, self.n_out)
-        xp.matmul(self.windows, self.matrix(self.W.theta), out=rows)
+        matmul(self.windows, self.matrix(self.W.theta), out=rows)
         rows += self.b.theta[..., None, :]
         return y
 
     def backward_part(self, dy, *, need_dx=True):
-        xp = namespace(dy)
         x, (dW, db) = self.x, self.gradients
         rows = dy.reshape(*dy.shape[:-4], -1, self.n_out)
         db += sum_over_places(dy)
-        dW += xp.matmul(self.windows.swapaxes(-1, -2), rows).reshape(dW.shape)
+        dW += matmul(self.windows.swapaxes(-1, -2), rows).reshape(dW.shape)
         if not need_dx:
             return None
         (h, *_), (w, *_) = self.margins(x)
         back = self.work("back", (*dy.shape[:-3], h, w, *self.kernel, self.n_in), dy)
         W = self.matrix(self.W.theta).swapaxes(-1, -2)
-        xp.matmul(rows, W, out=back.reshape(*dy.shape[:-4], -1, W.shape[-1]))
+        matmul(rows, W, out=back.reshape(*dy.shape[:-4], -1, W.shape[-1]))
         image, inner = self.padded("dx", x)
         image[...] = 0
         down, across = self.stride

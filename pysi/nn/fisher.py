@@ -20,6 +20,7 @@ added up before the product.
 
 from pysi.backend import namespace, to_host
 from pysi.errors import ConfigError
+from pysi.matmul import matmul
 from pysi.nn.layers import Dense
 
 
@@ -62,14 +63,14 @@ def squared_gradients(net, *dlogits):
             if isinstance(layer, Dense):
                 total[layer] = total.get(layer, 0) + dy * dy
                 if layer is not net.layers[0]:
-                    dy = s.xp.matmul(dy, layer.W.theta.swapaxes(-1, -2))
+                    dy = matmul(dy, layer.W.theta.swapaxes(-1, -2))
             elif layer.parameters:
                 raise ConfigError(f"layers: expected dense layers, found weights in {layer.kind!r}")
             else:
                 dy = layer.backward(dy)
     squared = s.zeros()
     for layer, dy2 in total.items():
-        dW2 = s.xp.matmul((layer.x * layer.x).swapaxes(-1, -2), dy2)
+        dW2 = matmul((layer.x * layer.x).swapaxes(-1, -2), dy2)
         squared[..., layer.W.columns] = dW2.reshape(*s.lead, -1)
         squared[..., layer.b.columns] = dy2.sum(axis=-2)
     return squared

@@ -14,7 +14,7 @@ from pysi.errors import ConfigError
 from pysi.nn.layers import Layer
 
 SHARES = 8
-"""Into how many parts a batch is shared out, whatever the number of threads."""
+"""Into how many parts the groups are shared out, whatever the number of threads."""
 
 
 class ImageGroups(Layer):
@@ -33,7 +33,8 @@ class ImageGroups(Layer):
     def __init__(self, layers, features, size=None):
         super().__init__()
         self.layers, self.features, self.size = list(layers), features, size
-        self.shares = [[layer.twin() for layer in self.layers] for _ in range(SHARES)]
+        shares = SHARES if size else 1
+        self.shares = [[layer.twin() for layer in self.layers] for _ in range(shares)]
         for share in self.shares:
             for layer in share:
                 layer.own_gradients()
@@ -73,20 +74,20 @@ class ImageGroups(Layer):
         self.batch = parts if train else None
         while train and len(self.groups) < len(parts):
             k = len(self.groups)
-            self.groups.append(self.new_group(self.shares[k % SHARES]))
+            self.groups.append(self.new_group(self.shares[k % len(self.shares)]))
             self.give_streams(k, self.groups[k])
         weights = next(layer.W for layer in self.layers if layer.parameters)
         lead = weights.theta.shape[: -len(weights.shape)] or x.shape[:-4]
         y = self.scratch("y", (*lead, x.shape[-4], self.features), weights.theta)
 
         def run(share):
-            for k in range(share, len(parts), SHARES):
+            for k in range(share, len(parts), len(self.shares)):
                 part = x[..., parts[k], :, :, :]
                 for layer in self.groups[k] if train else self.shares[share]:
                     part = layer.forward_part(part, train=train)
                 y[..., parts[k], :] = part
 
-        share_out(run, SHARES)
+        share_out(run, len(self.shares))
         return y
 
     def backward(self, dy, *, need_dx=False):
@@ -98,14 +99,14 @@ class ImageGroups(Layer):
             for layer in self.shares[share]:
                 for total in layer.gradients:
                     total[...] = 0
-            for k in range(share, len(self.batch), SHARES):
+            for k in range(share, len(self.batch), len(self.shares)):
                 part = dy[..., self.batch[k], :]
                 first, *others = self.groups[k]
                 for layer in reversed(others):
                     part = layer.backward_part(part)
                 first.backward_part(part, need_dx=False)
 
-        share_out(run, SHARES)
+        share_out(run, len(self.shares))
         for layer, *twins in zip(self.layers, *self.shares, strict=True):
             for total, *shares in zip(layer.gradients, *(t.gradients for t in twins), strict=True):
                 total[...] = 0

@@ -10,6 +10,8 @@ import copy
 from math import sqrt
 
 from pysi.backend import Scratch, Workspace, namespace
+from pysi.fusion import fused
+from pysi.matmul import matmul
 
 
 class Layer:
@@ -106,23 +108,21 @@ class Dense(Layer):
         theta[...] = namespace(theta).asarray(weights, dtype=theta.dtype)
 
     def forward(self, x, *, train=False):
-        xp = namespace(x)
         W, b = self.W.theta, self.b.theta
         self.x = x
         lead = W.shape[:-2] or x.shape[:-2]
         y = self.scratch("y", (*lead, x.shape[-2], self.n_out), x)
-        xp.matmul(x, W, out=y)
+        matmul(x, W, out=y)
         y += b[..., None, :]
         return y
 
     def backward(self, dy, *, need_dx=True):
-        xp = namespace(dy)
-        xp.matmul(self.x.swapaxes(-1, -2), dy, out=self.W.grad)
-        xp.sum(dy, axis=-2, out=self.b.grad)
+        matmul(self.x.swapaxes(-1, -2), dy, out=self.W.grad)
+        namespace(dy).sum(dy, axis=-2, out=self.b.grad)
         if not need_dx:
             return None
         dx = self.work("dx", (*dy.shape[:-1], self.n_in), dy)
-        return xp.matmul(dy, self.W.theta.swapaxes(-1, -2), out=dx)
+        return matmul(dy, self.W.theta.swapaxes(-1, -2), out=dx)
 
 
 class ReLU(Layer):
@@ -135,9 +135,10 @@ class ReLU(Layer):
         return namespace(x).maximum(x, 0, out=self.y)
 
     def backward(self, dy, *, need_dx=True):
-        xp = namespace(dy)
-        on = xp.greater(self.y, 0, out=self.work("on", dy.shape, dy, bool))
-        return xp.multiply(dy, on, out=self.work("dx", dy.shape, dy))
+        on, dx = self.work("on", dy.shape, dy, bool), self.work("dx", dy.shape, dy)
+        with fused(dx, dy, self.y, on) as (xp, out, dy, y, on):
+            xp.multiply(dy, xp.greater(y, 0, out=on), out=out)
+        return dx
 
 
 class Tanh(Layer):
@@ -150,10 +151,11 @@ class Tanh(Layer):
         return namespace(x).tanh(x, out=self.y)
 
     def backward(self, dy, *, need_dx=True):
-        xp = namespace(dy)
-        dx = xp.multiply(self.y, self.y, out=self.work("dx", dy.shape, dy))
-        xp.subtract(1, dx, out=dx)
-        dx *= dy
+        dx = self.work("dx", dy.shape, dy)
+        with fused(dx, dy, self.y) as (xp, out, dy, y):
+            xp.multiply(y, y, out=out)
+            xp.subtract(1, out, out=out)
+            out *= dy
         return dx
 
 
@@ -179,14 +181,16 @@ class Dropout(Layer):
         self.mask = None
         if not train or self.p == 0:
             return x
-        xp = namespace(x)
-        drawn = self.scratch("drawn", x.shape, x)
+        drawn, y = self.scratch("drawn", x.shape, x), self.scratch("y", x.shape, x)
         rows = drawn.reshape(len(self.streams), -1)
         for r, stream in enumerate(self.streams):
             rows[r] = stream.random(rows.shape[1:], dtype=rows.dtype)
-        self.mask = xp.greater_equal(drawn, self.p, out=drawn)
-        self.mask *= 1 / (1 - self.p)
-        return xp.multiply(x, self.mask, out=self.scratch("y", x.shape, x))
+        self.mask = drawn
+        with fused(y, x, drawn) as (xp, out, x, mask):
+            xp.greater_equal(mask, self.p, out=mask)
+            mask *= 1 / (1 - self.p)
+            xp.multiply(x, mask, out=out)
+        return y
 
     def backward(self, dy, *, need_dx=True):
         if self.mask is None:

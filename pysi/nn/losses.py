@@ -6,6 +6,7 @@ and the mean over the minibatch divides that by the number of examples.
 """
 
 from pysi.backend import namespace
+from pysi.fusion import fused
 
 
 def softmax_cross_entropy(logits, labels, active):
@@ -33,19 +34,23 @@ def softmax_cross_entropy(logits, labels, active):
     overflowing. An inactive logit becomes -inf, whose exponential is exactly zero, however large
     it was.
     """
-    xp = namespace(logits)
-    z = xp.where(active, logits, -xp.inf)
-    z -= z.max(axis=-1, keepdims=True)
-    target = labels[..., None] == xp.arange(logits.shape[-1])
-    z_label = xp.where(target, z, 0).sum(axis=-1)
-    dlogits = xp.exp(z, out=z)
-    total = dlogits.sum(axis=-1, keepdims=True)
-    batch = logits.shape[-2]
-    loss = (xp.log(total[..., 0]) - z_label).sum(axis=-1) / batch
-    dlogits /= total
-    dlogits -= target
-    dlogits /= batch
-    return loss, dlogits
+    xp, batch = namespace(logits), logits.shape[-2]
+    classes, labels = xp.arange(logits.shape[-1]), labels[..., None]
+    dlogits = xp.where(active, logits, -xp.inf)
+    largest, of_label = dlogits.max(axis=-1, keepdims=True), xp.empty_like(dlogits)
+    with fused(dlogits, largest, of_label, labels, classes) as (fp, z, top, picked, y, k):
+        z -= top
+        picked[...] = fp.where(y == k, z, 0)
+        fp.exp(z, out=z)
+    total, loss = dlogits.sum(axis=-1, keepdims=True), of_label.sum(axis=-1)
+    with fused(dlogits, total, labels, classes) as (fp, p, whole, y, k):
+        p /= whole
+        p -= y == k
+        p /= batch
+    with fused(loss, total[..., 0]) as (fp, z_label, whole):
+        fp.subtract(fp.log(whole), z_label, out=z_label)
+        z_label /= batch
+    return loss.sum(axis=-1), dlogits
 
 
 def predict(logits, active):

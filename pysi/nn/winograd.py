@@ -33,6 +33,7 @@ Source: Lavin & Gray (2016), Fast algorithms for convolutional neural networks; 
 import numpy as np
 
 from pysi.backend import namespace
+from pysi.matmul import matmul
 from pysi.nn.convolution import Conv2D, sum_over_places
 from pysi.nn.tiles import Plan, Values
 
@@ -92,12 +93,12 @@ class WinogradConv2D(Conv2D):
         mirrored = W[..., ::-1, ::-1, :, :].swapaxes(-1, -2)
         for kernel, filters in ((W, self.filters), (mirrored, self.mirrored)):
             g = xp.moveaxis(kernel, -4, 0).reshape(3, -1)
-            filters[...] = xp.matmul(self.taps, g).reshape(filters.shape)
+            filters[...] = matmul(self.taps, g).reshape(filters.shape)
 
     def finish(self):
         total, db = self.gradients
         W, xp = self.W, namespace(total)
-        g = xp.matmul(self.taps.swapaxes(0, 1), total.reshape(6, -1))
+        g = matmul(self.taps.swapaxes(0, 1), total.reshape(6, -1))
         mirrored = xp.moveaxis(g.reshape(3, *W.grad.shape[:-4], 3, self.n_out, self.n_in), 0, -4)
         W.grad[...] = mirrored[..., ::-1, ::-1, :, :].swapaxes(-1, -2)
         self.b.grad[...] = db
@@ -114,7 +115,7 @@ class WinogradConv2D(Conv2D):
         return self.filter(plan, self.filters, self.b.theta)
 
     def backward_part(self, dy, *, need_dx=True):
-        xp, x = namespace(dy), self.x
+        x = self.x
         margin = 2 - self.margins(x)[0][1]
         plan, values = self.work.once(
             ("backward", dy.shape, x.shape),
@@ -124,9 +125,9 @@ class WinogradConv2D(Conv2D):
         db += sum_over_places(dy)
         self.transform(plan, dy)
         values.pixels[...] = x.reshape(values.pixels.shape)
-        xp.matmul(self.rows, values.tiles, out=values.out)
+        matmul(self.rows, values.tiles, out=values.out)
         thirds = self.work("thirds", (6, 3, *total.shape[1:]), dy)
-        xp.matmul(plan.windows.swapaxes(-1, -2), values.placed, out=thirds)
+        matmul(plan.windows.swapaxes(-1, -2), values.placed, out=thirds)
         for i in range(3):
             total += thirds[:, i]
         return self.filter(plan, self.mirrored) if need_dx else None
@@ -134,13 +135,12 @@ class WinogradConv2D(Conv2D):
     def transform(self, plan, x):
         """D of the rows of x, with their margins, at all points."""
         plan.pixels[...] = x.reshape(plan.pixels.shape)
-        namespace(x).matmul(self.column, plan.d, out=plan.D)
+        matmul(self.column, plan.d, out=plan.D)
 
     def filter(self, plan, filters, bias=None):
         """y_i = Σ_p p^i g(p) D_p, plus the bias: at point 1, which gives the same to all rows."""
-        xp = namespace(filters)
-        xp.matmul(plan.windows, filters, out=plan.products)
+        matmul(plan.windows, filters, out=plan.products)
         if bias is not None:
-            plan.at_one += xp.tile(bias, plan.width)[..., None, :]
-        xp.matmul(self.rows.swapaxes(0, 1), plan.points, out=plan.tiles)
+            plan.at_one += namespace(bias).tile(bias, plan.width)[..., None, :]
+        matmul(self.rows.swapaxes(0, 1), plan.points, out=plan.tiles)
         return plan.y

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pysi.backend import to_host
+
 ROUNDING = 1e-9
 
 
@@ -36,9 +38,9 @@ class Check:
 
 
 def compare(equation, what, predicted, measured, tolerance=ROUNDING):
-    """The row for two arrays of one shape."""
+    """The row for two arrays of one shape, on any device."""
     predicted, measured = np.broadcast_arrays(
-        np.asarray(predicted, float), np.asarray(measured, float)
+        *(np.asarray(to_host(array), float) for array in (predicted, measured))
     )
     difference = abs(measured - predicted)
     worst = np.unravel_index(np.argmax(difference), difference.shape)

@@ -7,6 +7,7 @@ tolerance says so; everywhere else it is what rounding in float64 leaves.
 
 import numpy as np
 
+from pysi.backend import to_host
 from pysi.consolidation.si import SynapticIntelligence
 from pysi.nn.fisher import diagonal_fisher
 from pysi.nn.losses import softmax_cross_entropy
@@ -20,22 +21,22 @@ from pysi.theory.surrogate import joint_minima, surrogate
 from pysi.training import update
 
 
-def example(rng, activation="tanh", seed=0):
+def example(rng, xp, activation="tanh", seed=0):
     """A small network, or several, on random data: (net, x, labels, active)."""
-    net = MLP((5, 6, 4, 3), activation=activation, seed=seed, dtype=np.float64)
+    net = MLP((5, 6, 4, 3), activation=activation, seed=seed, dtype=np.float64, xp=xp)
     labels = rng.integers(0, 3, 60)
     x = rng.standard_normal((60, 5)) + np.eye(3, 5)[labels]
-    return net, x, labels, np.ones(3, bool)
+    return net, xp.asarray(x), xp.asarray(labels), xp.ones(3, bool)
 
 
-def path_integrals(rng):
+def path_integrals(rng, xp):
     """Eqs. 1 to 3 on a real network."""
-    net, x, labels, active = example(rng)
+    net, x, labels, active = example(rng, xp)
     s, h = net.synapses, 1e-6
     loss, dlogits = softmax_cross_entropy(net.forward(x), labels, active)
     net.backward(dlogits)
-    delta = h * rng.standard_normal(len(s))
-    predicted = s.grad @ delta
+    delta = xp.asarray(h * rng.standard_normal(len(s)))
+    predicted = (s.grad * delta).sum()
     s.theta[...] += delta
     after, _ = softmax_cross_entropy(net.forward(x), labels, active)
     s.theta[...] -= delta
@@ -51,14 +52,14 @@ def path_integrals(rng):
     for refine in (1, 2):
         net.synapses.theta[...] = start
         path = paths.record(net, SGD(0.02 / refine), x, labels, active, 50 * refine)
-        errors.append(path.omega.sum() - path.drop)
+        errors.append((path.omega.sum() - path.drop).item())
     # a e (1 + O(η)): the ratio is 2 up to the next order
     yield compare("3", "half the step, half the error of Σω", 2.0, errors[0] / errors[1], 0.05)
 
-    net, x, labels, active = example(rng, seed=range(64))
+    net, x, labels, active = example(rng, xp, seed=range(64))
     path = paths.record(net, SGD(0.05), x, labels, active, 40, batch_size=8)
-    measured = (path.omega - path.omega_full).sum(axis=-1)
-    predicted = path.bias.sum(axis=-1)
+    measured = to_host((path.omega - path.omega_full).sum(axis=-1))
+    predicted = to_host(path.bias.sum(axis=-1))
     # mean of independent networks: five standard errors of what was measured minus predicted
     noise = (measured - predicted).std(ddof=1) / np.sqrt(len(measured))
     yield compare(
@@ -70,8 +71,8 @@ def path_integrals(rng):
     )
 
 
-def surrogates(rng):
-    """Eqs. 4 and 5."""
+def surrogates(rng, xp):
+    """Eqs. 4 and 5; the last of them in a table of synapses."""
     start, end, omega = rng.standard_normal((3, 6))
     stand_in = surrogate(start, end, abs(omega))
     yield compare(
@@ -83,12 +84,12 @@ def surrogates(rng):
     joint, consolidated = joint_minima(old, new, start)
     yield compare("4", "two tasks at c = 1, diagonal H: joint minimum", joint, consolidated)
 
-    synapses = Synapses({"a": (6,)}, dtype=np.float64)
+    synapses = Synapses({"a": (6,)}, dtype=np.float64, xp=xp)
     rule, optimizer = SynapticIntelligence(1.0, xi=0.0), SGD(0.3)
-    synapses.theta[...] = start
+    synapses.theta[...] = xp.asarray(start)
     rule.start(synapses)
     for _ in range(30):
-        synapses.grad[...] = old.gradient(synapses.theta)
+        synapses.grad[...] = xp.asarray(old.gradient(to_host(synapses.theta)))
         update(synapses, optimizer, rule)
     rule.end_task()
     yield compare(
@@ -192,16 +193,16 @@ def special_cases(rng):
     )
 
 
-def endpoint_curvature(rng):
+def endpoint_curvature(rng, xp):
     """Section 4's last paragraph, made exact (claim 11)."""
-    net, x, labels, active = example(rng, "relu")
+    net, x, labels, active = example(rng, xp, "relu")
     yield compare(
         "Sec. 4",
         "ReLU network: Hessian diagonal = Fisher diagonal",
         diagonal_fisher(net, x, active),
         curvature.hessian_diagonal(net, x, labels, active),
     )
-    net, x, labels, active = example(rng, "tanh")
+    net, x, labels, active = example(rng, xp, "tanh")
     fisher = diagonal_fisher(net, x, active)
     yield compare(
         "Sec. 4",
@@ -217,7 +218,7 @@ def endpoint_curvature(rng):
             s.theta[k] += step
             _, dlogits = softmax_cross_entropy(net.forward(x), labels, active)
             net.backward(dlogits)
-            slopes.append(s.grad[k])
+            slopes.append(s.grad[k].item())
         s.theta[k] += h
         differences.append((slopes[0] - slopes[1]) / (2 * h))
     yield compare(
@@ -225,16 +226,22 @@ def endpoint_curvature(rng):
     )
 
 
-PARTS = (
-    path_integrals,
-    surrogates,
-    flow,
-    Q_matrices,
-    special_cases,
-    endpoint_curvature,
-)
+PARTS = (path_integrals, surrogates, flow, Q_matrices, special_cases, endpoint_curvature)
+CLOSED_FORMS = (flow, Q_matrices, special_cases)
+"""Without synapses, in NumPy and SciPy whatever the device."""
 
 
-def run(seed=0):
-    """All checks, in the order of the paper; random numbers depend on the seed alone."""
-    return [check for part in PARTS for check in part(np.random.default_rng(seed))]
+def run(seed=0, xp=np):
+    """All checks, in the order of the paper; random numbers depend on the seed alone.
+
+    Parameters
+    ----------
+    seed : int
+    xp : module
+        `numpy` or `cupy`: where networks and tables are.
+    """
+    found = []
+    for part in PARTS:
+        where = () if part in CLOSED_FORMS else (xp,)
+        found += part(np.random.default_rng(seed), *where)
+    return found

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pysi.backend import namespace
 from pysi.errors import ConfigError
 from pysi.nn.fisher import probabilities
 from pysi.nn.layers import Dense, Dropout, ReLU, Tanh
@@ -32,7 +33,7 @@ def slopes(layer):
     if isinstance(layer, Tanh):
         slope = 1 - y * y  # tanh' = 1 - tanh²
         return slope, -2 * y * slope
-    return (y > 0).astype(y.dtype), np.zeros_like(y)  # ReLU
+    return (y > 0).astype(y.dtype), namespace(y).zeros_like(y)  # ReLU
 
 
 def r_operator(net, p, dlogits, v):
@@ -58,7 +59,8 @@ def r_operator(net, p, dlogits, v):
         return v[:, group.columns].reshape(-1, *group.shape)
 
     layers = [layer for layer in net.layers if not isinstance(layer, Dropout)]  # idle in tests
-    Rx = np.zeros_like(layers[0].x)  # the data do not depend on θ
+    xp = namespace(v)
+    Rx = xp.zeros_like(layers[0].x)  # the data do not depend on θ
     remembered = []
     for layer in layers:
         remembered.append(Rx)
@@ -71,7 +73,7 @@ def r_operator(net, p, dlogits, v):
     # dz = (p - [j = y]) / N and Rp_j = p_j (Rz_j - Σ_k p_k Rz_k)   ⇒   Rdz = Rp / N
     dy = dlogits
     Rdy = p * (Rx - (p * Rx).sum(axis=-1, keepdims=True)) / len(p)
-    result = np.empty_like(v)
+    result = xp.empty_like(v)
     for layer, Rx in zip(reversed(layers), reversed(remembered), strict=True):
         if isinstance(layer, Dense):
             # dW = xᵀ dy   ⇒   RdW = (Rx)ᵀ dy + xᵀ Rdy,   and db = Σ dy   ⇒   Rdb = Σ Rdy
@@ -97,16 +99,16 @@ def _columns(net, x, labels, active):
             "net: expected one network of dense layers with ReLU or tanh, found layers "
             f"{[layer.kind for layer in net.layers]} with leading axes {net.synapses.lead}"
         )
-    logits = net.forward(x)
+    xp, logits = net.synapses.xp, net.forward(x)
     p = probabilities(logits, active)
     if labels is None:
-        dlogits = np.zeros_like(p)
+        dlogits = xp.zeros_like(p)
     else:
         _, dlogits = softmax_cross_entropy(logits, labels, active)
     size = len(net.synapses)
     for start in range(0, size, DIRECTIONS):
         stop = min(start + DIRECTIONS, size)
-        v = np.eye(stop - start, size, start, dtype=p.dtype)
+        v = xp.eye(stop - start, size, start, dtype=p.dtype)
         yield slice(start, stop), r_operator(net, p, dlogits, v)
 
 
@@ -136,13 +138,13 @@ def hessian(net, x, labels, active):
     ----------
     Pearlmutter (1994), Fast exact multiplication by the Hessian, Neural Computation 6.
     """
-    return np.concatenate([rows for _, rows in _columns(net, x, labels, active)])
+    return net.synapses.xp.concatenate([rows for _, rows in _columns(net, x, labels, active)])
 
 
 def hessian_diagonal(net, x, labels, active):
     """Diagonal of `hessian`, (P,), without keeping the rest."""
     found = _columns(net, x, labels, active)
-    return np.concatenate([rows[:, columns].diagonal() for columns, rows in found])
+    return net.synapses.xp.concatenate([rows[:, columns].diagonal() for columns, rows in found])
 
 
 def gauss_newton_diagonal(net, x, active):
@@ -152,7 +154,7 @@ def gauss_newton_diagonal(net, x, active):
     `pysi.nn.fisher.diagonal_fisher` is a check of both.
     """
     found = _columns(net, x, None, active)
-    return np.concatenate([rows[:, columns].diagonal() for columns, rows in found])
+    return net.synapses.xp.concatenate([rows[:, columns].diagonal() for columns, rows in found])
 
 
 @dataclass(frozen=True)

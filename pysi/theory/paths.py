@@ -164,8 +164,7 @@ def richardson(values):
     >>> float(richardson([5.0 + h + h**2 for h in (1, 0.5, 0.25)]))
     5.0
     """
-    values = [np.asarray(value) for value in values]
-    power = 2
+    values, power = list(values), 2
     while len(values) > 1:
         pairs = zip(values[:-1], values[1:], strict=True)
         values = [(power * fine - coarse) / (power - 1) for coarse, fine in pairs]

@@ -1,0 +1,147 @@
+"""Matrix products of a matrix or a stack of them, of any views, without a copy.
+
+NumPy multiplies any views. CuPy, above two axes, first copies whatever is not contiguous: a
+transposed weight matrix, or the columns of a table that belong to one layer. BLAS itself needs no
+copies: it is told how far apart the rows of a matrix are, whether it is transposed, and how far
+apart the matrices of a stack are. This is where it is told.
+"""
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import product
+
+import numpy as np
+
+from pysi.backend import namespace
+
+FULL, TF32 = 0, 3
+"""cuBLAS' modes CUBLAS_DEFAULT_MATH and CUBLAS_TF32_TENSOR_OP_MATH."""
+ONE_AND_ZERO = {char: np.array([1, 0], char) for char in "fd"}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What BLAS is told of c = a b, where each of them is a stack of matrices.
+
+    Attributes
+    ----------
+    transposed : (bool, bool)
+        Whether a, and b, lie in memory column by column.
+    rows : (int, int, int)
+        From one row (or column) in memory to the next in a, b and c, in entries.
+    count : int
+        Matrices that are reached in steps of one size.
+    steps : (int, int, int)
+        From one of them to the next, in entries.
+    starts : tuple of (int, int, int)
+        Where each such range begins, in bytes.
+    """
+
+    transposed: tuple
+    rows: tuple
+    count: int
+    steps: tuple
+    starts: tuple
+
+
+@lru_cache(maxsize=1024)
+def plan(a, b, c, itemsize):
+    """The plan for three arrays, each given as (shape, strides), or None: one must be copied."""
+    forms = [form(*array, itemsize) for array in (a, b, c)]
+    if None in forms or forms[2][0]:
+        return None
+    axes, lead = [], c[0][:-2]
+    for i, size in enumerate(lead, start=-len(lead)):
+        steps = [
+            strides[i - 2] if len(shape) >= 2 - i and shape[i - 2] > 1 else 0
+            for shape, strides in (a, b, c)
+        ]
+        if size > 1 and axes and axes[-1][1] == [size * step for step in steps]:
+            axes[-1] = axes[-1][0] * size, steps
+        elif size != 1:
+            axes.append((size, steps))
+    longest = max(axes, default=(1, [0, 0, 0]))
+    if axes:
+        axes.remove(longest)
+    starts = tuple(
+        tuple(sum(i * steps[k] for i, (_, steps) in zip(at, axes, strict=True)) for k in range(3))
+        for at in product(*(range(size) for size, _ in axes))
+    )
+    return Plan(
+        tuple(transposed for transposed, _ in forms[:2]),
+        tuple(distance for _, distance in forms),
+        longest[0],
+        tuple(step // itemsize for step in longest[1]),
+        starts,
+    )
+
+
+def form(shape, strides, itemsize):
+    """(Whether matrices lie in memory column by column, from one to the next), None if neither."""
+    (rows, columns), (down, across) = shape[-2:], (step // itemsize for step in strides[-2:])
+    for transposed, inner, size, step, count in (
+        (False, columns, columns, down, rows), (True, rows, rows, across, columns)
+    ):  # fmt: skip
+        near = down if transposed else across
+        if (near == 1 or inner == 1) and (step >= size or count == 1):
+            return transposed, max(step if count > 1 else size, 1)
+    return None
+
+
+def matmul(a, b, *, out=None):
+    """The product of the last two axes, a @ b, of arrays that broadcast over all others.
+
+    Parameters
+    ----------
+    a, b : array, (..., m, k), (..., k, n)
+        Of one dtype, float32 or float64.
+    out : array, (..., m, n), optional
+    """
+    xp = namespace(a)
+    if xp is np:
+        return np.matmul(a, b, out=out)
+    (m, k), n = a.shape[-2:], b.shape[-1]
+    if out is None:
+        out = xp.empty((*np.broadcast_shapes(a.shape[:-2], b.shape[:-2]), m, n), a.dtype)
+    how = plan(*((x.shape, x.strides) for x in (a, b, out)), a.itemsize)
+    if how is None:
+        out[...] = matmul(xp.ascontiguousarray(a), xp.ascontiguousarray(b))
+        return out
+    cublas, handle = xp.cuda.cublas, xp.cuda.device.get_cublas_handle()
+    char, (a_t, b_t) = a.dtype.char, how.transposed
+    (lda, ldb, ldc), (step_a, step_b, step_c) = how.rows, how.steps
+    one = ONE_AND_ZERO[char].ctypes.data
+    zero = one + a.itemsize
+    for at in how.starts:
+        # BLAS goes down columns: our rows are its columns, and what it computes is cᵀ = bᵀ aᵀ
+        x, y, z = (array.data.ptr + start for array, start in zip((a, b, out), at, strict=True))
+        if how.count == 1:
+            gemm = cublas.sgemm if char == "f" else cublas.dgemm
+            gemm(handle, b_t, a_t, n, m, k, one, y, ldb, x, lda, zero, z, ldc)
+        else:
+            gemm = cublas.sgemmStridedBatched if char == "f" else cublas.dgemmStridedBatched
+            gemm(
+                handle, b_t, a_t, n, m, k, one, y, ldb, step_b, x, lda, step_a, zero, z, ldc,
+                step_c, how.count,
+            )  # fmt: skip
+    return out
+
+
+@contextmanager
+def tensor_float_32(xp, on):
+    """Within this context, whether a GPU's float32 products may round their factors to TF32.
+
+    That leaves ten of 23 binary places, and is faster; sums are still in float32. On a CPU there is
+    nothing like it.
+    """
+    if xp is np:
+        yield
+        return
+    cublas, handle = xp.cuda.cublas, xp.cuda.device.get_cublas_handle()
+    before = cublas.getMathMode(handle)
+    cublas.setMathMode(handle, TF32 if on else FULL)
+    try:
+        yield
+    finally:
+        cublas.setMathMode(handle, before)
