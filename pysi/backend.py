@@ -54,7 +54,10 @@ def device_namespace(device):
     try:
         xp.cuda.runtime.getDeviceCount()
     except xp.cuda.runtime.CUDARuntimeError as err:
-        raise ConfigError(f"device 'cupy' found no usable GPU ({err}); use device 'numpy'") from err
+        raise ConfigError(
+            f"device 'cupy' found no usable GPU ({err}): "
+            "install the driver of an NVIDIA GPU, or use device 'numpy'"
+        ) from err
     return xp
 
 

@@ -24,6 +24,8 @@ OPERATORS = {
     "greater": ">", "greater_equal": ">=", "less": "<", "less_equal": "<=",
 }  # fmt: skip
 FUNCTIONS = ("sqrt", "exp", "log", "tanh")
+TYPES = {"float32": "float", "float64": "double", "int64": "long long", "bool": "bool"}
+"""What C++ calls a dtype."""
 ARITHMETIC = {"add": "add", "sub": "subtract", "mul": "multiply", "truediv": "divide"}
 SPECIAL = ARITHMETIC | {
     "eq": "equal", "gt": "greater", "ge": "greater_equal", "lt": "less", "le": "less_equal"
@@ -36,13 +38,17 @@ class Symbol:
     __array_ufunc__ = None  # NumPy's numbers leave their operators to it
     __hash__ = None
 
-    def __init__(self, recorder, value, shape=None):
-        self.recorder, self.value, self.shape = recorder, value, shape
+    def __init__(self, recorder, value, dtype=None):
+        self.recorder, self.value, self.written = recorder, value, False
+        self.type = TYPES.get(str(dtype), "auto")
+
+    def __getitem__(self, key):
+        if key is not ...:
+            raise ConfigError(f"fusion: expected whole arrays, x[...], found the index {key}")
+        return self
 
     def __setitem__(self, key, value):
-        if key is not ...:
-            raise ConfigError(f"fusion: expected whole arrays, x[...] = y, found the index {key}")
-        self.recorder.record(self.recorder.value(value), self)
+        self.recorder.record(self.recorder.value(value), self[key])
 
     def __neg__(self):
         return self.recorder.multiply(self, -1.0)
@@ -72,18 +78,18 @@ class Recorder:
 
     def __init__(self, xp, dtype):
         self.xp, self.dtype = xp, np.dtype(dtype)
-        self.arrays, self.numbers, self.lines, self.used, self.written = {}, [], [], set(), set()
+        self.arrays, self.numbers, self.lines, self.used = {}, [], [], set()
 
     def symbol(self, array):
         """The symbol of an array; always the same one."""
         if id(array) not in self.arrays:
             name = f"a{len(self.arrays)}"
-            self.arrays[id(array)] = (name, Symbol(self, name, array.shape), array)
+            self.arrays[id(array)] = (name, Symbol(self, name, array.dtype), array)
         return self.arrays[id(array)][1]
 
     def temporary(self):
         """A symbol of what needs no memory, to be used as `out`."""
-        return Symbol(self, None)
+        return Symbol(self, None, self.dtype)
 
     def value(self, operand):
         """What an operand is called in the source."""
@@ -97,12 +103,13 @@ class Recorder:
     def record(self, expression, out):
         """Add a line to the source; returns the symbol of what it computes."""
         name = f"t{len(self.lines)}"
-        self.lines.append(f"auto {name} = {expression};")
         if out is None:
-            return Symbol(self, name)
-        out = out if isinstance(out, Symbol) else self.symbol(out)
-        out.value = name
-        self.written.add(id(out))
+            out = Symbol(self, name)
+        elif not isinstance(out, Symbol):
+            out = self.symbol(out)
+        # in the type of the array, as if it had been in memory
+        self.lines.append(f"{out.type} {name} = {expression};")
+        out.value, out.written = name, True
         return out
 
     def where(self, condition, yes, no, *, out=None):
@@ -119,7 +126,7 @@ class Recorder:
         """Run what was recorded as one kernel; writes the arrays that the formula wrote to."""
         inputs, outputs, ends, read, write = [], [], [], [], []
         for name, symbol, array in self.arrays.values():
-            if id(symbol) in self.written:
+            if symbol.written:
                 outputs.append(f"{array.dtype} {name}")
                 ends.append(f"{name} = {symbol.value};")
                 write.append(array)

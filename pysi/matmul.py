@@ -64,6 +64,8 @@ def plan(a, b, c, itemsize):
     longest = max(axes, default=(1, [0, 0, 0]))
     if axes:
         axes.remove(longest)
+    if min(longest[1]) < 0:
+        return None
     starts = tuple(
         tuple(sum(i * steps[k] for i, (_, steps) in zip(at, axes, strict=True)) for k in range(3))
         for at in product(*(range(size) for size, _ in axes))
@@ -104,6 +106,9 @@ def matmul(a, b, *, out=None):
     (m, k), n = a.shape[-2:], b.shape[-1]
     if out is None:
         out = xp.empty((*np.broadcast_shapes(a.shape[:-2], b.shape[:-2]), m, n), a.dtype)
+    if 0 in (k, out.size):
+        out[...] = 0
+        return out
     how = plan(*((x.shape, x.strides) for x in (a, b, out)), a.itemsize)
     if how is None:
         out[...] = matmul(xp.ascontiguousarray(a), xp.ascontiguousarray(b))

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 import pysi
 import strict_array
 from pysi.backend import device_namespace, namespace, stream, to_host
-from pysi.training import training_step
-from strategies import seeds, toy_net, toy_run, toy_tasks
+from pysi.training import train_epoch, training_step
+from strategies import seeds, toy_cnn, toy_image_tasks, toy_net, toy_run, toy_tasks
 
 OPTIMIZERS = [pysi.SGD(0.1), pysi.Momentum(0.1), pysi.Adam(0.01)]
 
@@ -89,6 +89,41 @@ def test_nothing_is_transferred_or_waited_for_inside_a_step(dropout):
     for _ in range(3):
         training_step(net, optimizer, rule, task.x_train[:8], task.y_train[:8], task.active)
     assert (strict_array.syncs, strict_array.transfers) == before
+
+
+@pytest.mark.parametrize(
+    ("make", "tasks", "options", "launches"),
+    [
+        (toy_net, toy_tasks, {}, 30),
+        (toy_net, toy_tasks, {"dropout": 0.5}, 36),
+        (toy_cnn, toy_image_tasks, {}, 168),
+        (toy_cnn, toy_image_tasks, {"fast": False}, 138),
+    ],
+)
+def test_a_step_has_few_launches_and_copies_no_factor(make, tasks, options, launches):
+    net, task = make(xp=strict_array, **options), tasks()[0].to(strict_array)
+    rule, optimizer = pysi.SynapticIntelligence(1.0), pysi.Adam(0.01)
+    rule.start(net.synapses)
+    optimizer.start(net.synapses)
+    net.synapses.Omega[...] = 1
+    rule.refresh()
+    net.restart(0, 1)
+    for again in (False, True):
+        before = strict_array.launches, strict_array.copies
+        training_step(net, optimizer, rule, task.x_train[:8], task.y_train[:8], task.active)
+        if again:  # the first one makes scratch memory
+            assert strict_array.launches - before[0] == launches
+        assert strict_array.copies == before[1]
+
+
+def test_an_epoch_copies_its_order_to_the_device_and_nothing_else():
+    net, task = toy_net([0, 1], xp=strict_array), toy_tasks()[0].to(strict_array)
+    rule, optimizer = pysi.SynapticIntelligence(1.0), pysi.Adam(0.01)
+    rule.start(net.synapses)
+    optimizer.start(net.synapses)
+    before = strict_array.syncs, strict_array.transfers
+    train_epoch(net, optimizer, rule, task, 16, (0, 1))
+    assert (strict_array.syncs, strict_array.transfers) == (before[0], before[1] + 1)
 
 
 def test_tables_are_saved_from_and_loaded_to_a_device(tmp_path):

@@ -5,6 +5,7 @@ order of examples and dropout, and its own c: it ends where it would have ended 
 """
 
 from dataclasses import dataclass, replace
+from zlib import crc32
 
 import numpy as np
 
@@ -31,8 +32,9 @@ class Replicas(Cell):
 
     @property
     def name(self):
-        first = self.cells[0]
-        return f"{first.name}-and-{len(self.cells) - 1}-more"
+        first, *others = (cell.name for cell in self.cells)
+        which = crc32(" ".join(others).encode())  # others share no checkpoint with these
+        return f"{first}-and-{len(others)}-more-{which:08x}"
 
 
 def kind(cell):
@@ -59,8 +61,8 @@ def side_by_side(cells, dataset, jobs=1):
     for cell in cells:
         groups.setdefault(kind(cell), []).append(cell)
     for (config, method), group in groups.items():
-        count = -(-len(group) * bytes_of_one(group[0], dataset) // room(config.device, jobs))
-        count = min(max(count, jobs), len(group))
+        fit = max(1, room(config.device, jobs) // bytes_of_one(group[0], dataset))
+        count = min(max(-(-len(group) // fit), jobs), len(group))
         for part in np.array_split(np.arange(len(group)), count):
             members = tuple(group[i] for i in part)
             c, seeds = zip(*((cell.c, cell.seed) for cell in members), strict=True)
@@ -76,24 +78,35 @@ def room(device, jobs):
 
 def bytes_of_one(cell, dataset):
     """Memory that one more network takes: measured on one, over everything that a run does."""
-    config = cell.config
-    task = config.make_tasks(dataset)[0]
+    config, method = cell.config, METHODS[cell.method]
+    tasks = config.make_tasks(dataset)
+    tested = sizes(tasks, ("y_train", "y_test"), EVALUATION_BATCH)
+    trained = sizes(tasks, ("y_train",), config.batch_size)
+    task = max(tasks, key=lambda task: len(task.y_train))
     few = {
-        name: getattr(task, name)[:EVALUATION_BATCH]
+        name: getattr(task, name)[: max(tested[-1], trained[-1])]
         for name in ("x_train", "y_train", "x_test", "y_test")
     }
     task = replace(task, **few)
-    method = METHODS[cell.method]
     with machine.peak_of(config.device) as peak:
         net = config.make_network((cell.seed,), dropout=method.dropout)
-        task = task.to(net.synapses.xp)
+        xp = net.synapses.xp
+        task = task.to(xp)
         optimizer, rule = config.make_optimizer(), method.rule(config, (cell.c,))
         rule.start(net.synapses)
         optimizer.start(net.synapses)
         net.restart(0, 1)
         x, y = task.part("train")
-        batch = net.synapses.xp.arange(min(config.batch_size, len(y)))[None]
-        training_step(net, optimizer, rule, x[batch], y[batch], task.active)
-        net.forward(x)
+        for size in trained:
+            batch = xp.arange(size)[None]
+            training_step(net, optimizer, rule, x[batch], y[batch], task.active)
+        for size in tested:
+            net.forward(x[:size])
         rule.end_task(net, task)
     return peak.bytes
+
+
+def sizes(tasks, parts, batch):
+    """Of all batches, the last of a part too: layers of images keep memory for each size."""
+    counts = {len(getattr(task, part)) for task in tasks for part in parts}
+    return sorted({min(n, batch) for n in counts} | {n % batch for n in counts} - {0})

@@ -7,7 +7,7 @@ are: the groups are always the same, every share of them adds up gradients of it
 shares are added up in order.
 """
 
-from itertools import pairwise
+from itertools import chain, pairwise
 
 from pysi.backend import Scratch, share_out
 from pysi.errors import ConfigError
@@ -35,8 +35,8 @@ class ImageGroups(Layer):
         self.layers, self.features, self.size = list(layers), features, size
         shares = SHARES if size else 1
         self.shares = [[layer.twin() for layer in self.layers] for _ in range(shares)]
-        for share in self.shares:
-            for layer in share:
+        if shares > 1:
+            for layer in chain(*self.shares):
                 layer.own_gradients()
         self.groups, self.streams = [], [None] * len(self.layers)
 
@@ -108,8 +108,11 @@ class ImageGroups(Layer):
 
         share_out(run, len(self.shares))
         for layer, *twins in zip(self.layers, *self.shares, strict=True):
-            for total, *shares in zip(layer.gradients, *(t.gradients for t in twins), strict=True):
-                total[...] = 0
-                for share in shares:
-                    total += share
+            if len(twins) > 1:
+                for total, *shares in zip(
+                    layer.gradients, *(twin.gradients for twin in twins), strict=True
+                ):
+                    total[...] = 0
+                    for share in shares:
+                        total += share
             layer.finish()

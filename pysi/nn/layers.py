@@ -39,7 +39,7 @@ class Layer:
         """Draw the initial weights of one network; `replica` is its index on the leading axes."""
 
     def restart(self, streams):
-        """Receive fresh random streams, one a network, at the start of an epoch."""
+        """Receive fresh random streams, one a network, at the start of an epoch; if `random`."""
 
     def forward(self, x, *, train=False):
         """Y of x, shape (..., examples, features). What `backward` needs is remembered."""

@@ -78,15 +78,18 @@ class Network:
                 layer.initialise(stream(s, "init", name), (r,) if self.synapses.lead else ())
 
     def restart(self, *key):
-        """Give every layer fresh random streams that depend on the seed and `key` alone."""
+        """Give random layers fresh random streams that depend on the seed and `key` alone."""
+        xp = self.synapses.xp
         streams = [
-            [stream(s, *key, name, xp=self.synapses.xp) for s in self.seeds] for name in self._names
+            [stream(s, *key, name, xp=xp) for s in self.seeds] if layer.random else None
+            for name, layer in zip(self._names, self.layers, strict=True)
         ]
         if self._row is not self.layers:
             images = len(self.layers) - len(self._row) + 1
             streams[:images] = [streams[:images]]
         for layer, own in zip(self._row, streams, strict=True):
-            layer.restart(own)
+            if own:
+                layer.restart(own)
 
     def forward(self, x, *, train=False):
         """Logits (..., examples, classes) of inputs (..., examples, features) or images.

@@ -2,7 +2,7 @@
 
 `idiomatic` is nn.Module, autograd, torch.optim.Adam with its defaults and a loop over parameters;
 `best` is the fastest eager form known here: fused Adam, foreach operations, gradients not cloned,
-and images with their channels last.
+and images with their channels last; `compile` is that with a network that torch.compile has made.
 Both compute what `pysi` computes (tests/test_torch.py holds the idiomatic form to it).
 """
 
@@ -42,14 +42,15 @@ def cnn(form):
             nn.init.xavier_uniform_(layer.weight)
             nn.init.zeros_(layer.bias)
     nn.init.zeros_(net[-1].weight)
-    return net.to(memory_format=torch.channels_last) if form == "best" else net
+    return net if form == "idiomatic" else net.to(memory_format=torch.channels_last)
 
 
 class Trainer:
-    """Network, optimizer and Synaptic Intelligence; `form` is "idiomatic" or "best"."""
+    """Network, optimizer and Synaptic Intelligence; `form` is "idiomatic", "best" or "compile"."""
 
-    def __init__(self, sizes, form, c=1.0, xi=1e-3):
-        net = cnn(form) if sizes == "cnn" else MLP(sizes)
+    def __init__(self, sizes, form, c=1.0, xi=1e-3, device="cpu"):
+        net = (cnn(form) if sizes == "cnn" else MLP(sizes)).to(device)
+        net = torch.compile(net) if form == "compile" else net
         self.net, self.form, self.c, self.xi = net, form, c, xi
         self.parameters = list(self.net.parameters())
         self.omega = [torch.zeros_like(p) for p in self.parameters]
@@ -59,13 +60,13 @@ class Trainer:
         self.reset()
 
     def reset(self):
-        self.adam = torch.optim.Adam(self.parameters, lr=1e-3, fused=self.form == "best")
+        self.adam = torch.optim.Adam(self.parameters, lr=1e-3, fused=self.form != "idiomatic")
 
     def loss(self, x, y, active):
         return cross_entropy(self.net(x).masked_fill(~active, -torch.inf), y)
 
     def step(self, x, y, active):
-        return (self._best if self.form == "best" else self._idiomatic)(x, y, active)
+        return (self._idiomatic if self.form == "idiomatic" else self._best)(x, y, active)
 
     def _idiomatic(self, x, y, active):
         self.adam.zero_grad()

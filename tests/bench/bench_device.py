@@ -1,0 +1,201 @@
+"""Time of one training step with Synaptic Intelligence on a GPU, against PyTorch, in turns.
+
+    python tests/bench/bench_device.py --net split --out docs/results/bench-gpu-split.json
+
+float32, penalty switched on, TF32 off on both sides unless --tf32. The data are on the device. A
+turn is a queue of steps between two synchronisations. "replicas" are networks that pysi trains side
+by side; their time is given per network. With --device numpy the same runs on a CPU, for their
+ratio to one network alone.
+"""
+
+import argparse
+import statistics
+import time
+from math import prod
+
+import turns
+from bench_parts import READ, WRITTEN
+from bench_step import NETS, problem
+
+STEPS = 50
+"""In a turn, on a GPU."""
+LARGE = 8192
+
+
+def timed(step, batches, synchronise):
+    """A turn: mean seconds of a step, over a queue of them."""
+
+    def turn():
+        synchronise()
+        began = time.perf_counter()
+        for batch in batches:
+            step(batch)
+        synchronise()
+        return (time.perf_counter() - began) / len(batches)
+
+    return turn
+
+
+def pysi_contestant(args):
+    import numpy as np
+
+    import pysi
+    from pysi.backend import device_namespace
+    from pysi.experiments import machine
+    from pysi.matmul import tensor_float_32
+    from pysi.training import training_step
+
+    xp, r = device_namespace(args.device), args.replicas
+    seed = list(range(r)) if args.serve == "pysi-replicas" else 0
+    x, y, active, rng = problem(args.net)
+    sizes, size, *_ = NETS[args.net]
+    options = {"seed": seed, "xp": xp}
+    if sizes == "cnn":
+        net = pysi.CNN(60, fast=args.serve != "pysi-im2col", **options)
+    else:
+        net = pysi.MLP(sizes, **options)
+    rule, optimizer = pysi.SynapticIntelligence(1.0), pysi.Adam()
+    rule.start(net.synapses)
+    optimizer.start(net.synapses)
+    net.restart("bench")
+    net.synapses.Omega[...] = xp.asarray(rng.random(net.synapses.theta.shape, np.float32))
+    rule.refresh()
+    data, labels, active = xp.asarray(x), xp.asarray(y), xp.asarray(active)
+    lead = net.synapses.lead
+    count = STEPS if args.device == "cupy" else NETS[args.net][-1]
+    batches = [xp.asarray(rng.integers(0, len(x), (*lead, size))) for _ in range(count)]
+
+    def step(batch):
+        training_step(net, optimizer, rule, data[batch], labels[batch], active)
+
+    wait = xp.cuda.Device().synchronize if args.device == "cupy" else lambda: None
+    inner = timed(step, batches, wait)
+
+    def turn():
+        with tensor_float_32(xp, args.tf32), machine.threads(1, images=sizes == "cnn"):
+            return inner() / (r if lead else 1)
+
+    return turn, {"xp": xp.__name__, "version": xp.__version__, "replicas": r if lead else 1}
+
+
+def torch_contestant(args):
+    import torch
+    from torch_si import Trainer
+
+    device = "cuda" if args.device == "cupy" else "cpu"
+    torch.set_num_threads(1)
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = args.tf32
+    x, y, active, rng = problem(args.net)
+    sizes, size, *_ = NETS[args.net]
+    x, y, active = (torch.tensor(array).to(device) for array in (x, y, active))
+    form = args.serve.removeprefix("torch-")
+    if sizes == "cnn" and form == "idiomatic":
+        x = x.permute(0, 3, 1, 2).contiguous()
+    trainer = Trainer(sizes, form, device=device)
+    trainer.end_task()
+    trainer.Omega = [torch.rand_like(p) for p in trainer.parameters]
+    count = STEPS if device == "cuda" else NETS[args.net][-1]
+    batches = [torch.tensor(rng.integers(0, len(x), size)).to(device) for _ in range(count)]
+
+    def step(batch):
+        shown = x[batch] / 255
+        if sizes == "cnn" and form != "idiomatic":
+            shown = shown.permute(0, 3, 1, 2)  # no copy: this is how channels lie last
+        trainer.step(shown, y[batch], active)
+
+    wait = torch.cuda.synchronize if device == "cuda" else lambda: None
+    return timed(step, batches, wait), {"torch": torch.__version__, "device": device}
+
+
+def floor(args):
+    """Milliseconds that the operations, and the bytes of the update, take at the device's rates."""
+    import pysi
+    from pysi.backend import device_namespace
+    from pysi.matmul import matmul, tensor_float_32
+
+    xp = device_namespace(args.device)
+    wait = xp.cuda.Device().synchronize if args.device == "cupy" else lambda: None
+    n = LARGE if args.device == "cupy" else LARGE // 8
+    a, b, c = (xp.ones((n, n), "float32") for _ in range(3))
+
+    def rate(work):
+        with tensor_float_32(xp, args.tf32):
+            times = [timed(lambda _: work(), range(3), wait)() for _ in range(5)]
+        return 1 / statistics.median(times)
+
+    def copy():
+        c[...] = a
+
+    flops, bandwidth = 2 * n**3 * rate(lambda: matmul(a, b, out=c)), 2 * a.nbytes * rate(copy)
+    sizes, batch, *_ = NETS[args.net]
+    net = pysi.CNN(60) if sizes == "cnn" else pysi.MLP(sizes)
+    x, operations = problem(args.net)[0][:1].astype("float32"), 0
+    for layer in net.layers:
+        x = layer.forward(x)
+        if layer.parameters:  # y and ∂L/∂W, and but for the first layer ∂L/∂x
+            products = 3 if operations else 2
+            operations += 2 * batch * x[0].size * prod(layer.parameters["W"][:-1]) * products
+    touched = (READ + WRITTEN) * net.synapses.theta.nbytes
+    return {
+        "tflop_per_s": flops / 1e12,
+        "gb_per_s": bandwidth / 1e9,
+        "operations_ms": 1e3 * operations / flops,
+        "update_ms": 1e3 * touched / bandwidth,
+    }
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--serve")
+    parser.add_argument("--net", choices=NETS, default="split")
+    parser.add_argument("--device", choices=["cupy", "numpy"], default="cupy")
+    parser.add_argument("--replicas", type=int, default=10)
+    parser.add_argument("--tf32", action="store_true")
+    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--out")
+    args = parser.parse_args()
+    if args.serve == "floor":
+        found = floor(args)
+        turns.serve(lambda: 0.0, found)
+        return
+    if args.serve:
+        make = pysi_contestant if args.serve.startswith("pysi") else torch_contestant
+        turns.serve(*make(args))
+        return
+
+    from pysi.backend import device_namespace
+    from pysi.experiments import machine
+
+    device_namespace(args.device)
+    words = ["--net", args.net, "--device", args.device, "--replicas", str(args.replicas)]
+    words += ["--tf32"] if args.tf32 else []
+    names = ["pysi", "pysi-replicas", "torch-idiomatic", "torch-best"]
+    names += ["pysi-im2col"] if NETS[args.net][0] == "cnn" else []
+    names += ["torch-compile"] if args.device == "cupy" else []
+    alone = turns.Contestant(__file__, "floor", 1, *words)
+    alone.close()
+    teams = {name: [turns.Contestant(__file__, name, 1, *words)] for name in names}
+    seconds = turns.compete(teams, args.rounds)
+    sizes, batch, *_ = NETS[args.net]
+    result = {
+        "benchmark": f"training step with Synaptic Intelligence, {sizes}, batch {batch}, float32",
+        "environment": machine.describe(args.device),
+        "tf32": args.tf32,
+        "contestants": {name: team[0].about for name, team in teams.items()},
+        "rounds": args.rounds,
+        "milliseconds_per_step_and_network": {
+            name: turns.spread([1e3 * s for s in values]) for name, values in seconds.items()
+        },
+        "ratios": {
+            f"{a} / {b}": turns.ratios(seconds, a, b)
+            for a in names[:2] for b in names if a != b and (a, b) != ("pysi", "pysi-replicas")
+        },
+        "floor": alone.about,
+    }  # fmt: skip
+    for team in teams.values():
+        team[0].close()
+    turns.report(result, args.out)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,328 @@
+"""The same numbers on a device: on the strict double always, on a real GPU with `pytest -m gpu`."""
+
+import sys
+
+import numpy as np
+import pytest
+
+import pysi
+import strict_array
+from pysi.backend import Scratch, device_namespace, stream, to_host
+from pysi.cli import main
+from pysi.consolidation.rule import FineTuning
+from pysi.experiments.cell import Cell
+from pysi.experiments.checkpoint import Checkpoint
+from pysi.experiments.protocols import SplitMNIST
+from pysi.experiments.replicas import bytes_of_one, side_by_side
+from pysi.experiments.result import Result
+from pysi.experiments.sweep import Sweep
+from pysi.matmul import matmul, tensor_float_32
+from pysi.nn.convolution import Conv2D
+from pysi.nn.fisher import diagonal_fisher, empirical_fisher
+from pysi.nn.layers import Dense, Dropout, ReLU, Tanh
+from pysi.nn.losses import softmax_cross_entropy
+from pysi.nn.pooling import Flatten, MaxPool2D
+from pysi.nn.winograd import WinogradConv2D
+from pysi.theory import claims
+from pysi.training import training_step
+from strategies import toy_cnn, toy_dataset, toy_image_tasks, toy_net, toy_run, toy_tasks
+
+
+@pytest.fixture(params=["double", pytest.param("cupy", marks=pytest.mark.gpu)])
+def xp(request, monkeypatch):
+    """The device's module, under the name that the command line gives it."""
+    if request.param == "double":
+        monkeypatch.setitem(sys.modules, "cupy", strict_array)
+    try:
+        return device_namespace("cupy")
+    except pysi.ConfigError as err:
+        pytest.skip(str(err))
+
+
+DIGITS = toy_dataset(n_classes=10, features=784)
+NETWORKS = {
+    "MLP": (toy_net, toy_tasks),
+    "tanh": (lambda *args, **options: toy_net(*args, activation="tanh", **options), toy_tasks),
+    "CNN": (toy_cnn, toy_image_tasks),
+    "CNN, slow": (lambda *args, **options: toy_cnn(*args, fast=False, **options), toy_image_tasks),
+}
+RULES = [
+    FineTuning(), pysi.SynapticIntelligence(1.0), pysi.SynapticIntelligence(0.5, clamp="per_task"),
+    pysi.EWC(5.0), pysi.EWC(5.0, fisher="empirical"), pysi.OnlineEWC(5.0, gamma=0.9),
+]  # fmt: skip
+
+
+def close(host, device, tolerance):
+    """Whether arrays agree, relative to the largest entry."""
+    host, device = np.asarray(host), to_host(device)
+    assert host.shape == device.shape
+    scale = abs(host).max() or 1.0
+    return np.allclose(host / scale, device / scale, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("seed", [2, [2, 5]])
+@pytest.mark.parametrize("optimizer", [pysi.SGD(0.1), pysi.Momentum(0.1), pysi.Adam(0.01)])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float32, 1e-5), (np.float64, 1e-12)])
+@pytest.mark.parametrize("network", NETWORKS)
+def test_one_step_agrees_with_numpy(xp, network, seed, optimizer, dtype, tolerance):
+    make, tasks = NETWORKS[network]
+    task, tables, losses = tasks()[0], [], []
+    for module in (np, xp):
+        net = make(seed, dtype=dtype, xp=module)
+        s = net.synapses
+        net.restart(0, 1)
+        s.theta[...] += 0.01  # a readout of zeros would leave all else without gradient
+        rule = pysi.SynapticIntelligence(1.0)
+        rule.start(s)
+        s.Omega[...] = 1
+        s.theta_ref[...] -= 0.1
+        rule.refresh()
+        optimizer.start(s)
+        here = task.to(module)
+        x, labels = (
+            module.broadcast_to(array[:32], (*s.lead, *array[:32].shape))
+            for array in (here.x_train, here.y_train)
+        )
+        losses.append(training_step(net, optimizer, rule, x, labels, here.active))
+        tables.append(s)
+    assert close(losses[0], losses[1], tolerance)
+    assert close(tables[0].grad, tables[1].grad, tolerance)
+    if type(optimizer) is not pysi.Adam:  # which makes a full step of the smallest gradient
+        for row in ("theta", "omega"):
+            assert close(getattr(tables[0], row), getattr(tables[1], row), tolerance)
+
+
+LAYERS = [
+    Dense(3, 4), ReLU(), Tanh(), Dropout(0.0), Conv2D(3, 4, (2, 3), stride=(2, 1)),
+    Conv2D(3, 4, padding="valid"), WinogradConv2D(3, 4), WinogradConv2D(3, 4, padding="valid"),
+    MaxPool2D((2, 3)), Flatten(),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: type(layer).__name__)
+@pytest.mark.parametrize("lead", [(), (2,)])
+def test_layers_agree_with_numpy(xp, layer, lead):
+    rng = np.random.default_rng(0)
+    shape = (5, 7, 6, 3) if layer.kind in ("conv", "pool", "flatten") else (5, 3)
+    x, theta = rng.standard_normal((*lead, *shape)), rng.standard_normal((*lead, 112))
+    found = []
+    for module in (np, xp):
+        here = layer.twin()
+        here.work = Scratch()
+        arrays = []
+        if layer.parameters:
+            s = pysi.Synapses(layer.parameters, lead=lead, dtype=np.float64, xp=module)
+            s.theta[...] = module.asarray(theta[..., : len(s)])
+            here.bind({name: s.group(name) for name in here.parameters})
+            arrays = [s.grad]
+        y = here.forward(module.asarray(x), train=True)
+        dx = here.backward(module.cos(y))
+        found.append([to_host(array).copy() for array in (y, dx, *arrays)])
+    for host, device in zip(*found, strict=True):
+        assert np.allclose(host, device, rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float32, 1e-5), (np.float64, 1e-12)])
+@pytest.mark.parametrize("lead", [(), (3,)])
+def test_the_loss_agrees_with_numpy(xp, lead, dtype, tolerance):
+    rng = np.random.default_rng(1)
+    logits = rng.standard_normal((*lead, 7, 5)).astype(dtype)
+    logits[..., 0, 3] = 1e30  # not active
+    labels, active = rng.integers(0, 3, (*lead, 7)), np.arange(5) < 3
+    host = softmax_cross_entropy(logits, labels, active)
+    device = softmax_cross_entropy(*map(xp.asarray, (logits, labels, active)))
+    assert all(close(one, other, tolerance) for one, other in zip(host, device, strict=True))
+    assert not to_host(device[1])[..., 3:].any()
+
+
+@pytest.mark.parametrize("layout", ["plain", "transposed", "columns", "two axes", "every second"])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float32, 1e-5), (np.float64, 1e-12)])
+def test_matrix_products_of_views_agree_with_numpy(xp, layout, dtype, tolerance):
+    rng = np.random.default_rng(2)
+    a, table = (rng.standard_normal(s).astype(dtype) for s in ((3, 6, 8), (3, 2, 100)))
+    found = []
+    for module in (np, xp):
+        x, rows, out = module.asarray(a), module.asarray(table), module.zeros((3, 50), dtype)
+        W, y = rows[:, 1, 10:58].reshape(3, 8, 6), out[:, 5:41].reshape(3, 6, 6)
+        x, W, y = {
+            "plain": (x, module.asarray(table[:, 0, :48].reshape(3, 8, 6)), None),
+            "transposed": (W.swapaxes(1, 2), x.swapaxes(1, 2), y),
+            "columns": (x, W, y),
+            "two axes": (x[:, None], rows[:, :, :48].reshape(3, 2, 8, 6), None),
+            "every second": (x[..., ::2], W[:, ::2], y),
+        }[layout]
+        found.append(matmul(x, W, out=y))
+        if y is not None:
+            assert not to_host(out)[:, [4, 41]].any()
+    assert close(*found, tolerance)
+
+
+@pytest.mark.parametrize("seed", [2, [2, 5]])
+@pytest.mark.parametrize(("network", "n"), [("MLP", 40), ("CNN", 8), ("CNN, slow", 8)])
+def test_a_run_agrees_with_numpy(xp, network, n, seed):
+    make, tasks = NETWORKS[network]  # of a CNN few steps: with each, rounding grows
+    runs = [
+        toy_run(pysi.SynapticIntelligence(1.0), net=make(seed, xp=module), tasks=tasks(n=n))
+        for module in (np, xp)
+    ]
+    host, device = (to_host(net.synapses.table) for net, _ in runs)
+    assert np.allclose(host, device, rtol=1e-6, atol=1e-8)
+    assert np.allclose(runs[0][1].test_accuracy, runs[1][1].test_accuracy, atol=0.02)
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
+def test_every_rule_agrees_with_numpy(xp, rule):
+    tables, penalties = [], []
+    for module in (np, xp):
+        net, history = toy_run(rule, net=toy_net([1, 2], xp=module))
+        tables.append(to_host(net.synapses.table))
+        penalties.append(history.epochs[-1]["penalty"])
+    assert np.allclose(*tables, rtol=1e-6, atol=1e-8)
+    assert np.allclose(*penalties, rtol=1e-6)
+    assert (np.array(penalties[0]) > 0).all() or rule.name == "fine-tuning"
+
+
+def test_fishers_agree_with_numpy(xp):
+    task, found = toy_tasks(n_tasks=1)[0], []
+    for module in (np, xp):
+        net, here = toy_net([3, 4], xp=module), task.to(module)
+        exact = diagonal_fisher(net, here.x_train, here.active)
+        found.append((exact, empirical_fisher(net, here.x_train, here.y_train, here.active)))
+    assert all(close(host, device, 1e-12) for host, device in zip(*found, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("network", "options"),
+    [
+        ("MLP", {"dropout": 0.3, "sizes": (12, 60, 60, 6)}),
+        ("CNN", {"dropout": (0.1, 0.3), "hidden": 60}),
+    ],
+)
+def test_dropout_draws_on_the_device(xp, network, options):
+    make, tasks = NETWORKS[network]
+    net = make([0, 1], xp=xp, **options)
+    _, history = toy_run(pysi.FineTuning(), net=net, tasks=tasks())
+    assert isinstance(net.synapses.table, xp.ndarray)
+    assert (np.diagonal(history.train_accuracy, axis1=-2, axis2=-1) > 0.8).all()
+
+
+def test_streams_of_a_device_depend_on_seed_and_key_alone(xp):
+    one, again, other = (
+        to_host(stream(0, "dropout", key, xp=xp).random(50, dtype=np.float32)) for key in (1, 1, 2)
+    )
+    assert np.array_equal(one, again)
+    assert not np.isclose(one, other).any()
+    assert 0.3 < one.mean() < 0.7
+
+
+def test_tables_travel_between_devices(xp, tmp_path):
+    net = toy_net(xp=xp)
+    net.synapses.save(tmp_path / "s.npz")
+    for module in (np, xp):
+        again = pysi.Synapses.load(tmp_path / "s.npz", xp=module)
+        assert np.array_equal(to_host(again.theta), to_host(net.synapses.theta))
+
+
+@pytest.mark.parametrize("seed", [1, [1, 2]])
+def test_a_stopped_run_goes_on_from_its_checkpoint(xp, seed, tmp_path):
+    def run(name, stop=None):
+        def on_epoch(task, epoch):
+            if (task, epoch) == stop:
+                raise KeyboardInterrupt
+
+        checkpoint = Checkpoint(tmp_path / name, {})
+        rule = pysi.SynapticIntelligence(1.0)
+        return toy_run(rule, net=toy_net(seed, xp=xp), checkpoint=checkpoint, on_epoch=on_epoch)[0]
+
+    with pytest.raises(KeyboardInterrupt):
+        run("a.npz", stop=(2, 1))
+    tables = [to_host(run(name).synapses.table) for name in ("a.npz", "b.npz")]
+    assert np.array_equal(*tables)
+
+
+def test_the_theory_agrees(xp):
+    checks = claims.run(0, xp)
+    assert len(checks) == len(claims.run(0))
+    assert all(check.passed for check in checks)
+    assert main(["theory", "--device", "cupy"]) == 0
+
+
+def test_tf32_is_off_unless_it_is_asked_for(xp):
+    rng = np.random.default_rng(0)
+    a, b = (xp.asarray(rng.standard_normal((64, 64)).astype(np.float32)) for _ in range(2))
+    exact, errors = to_host(a).astype(float) @ to_host(b).astype(float), {}
+    for on in (False, True):
+        with tensor_float_32(xp, on):
+            errors[on] = abs(to_host(matmul(a, b)) - exact).max()
+    assert errors[False] < 1e-4
+    assert errors[True] > errors[False] or xp is strict_array
+    config = SplitMNIST(device="cupy", tf32=True)
+    assert config.tf32
+    for wrong in ({"device": "numpy"}, {"device": "cupy", "dtype": "float64"}):
+        with pytest.raises(pysi.ConfigError, match="tf32"):
+            SplitMNIST(tf32=True, **wrong)
+
+
+def test_replicas_fit_into_the_memory(xp, monkeypatch):
+    config = SplitMNIST(device="cupy", hidden=(50,))
+    cells = [Cell(config, "si", 1.0, seed) for seed in range(6)]
+    one = bytes_of_one(cells[0], DIGITS)
+    assert one > 8 * 4 * 784 * 50
+    monkeypatch.setattr("pysi.experiments.machine.free_memory", lambda device: 4 * one)
+    assert [len(part.cells) for part in side_by_side(cells, DIGITS)] == [3, 3]
+
+
+OPTIONS = "--epochs 1 --seeds 2 --jobs 1 --device cupy"
+
+
+@pytest.mark.parametrize("more", ["", "--vectorise"])
+@pytest.mark.parametrize(
+    ("words", "runs"),
+    [
+        ("split-mnist --tf32", 4),
+        ("permuted-mnist --tasks 2 --hidden 20", 12),
+        ("split-cifar --tasks 2 --hidden 9", 8),
+    ],
+)
+def test_the_command_line(xp, small_cifar, tmp_path, monkeypatch, words, runs, more):
+    data = small_cifar if "cifar" in words else DIGITS
+    monkeypatch.setattr("pysi.cli.load_dataset", lambda *args: data)
+    out = str(tmp_path / "r")
+    assert main(["run", *words.split(), *OPTIONS.split(), *more.split(), "--out", out]) == 0
+    result = Result.load(out)
+    assert result.content["environment"].keys() >= {"gpu", "cuda", "cupy"}
+    assert result.content["complete"]
+    assert len(result.runs) == runs
+    assert main(["run", words.split()[0], "--resume", out]) == 0
+
+
+def test_a_sweep(xp, tmp_path, monkeypatch):
+    monkeypatch.setattr("pysi.cli.load_dataset", lambda *args: DIGITS)
+    words = f"sweep split-mnist --c 0 1 {OPTIONS} --vectorise"
+    assert main([*words.split(), "--out", str(tmp_path / "s")]) == 0
+    assert Sweep.load(tmp_path / "s").content["chosen"]["seeds"] == 2
+
+
+@pytest.mark.gpu
+def test_products_cannot_be_captured_in_a_cuda_graph_but_formulas_can():
+    cupy = pytest.importorskip("cupy")
+    net = toy_net(xp=cupy)
+    rule, optimizer = pysi.SynapticIntelligence(1.0), pysi.SGD(0.1)
+    rule.start(net.synapses)
+    optimizer.start(net.synapses)
+    a = cupy.ones((4, 4))
+    update = pysi.training.update
+    update(net.synapses, optimizer, rule)  # compiles the kernel
+    matmul(a, a)
+    capture = cupy.cuda.Stream(non_blocking=True)
+    with capture:
+        capture.begin_capture()
+        update(net.synapses, optimizer, rule)
+        graph = capture.end_capture()
+        graph.launch()
+        capture.synchronize()
+        capture.begin_capture()
+        with pytest.raises(Exception, match=r"(?i)captur"):
+            matmul(a, a)
+        with pytest.raises(Exception, match=r"(?i)captur"):
+            capture.end_capture()
