@@ -65,7 +65,7 @@ def plan(a, b, c, itemsize):
     if axes:
         axes.remove(longest)
     if min(longest[1]) < 0:
-        return None
+        return None  # cuBLAS does not say that it steps backwards
     starts = tuple(
         tuple(sum(i * steps[k] for i, (_, steps) in zip(at, axes, strict=True)) for k in range(3))
         for at in product(*(range(size) for size, _ in axes))
@@ -87,7 +87,7 @@ def form(shape, strides, itemsize):
     ):  # fmt: skip
         near = down if transposed else across
         if (near == 1 or inner == 1) and (step >= size or count == 1):
-            return transposed, max(step if count > 1 else size, 1)
+            return transposed, step if count > 1 else size
     return None
 
 

@@ -35,6 +35,7 @@ RESULTS = {
     "columns": lambda new, *lead, m, n: new(*lead, m, n + 3)[..., 2:-1],
     "every second row": lambda new, *lead, m, n: new(*lead, 2 * m, n)[..., 1::2, :],
     "every second matrix": lambda new, *lead, m, n: new(*lead, 2, m, n)[..., 1, :, :],
+    "row": lambda new, *lead, m, n: new(*lead, n)[..., None, :] if m == 1 else new(*lead, m, n),
     "axis moved": lambda new, *lead, m, n: np.moveaxis(new(m, *lead, n), 0, -2),
 }
 """Views that BLAS reads and writes as they are."""
@@ -133,6 +134,7 @@ def test_what_blas_cannot_take_is_copied(calls, view):
         ((2, 1), (5,), 2),
         ((5, 1), (2,), 2),
         ((2, 5, 3), (2, 5, 3), 1),
+        ((2, 1, 3), (2, 1, 3), 1),
         ((2, 5, 3), (), 1),
         ((2, 5, 3), (3,), 3),
         ((2, 5, 3), (2, 1, 1), 2),
