@@ -24,8 +24,9 @@ OPERATORS = {
     "greater": ">", "greater_equal": ">=", "less": "<", "less_equal": "<=",
 }  # fmt: skip
 FUNCTIONS = ("sqrt", "exp", "log", "tanh")
-TYPES = {"float32": "float", "float64": "double", "int64": "long long", "bool": "bool"}
-"""What C++ calls a dtype."""
+TYPES = {"f": ("float32", "float"), "d": ("float64", "double"), "?": ("bool", "bool")}
+TYPES |= dict.fromkeys("lq", ("int64", "long long"))
+"""What NumPy and C++ call a type, by the letter that stands for it."""
 ARITHMETIC = {"add": "add", "sub": "subtract", "mul": "multiply", "truediv": "divide"}
 SPECIAL = ARITHMETIC | {
     "eq": "equal", "gt": "greater", "ge": "greater_equal", "lt": "less", "le": "less_equal"
@@ -38,9 +39,8 @@ class Symbol:
     __array_ufunc__ = None  # NumPy's numbers leave their operators to it
     __hash__ = None
 
-    def __init__(self, recorder, value, dtype=None):
-        self.recorder, self.value, self.written = recorder, value, False
-        self.type = TYPES.get(str(dtype), "auto")
+    def __init__(self, recorder, value, type="auto"):
+        self.recorder, self.value, self.type, self.written = recorder, value, type, False
 
     def __getitem__(self, key):
         if key is not ...:
@@ -77,26 +77,33 @@ class Recorder:
     """Those that were made before, by module and source."""
 
     def __init__(self, xp, dtype):
-        self.xp, self.dtype = xp, np.dtype(dtype)
+        self.xp, (self.dtype, self.type) = xp, TYPES[dtype.char]
         self.arrays, self.numbers, self.lines, self.used = {}, [], [], set()
 
     def symbol(self, array):
         """The symbol of an array; always the same one."""
-        if id(array) not in self.arrays:
-            name = f"a{len(self.arrays)}"
-            self.arrays[id(array)] = (name, Symbol(self, name, array.dtype), array)
-        return self.arrays[id(array)][1]
+        found = self.arrays.get(id(array))
+        if found is None:
+            if array.dtype.char not in TYPES:
+                known = ", ".join({name: None for name, _ in TYPES.values()})
+                raise ConfigError(f"fusion: expected arrays of {known}, found {array.dtype}")
+            (dtype, kind), name = TYPES[array.dtype.char], f"a{len(self.arrays)}"
+            found = self.arrays[id(array)] = Symbol(self, name, kind), f"{dtype} {name}", array
+        return found[0]
 
     def temporary(self):
         """A symbol of what needs no memory, to be used as `out`."""
-        return Symbol(self, None, self.dtype)
+        return Symbol(self, None, self.type)
 
     def value(self, operand):
         """What an operand is called in the source."""
-        if isinstance(operand, Real):
+        if type(operand) is Symbol:
+            symbol = operand
+        elif isinstance(operand, Real):
             self.numbers.append(float(operand))
             return f"s{len(self.numbers) - 1}"
-        symbol = operand if isinstance(operand, Symbol) else self.symbol(operand)
+        else:
+            symbol = self.symbol(operand)
         self.used.add(symbol.value)
         return symbol.value
 
@@ -125,13 +132,13 @@ class Recorder:
     def launch(self):
         """Run what was recorded as one kernel; writes the arrays that the formula wrote to."""
         inputs, outputs, ends, read, write = [], [], [], [], []
-        for name, symbol, array in self.arrays.values():
+        for i, (symbol, parameter, array) in enumerate(self.arrays.values()):
             if symbol.written:
-                outputs.append(f"{array.dtype} {name}")
-                ends.append(f"{name} = {symbol.value};")
+                outputs.append(parameter)
+                ends.append(f"a{i} = {symbol.value};")
                 write.append(array)
-            elif name in self.used:
-                inputs.append(f"{array.dtype} {name}")
+            elif f"a{i}" in self.used:
+                inputs.append(parameter)
                 read.append(array)
         inputs += [f"{self.dtype} s{i}" for i in range(len(self.numbers))]
         source = ", ".join(inputs), ", ".join(outputs), "\n".join(self.lines + ends)

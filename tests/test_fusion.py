@@ -146,6 +146,12 @@ def test_what_cannot_be_recorded_is_a_config_error_and_nothing_is_launched(line,
     assert strict_array.launches == before
 
 
+def test_arrays_of_other_types_are_config_errors():
+    arrays = {"x": np.ones(3), "pixels": np.ones(3, np.uint8)}
+    with pytest.raises(pysi.ConfigError, match="float32, float64, bool, int64, found uint8"):
+        run("x *= 2", strict_array, arrays)
+
+
 def test_a_step_that_fails_changes_nothing():
     s = pysi.Synapses({"W": (2, 3)}, xp=strict_array)
     before = strict_array.launches

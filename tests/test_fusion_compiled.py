@@ -25,6 +25,8 @@ from test_fusion import (
     tables,
 )
 
+C = dict(TYPES.values())
+
 
 class Compiled:
     """A kernel as CuPy makes it: the recorded lines as C++, in a loop over all elements."""
@@ -34,7 +36,7 @@ class Compiled:
         self.dtypes, names = zip(*(entry.split() for entry in inputs + outputs), strict=True)
         kinds = ["const "] * len(inputs) + [""] * len(outputs)
         lines = "\n".join(
-            f"{kind}{TYPES[dtype]} &{name} = (({TYPES[dtype]} *)p[{k}])[i];"
+            f"{kind}{C[dtype]} &{name} = (({C[dtype]} *)p[{k}])[i];"
             for k, (kind, dtype, name) in enumerate(zip(kinds, self.dtypes, names, strict=True))
         )
         loop = f"for (long long i = 0; i < n; i++) {{ {lines}\n{operation} }}"
