@@ -17,4 +17,11 @@ class DivergenceError(PysiError, ArithmeticError):
     """Training produced a number that is not finite.
 
     The message names the seed, the task, the epoch and the step at which it was first seen.
+
+    Attributes
+    ----------
+    replica : int
+        Which of several networks it was.
     """
+
+    replica = 0

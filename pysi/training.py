@@ -74,20 +74,18 @@ def accuracy(net, x, labels, active):
 
 def check_finite(net, losses, task, epoch):
     """Raise a DivergenceError if a loss of this epoch, or a weight at its end, is not finite."""
-    seeds, finite = net.seeds, np.isfinite(to_host(losses)).reshape(len(net.seeds), -1)
-    for seed, steps in zip(seeds, finite, strict=True):
-        if not steps.all():
-            raise DivergenceError(
-                f"the loss is not finite: seed {seed}, task {task}, epoch {epoch}, step "
-                f"{int(np.argmin(steps)) + 1} of {len(steps)}. Lower the learning rate or c."
+    finite = np.isfinite(to_host(losses)).reshape(len(net.seeds), -1)
+    weights = np.atleast_1d(to_host(net.synapses.xp.isfinite(net.synapses.theta).all(axis=-1)))
+    for r, (seed, steps) in enumerate(zip(net.seeds, finite, strict=True)):
+        if not (steps.all() and weights[r]):
+            what = "a weight" if steps.all() else "the loss"
+            step = len(steps) if steps.all() else np.argmin(steps) + 1
+            found = DivergenceError(
+                f"{what} is not finite: seed {seed}, task {task}, epoch {epoch}, step {step} of "
+                f"{len(steps)}. Lower the learning rate or c."
             )
-    weights = to_host(net.synapses.xp.isfinite(net.synapses.theta).all(axis=-1))
-    for seed, good in zip(seeds, np.atleast_1d(weights), strict=True):
-        if not good:
-            raise DivergenceError(
-                f"a weight is not finite: seed {seed}, task {task}, epoch {epoch}, step "
-                f"{finite.shape[1]} of {finite.shape[1]}. Lower the learning rate or c."
-            )
+            found.replica = r
+            raise found
 
 
 def check_arguments(net, tasks, tested, epochs, batch_size):

@@ -13,8 +13,10 @@ import pysi
 from pysi.experiments.cell import all_cells
 from pysi.experiments.methods import METHODS
 from pysi.experiments.protocols import PROTOCOLS, PermutedMNIST, SplitMNIST
+from pysi.experiments.replicas import side_by_side
 from pysi.experiments.result import Result
 from pysi.experiments.run import execute, resume, start
+from pysi.training import train_epoch
 
 SMALL = {"epochs": 1, "hidden": (8,), "batch_size": 64, "dataset": "mnist-5k"}
 
@@ -350,3 +352,16 @@ def test_what_diverges_says_which_run_it_is(mnist_5k, tmp_path, monkeypatch):
     monkeypatch.setattr("pysi.experiments.cell.train", diverge)
     with pytest.raises(pysi.DivergenceError, match="^dropout-seed0: the loss is not finite"):
         run(mnist_5k, tmp_path, methods=("dropout",), seeds=1)
+
+
+def test_of_networks_side_by_side_it_names_the_one_that_diverges(mnist_5k, monkeypatch):
+    def poison(net, *args):
+        losses = train_epoch(net, *args)
+        losses[1, 2] = np.nan
+        return losses
+
+    monkeypatch.setattr("pysi.training.train_epoch", poison)
+    config = SplitMNIST(c=(0.0, 3.0), seeds=2, hidden=(8,), dataset="mnist-5k")
+    (together,) = side_by_side(all_cells(config), mnist_5k)
+    with pytest.raises(pysi.DivergenceError, match=r"^si-c3-seed0: the loss .* epoch 1, step 3 "):
+        together.train(mnist_5k)

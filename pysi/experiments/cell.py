@@ -118,7 +118,7 @@ class Cell:
                     checkpoint=checkpoint,
                 )
         except DivergenceError as err:
-            raise DivergenceError(f"{self.name}: {err}") from err
+            raise DivergenceError(f"{self.cells[err.replica].name}: {err}") from err
         return net, history
 
 
