@@ -36,6 +36,19 @@ def no_network_and_no_user_cache(monkeypatch, tmp_path_factory):
 
 
 @pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """An empty cache, no other data, and patience for mirrors on this machine only."""
+    from pysi.data import download
+
+    monkeypatch.setattr(download, "TIMEOUT", (5, 3))
+    monkeypatch.setattr(download, "RETRIES", 0)
+    monkeypatch.delenv("PYSI_DATA", raising=False)
+    monkeypatch.setenv("PYSI_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    return tmp_path / "cache"
+
+
+@pytest.fixture
 def real_data():
     if "PYSI_DATA" not in os.environ:
         pytest.skip("set PYSI_DATA to a folder that holds the real MNIST")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pysi.cli import main
-from pysi.data import download, fetch, load_dataset
+from pysi.data import fetch, load_dataset
 from pysi.errors import DataError
 from test_data import never
 from test_data_cifar import ONE_LABEL, TWO_LABELS, check_content, write_archive, write_folder
@@ -16,16 +16,6 @@ from test_data_fetch import serving, snapshot
 from test_data_mnist import flipped
 
 SCRIPT = Path(__file__).parents[1] / "data_scripts" / "fetch_cifar.py"
-
-
-@pytest.fixture
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setattr(download, "TIMEOUT", (5, 3))
-    monkeypatch.setattr(download, "RETRIES", 0)
-    monkeypatch.delenv("PYSI_DATA", raising=False)
-    monkeypatch.setenv("PYSI_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    return tmp_path / "cache"
 
 
 @pytest.fixture

@@ -105,15 +105,10 @@ def set_mirrors(monkeypatch, *urls):
 
 
 @pytest.fixture
-def cache(tmp_path, monkeypatch):
+def cache(cache, monkeypatch):
     monkeypatch.setattr(mnist, "FILES", FILES)
     set_mirrors(monkeypatch)
-    monkeypatch.setattr(download, "TIMEOUT", (5, 3))
-    monkeypatch.setattr(download, "RETRIES", 0)
-    monkeypatch.delenv("PYSI_DATA", raising=False)
-    monkeypatch.setenv("PYSI_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    return tmp_path / "cache"
+    return cache
 
 
 @pytest.fixture

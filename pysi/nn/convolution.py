@@ -67,6 +67,7 @@ class Conv2D(Layer):
     """
 
     kind = "conv"
+    lends = True
 
     def __init__(self, n_in, n_out, kernel=3, *, stride=1, padding="same"):
         super().__init__()

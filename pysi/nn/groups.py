@@ -50,9 +50,8 @@ class ImageGroups(Layer):
         """Twins of a share's layers, for one more group."""
         group = [layer.twin() for layer in share]
         for layer, following in pairwise(layer for layer in group if layer.kind != "dropout"):
-            if layer.kind in ("conv", "pool") and following.parameters:
-                # their y is in `work`, but weights need it until their own backward pass
-                layer.work = Scratch()
+            if layer.lends and following.parameters:
+                layer.work = Scratch()  # weights need their input until the backward pass
         return group
 
     def give_streams(self, k, group):

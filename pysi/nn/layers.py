@@ -28,6 +28,8 @@ class Layer:
     parameters = {}
     gradients = ()
     random = False
+    lends = False
+    """Whether its output is in `work`, and so lives only until the next layer has used it."""
 
     def __init__(self):
         self.scratch, self.work = Scratch(), Workspace()

@@ -23,6 +23,7 @@ class MaxPool2D(Layer):
     """
 
     kind = "pool"
+    lends = True
 
     def __init__(self, size=2):
         super().__init__()
