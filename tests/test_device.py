@@ -322,7 +322,6 @@ def test_products_cannot_be_captured_in_a_cuda_graph_but_formulas_can():
         graph.launch()
         capture.synchronize()
         capture.begin_capture()
-        with pytest.raises(Exception, match=r"(?i)captur"):
+        with pytest.raises(NotImplementedError, match="capture"):
             matmul(a, a)
-        with pytest.raises(Exception, match=r"(?i)captur"):
-            capture.end_capture()
+        capture.end_capture()
