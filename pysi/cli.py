@@ -120,26 +120,33 @@ def parser():
     return top
 
 
-def run(
-    experiment, *, sweep=False, resume=None, out=None, data=None, jobs=None, preset=None, dask=None,
-    vectorise=False, **settings,
-):  # fmt: skip
-    """`pysi run` and `pysi sweep`: train, save, draw, and print the table."""
-    kind = Sweep if sweep else Result
+def check_options(settings, *, sweep, resume, out, jobs, preset, dask, vectorise):
+    """Raise a ConfigError for what cannot be, or does not go together."""
     if jobs is not None and jobs < 1:
         raise ConfigError(f"jobs: expected a whole number from 1, found {jobs}")
     if dask and jobs:
         raise ConfigError("--dask uses all workers of the cluster: give no --jobs with it")
+    if dask and vectorise:
+        raise ConfigError("--vectorise is for one machine: give no --dask with it")
     if resume and (out or preset or vectorise):
         raise ConfigError(
             "--resume continues what it finds, as it was begun: give no --out, --preset or "
             "--vectorise with it"
         )
-    if dask and vectorise:
-        raise ConfigError("--vectorise is for one machine: give no --dask with it")
     if sweep and resume and "methods" in settings:
         raise ConfigError("methods: a sweep is about one; begin another sweep, without --resume")
-    protocol = PROTOCOLS[experiment]
+
+
+def run(
+    experiment, *, sweep=False, resume=None, out=None, data=None, jobs=None, preset=None, dask=None,
+    vectorise=False, **settings,
+):  # fmt: skip
+    """`pysi run` and `pysi sweep`: train, save, draw, and print the table."""
+    check_options(
+        settings, sweep=sweep, resume=resume, out=out, jobs=jobs, preset=preset, dask=dask,
+        vectorise=vectorise,
+    )  # fmt: skip
+    kind, protocol = Sweep if sweep else Result, PROTOCOLS[experiment]
     xi = settings.pop("xi", None) if sweep else None
     if resume:
         out = resume
