@@ -2,7 +2,7 @@
 
 Reading order: `errors`, `backend`, `fusion`, `matmul`, `data`, `tasks`, `synapses`, `nn`, `optim`,
 `consolidation`, `history`, `state`, `training`, `metrics`, `experiments`, `theory`, `figures`,
-`cli`. Imports flow one way.
+`options`, `cli`. Imports flow one way.
 """
 
 from pysi.consolidation.ewc import EWC, OnlineEWC
