@@ -57,6 +57,17 @@ def toy_net(seed=0, sizes=(12, 9, 7, 6), dtype=np.float64, **options):
     return pysi.MLP(sizes, seed=seed, dtype=dtype, **options)
 
 
+def ready(net, optimizer=None):
+    """A rule whose penalty is in force and an optimizer, for the next step of a network."""
+    rule, optimizer = pysi.SynapticIntelligence(1.0), optimizer or pysi.Adam(0.01)
+    rule.start(net.synapses)
+    optimizer.start(net.synapses)
+    net.synapses.Omega[...] = 1
+    rule.refresh()
+    net.restart(0, 1)
+    return rule, optimizer
+
+
 def toy_run(rule, seed=0, tasks=None, optimizer=None, net=None, **options):
     """Train a small network on small tasks; returns the network and the history."""
     net = net or toy_net(seed)

@@ -11,7 +11,7 @@ import pysi
 import strict_array
 from pysi.backend import device_namespace, namespace, stream, to_host
 from pysi.training import train_epoch, training_step
-from strategies import seeds, toy_cnn, toy_image_tasks, toy_net, toy_run, toy_tasks
+from strategies import ready, seeds, toy_cnn, toy_image_tasks, toy_net, toy_run, toy_tasks
 
 OPTIMIZERS = [pysi.SGD(0.1), pysi.Momentum(0.1), pysi.Adam(0.01)]
 
@@ -78,12 +78,7 @@ def test_a_device_gives_numpy_s_numbers(optimizer, seed, dropout):
 @pytest.mark.parametrize("dropout", [0.0, 0.4])
 def test_nothing_is_transferred_or_waited_for_inside_a_step(dropout):
     net = toy_net([0, 1], xp=strict_array, dropout=dropout)
-    rule, optimizer = pysi.SynapticIntelligence(1.0), pysi.Adam(0.01)
-    rule.start(net.synapses)
-    optimizer.start(net.synapses)
-    net.synapses.Omega[...] = 1
-    rule.refresh()
-    net.restart(0, 1)
+    rule, optimizer = ready(net)
     task = toy_tasks()[0].to(strict_array)
     before = strict_array.syncs, strict_array.transfers
     for _ in range(3):
@@ -102,12 +97,7 @@ def test_nothing_is_transferred_or_waited_for_inside_a_step(dropout):
 )
 def test_a_step_has_few_launches_and_copies_no_factor(make, tasks, options, launches):
     net, task = make(xp=strict_array, **options), tasks()[0].to(strict_array)
-    rule, optimizer = pysi.SynapticIntelligence(1.0), pysi.Adam(0.01)
-    rule.start(net.synapses)
-    optimizer.start(net.synapses)
-    net.synapses.Omega[...] = 1
-    rule.refresh()
-    net.restart(0, 1)
+    rule, optimizer = ready(net)
     for again in (False, True):
         before = strict_array.launches, strict_array.copies
         training_step(net, optimizer, rule, task.x_train[:8], task.y_train[:8], task.active)
@@ -118,9 +108,7 @@ def test_a_step_has_few_launches_and_copies_no_factor(make, tasks, options, laun
 
 def test_an_epoch_copies_its_order_to_the_device_and_nothing_else():
     net, task = toy_net([0, 1], xp=strict_array), toy_tasks()[0].to(strict_array)
-    rule, optimizer = pysi.SynapticIntelligence(1.0), pysi.Adam(0.01)
-    rule.start(net.synapses)
-    optimizer.start(net.synapses)
+    rule, optimizer = ready(net)
     before = strict_array.syncs, strict_array.transfers
     train_epoch(net, optimizer, rule, task, 16, (0, 1))
     assert (strict_array.syncs, strict_array.transfers) == (before[0], before[1] + 1)

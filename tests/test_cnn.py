@@ -16,7 +16,7 @@ from pysi.nn.losses import softmax_cross_entropy
 from pysi.nn.pooling import Flatten, MaxPool2D
 from pysi.nn.winograd import WinogradConv2D
 from pysi.training import training_step
-from strategies import directions, seeds, toy_cnn, toy_image_tasks, toy_run
+from strategies import directions, ready, seeds, toy_cnn, toy_image_tasks, toy_run
 
 GROUPS = {  # of the paper's network with six tasks of ten classes
     "conv1": (3, 3, 3, 32), "conv2": (3, 3, 32, 32), "conv3": (3, 3, 32, 64),
@@ -209,12 +209,7 @@ def test_a_device_gives_numpy_s_numbers(seed, dropout, monkeypatch):
 @pytest.mark.parametrize("dropout", [(0.0, 0.0), (0.25, 0.5)])
 def test_nothing_is_transferred_or_waited_for_inside_a_step(dropout, fast):
     net = toy_cnn([0, 1], dropout, xp=strict_array, fast=fast)
-    rule, optimizer = pysi.SynapticIntelligence(1.0), pysi.Adam(0.01)
-    rule.start(net.synapses)
-    optimizer.start(net.synapses)
-    net.synapses.Omega[...] = 1
-    rule.refresh()
-    net.restart(0, 1)
+    rule, optimizer = ready(net)
     task = toy_image_tasks()[0].to(strict_array)
     batch = strict_array.asarray(np.arange(16).reshape(2, 8))
     theta = to_host(net.synapses.theta)

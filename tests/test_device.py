@@ -25,7 +25,7 @@ from pysi.nn.pooling import Flatten, MaxPool2D
 from pysi.nn.winograd import WinogradConv2D
 from pysi.theory import claims
 from pysi.training import training_step
-from strategies import toy_cnn, toy_dataset, toy_image_tasks, toy_net, toy_run, toy_tasks
+from strategies import ready, toy_cnn, toy_dataset, toy_image_tasks, toy_net, toy_run, toy_tasks
 
 
 @pytest.fixture(params=["double", pytest.param("cupy", marks=pytest.mark.gpu)])
@@ -70,14 +70,9 @@ def test_one_step_agrees_with_numpy(xp, network, seed, optimizer, dtype, toleran
     for module in (np, xp):
         net = make(seed, dtype=dtype, xp=module)
         s = net.synapses
-        net.restart(0, 1)
         s.theta[...] += 0.01  # a readout of zeros would leave all else without gradient
-        rule = pysi.SynapticIntelligence(1.0)
-        rule.start(s)
-        s.Omega[...] = 1
+        rule, optimizer = ready(net, optimizer)
         s.theta_ref[...] -= 0.1
-        rule.refresh()
-        optimizer.start(s)
         here = task.to(module)
         x, labels = (
             module.broadcast_to(array[:32], (*s.lead, *array[:32].shape))
