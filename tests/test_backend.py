@@ -11,7 +11,16 @@ import pysi
 import strict_array
 from pysi.backend import device_namespace, namespace, stream, to_host
 from pysi.training import train_epoch, training_step
-from strategies import ready, seeds, toy_cnn, toy_image_tasks, toy_net, toy_run, toy_tasks
+from strategies import (
+    ready,
+    seeds,
+    toy_cnn,
+    toy_dataset,
+    toy_image_tasks,
+    toy_net,
+    toy_run,
+    toy_tasks,
+)
 
 OPTIMIZERS = [pysi.SGD(0.1), pysi.Momentum(0.1), pysi.Adam(0.01)]
 
@@ -112,6 +121,16 @@ def test_an_epoch_copies_its_order_to_the_device_and_nothing_else():
     before = strict_array.syncs, strict_array.transfers
     train_epoch(net, optimizer, rule, task, 16, (0, 1))
     assert (strict_array.syncs, strict_array.transfers) == (before[0], before[1] + 1)
+
+
+def test_tasks_that_share_their_data_share_them_on_a_device_too():
+    tasks, moved, before = pysi.permuted_tasks(toy_dataset(), 3), {}, strict_array.transfers
+    here = [task.to(strict_array, moved) for task in [*tasks, *tasks]]
+    assert strict_array.transfers == before + 4 + 1 + 2  # data, active classes, two orders
+    assert here[0].x_train is here[2].x_train
+    assert here[1].pixels is here[4].pixels is not here[2].pixels
+    for task, one in zip(tasks, here, strict=False):
+        assert np.array_equal(to_host(one.part("test")[0]), task.part("test")[0])
 
 
 def test_tables_are_saved_from_and_loaded_to_a_device(tmp_path):

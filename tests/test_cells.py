@@ -13,7 +13,7 @@ import pysi
 import strict_array
 from pysi.experiments.cell import Cell, all_cells, omega_file, run_cell
 from pysi.experiments.methods import METHODS
-from pysi.experiments.protocols import PermutedMNIST, SplitMNIST
+from pysi.experiments.protocols import PermutedMNIST, SplitCIFAR, SplitMNIST
 from pysi.experiments.result import Result, key
 from pysi.experiments.run import execute, resume, start
 from pysi.experiments.sweep import Sweep, sweep_cells, validate
@@ -418,6 +418,14 @@ def test_what_does_is_refused(tmp_path, change, threads):
     named = next(iter(change), "blas_threads")
     with pytest.raises(pysi.ConfigError, match=f"with {named} = "):
         Cell(replace(CONFIG, **change), "si", 0.1, 0).resumable(tmp_path, threads).load()
+
+
+@pytest.mark.parametrize("protocol", [SplitMNIST, SplitCIFAR])
+def test_where_the_number_of_tasks_is_part_of_task_1_it_may_not_change(tmp_path, protocol):
+    whole, half = (Cell(protocol(tasks=tasks, xi=tasks), "si", 0.1, 0) for tasks in (2, 5))
+    whole.trunk.checkpoint(tmp_path, 1).save({}, {}, due=True)  # another ξ is no matter
+    with pytest.raises(pysi.ConfigError, match="with tasks = 5, found 2"):
+        half.resumable(tmp_path, 1).load()
 
 
 def test_a_branch_prefers_its_own_checkpoint(tmp_path):

@@ -244,7 +244,7 @@ def test_the_theory_agrees(xp):
 
 def test_tf32_is_off_unless_it_is_asked_for(xp):
     rng = np.random.default_rng(0)
-    a, b = (xp.asarray(rng.standard_normal((64, 64)).astype(np.float32)) for _ in range(2))
+    a, b = (xp.asarray(rng.standard_normal((256, 256)).astype(np.float32)) for _ in range(2))
     exact, errors = to_host(a).astype(float) @ to_host(b).astype(float), {}
     for on in (False, True):
         with tensor_float_32(xp, on):
