@@ -1,8 +1,8 @@
 """NumPy or CuPy: one code path for both, taken from the arrays that are at hand.
 
 Every function of the package that computes asks `namespace(array)` for the module that the array
-belongs to and calls that module's functions. Besides, only `pysi.fusion` and `pysi.matmul` know
-that there are devices: how to do many things at once there, and how to multiply matrices.
+belongs to and calls that module's functions. What a GPU wants otherwise is in `pysi.fusion` (many
+formulas in one go) and `pysi.matmul` (products without copies).
 """
 
 import importlib

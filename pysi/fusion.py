@@ -33,6 +33,14 @@ SPECIAL = ARITHMETIC | {
 }  # fmt: skip
 
 
+def names(dtype):
+    """What NumPy and C++ call a dtype; a ConfigError for one that no kernel here knows."""
+    if dtype.char not in TYPES:
+        known = ", ".join(dict(TYPES.values()))
+        raise ConfigError(f"fusion: expected arrays of {known}, found {dtype}")
+    return TYPES[dtype.char]
+
+
 class Symbol:
     """Stands for an array, or for what a formula has made of arrays, while it is recorded."""
 
@@ -77,17 +85,14 @@ class Recorder:
     """Those that were made before, by module and source."""
 
     def __init__(self, xp, dtype):
-        self.xp, (self.dtype, self.type) = xp, TYPES[dtype.char]
+        self.xp, (self.dtype, self.type) = xp, names(dtype)
         self.arrays, self.numbers, self.lines, self.used = {}, [], [], set()
 
     def symbol(self, array):
         """The symbol of an array; always the same one."""
         found = self.arrays.get(id(array))
         if found is None:
-            if array.dtype.char not in TYPES:
-                known = ", ".join({name: None for name, _ in TYPES.values()})
-                raise ConfigError(f"fusion: expected arrays of {known}, found {array.dtype}")
-            (dtype, kind), name = TYPES[array.dtype.char], f"a{len(self.arrays)}"
+            (dtype, kind), name = names(array.dtype), f"a{len(self.arrays)}"
             found = self.arrays[id(array)] = Symbol(self, name, kind), f"{dtype} {name}", array
         return found[0]
 

@@ -150,6 +150,8 @@ def test_arrays_of_other_types_are_config_errors():
     arrays = {"x": np.ones(3), "pixels": np.ones(3, np.uint8)}
     with pytest.raises(pysi.ConfigError, match="float32, float64, bool, int64, found uint8"):
         run("x *= 2", strict_array, arrays)
+    with pytest.raises(pysi.ConfigError, match="found float16"):
+        Recorder(strict_array, np.dtype(np.float16))
 
 
 def test_a_step_that_fails_changes_nothing():
