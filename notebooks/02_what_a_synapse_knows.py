@@ -16,7 +16,7 @@ import numpy as np
 
 import pysi
 from pysi.figures import COLOURS
-from pysi.nn.losses import softmax_cross_entropy
+from pysi.losses import softmax_cross_entropy
 from pysi.training import shuffled
 
 BLUE, ORANGE = COLOURS[:2]

@@ -16,7 +16,7 @@ import numpy as np
 
 import pysi
 from pysi.figures import COLOURS
-from pysi.nn.losses import softmax_cross_entropy
+from pysi.losses import softmax_cross_entropy
 from pysi.theory.paths import record, richardson
 
 BLUE, ORANGE, GREEN, PURPLE = COLOURS[:4]

@@ -17,7 +17,7 @@ import numpy as np
 
 import pysi
 from pysi.figures import COLOURS
-from pysi.nn.fisher import diagonal_fisher
+from pysi.rules.fisher import diagonal_fisher
 from pysi.theory import importance, normalization
 from pysi.theory.curvature import correlations, hessian_diagonal
 from pysi.theory.paths import record

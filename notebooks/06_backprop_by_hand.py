@@ -18,9 +18,9 @@ import numpy as np
 
 import pysi
 from pysi.figures import COLOURS
-from pysi.nn import losses
-from pysi.nn.layers import Dense, Dropout, ReLU, Tanh
-from pysi.nn.losses import softmax_cross_entropy
+from pysi.layers import losses
+from pysi.layers import Dense, Dropout, ReLU, Tanh
+from pysi.losses import softmax_cross_entropy
 
 BLUE, ORANGE, GREEN = COLOURS[:3]
 plt.rcParams["figure.constrained_layout.use"] = True

@@ -22,8 +22,8 @@ from scipy.stats import spearmanr
 
 import pysi
 from pysi.figures import COLOURS
-from pysi.nn.fisher import diagonal_fisher, empirical_fisher, probabilities
-from pysi.nn.losses import softmax_cross_entropy
+from pysi.rules.fisher import diagonal_fisher, empirical_fisher, probabilities
+from pysi.losses import softmax_cross_entropy
 from pysi.theory.curvature import correlations, r_operator
 from pysi.training import train_epoch
 
@@ -304,7 +304,7 @@ for row, each, *spent in zip(rows, passes, costs(sizes, data), costs(paper, full
 # %% [markdown]
 # The Hessian is out of the question; the others are small beside the training itself. Ten backward
 # passes take far less than ten times as long as one, because the squares of all classes are added
-# up before the one large matrix product (see `pysi.nn.fisher`). So what sets SI apart is less its
+# up before the one large matrix product (see `pysi.rules.fisher`). So what sets SI apart is less its
 # time than that it never looks back: when a task has ended, it needs neither data nor loss.
 #
 # ## In use

@@ -24,10 +24,10 @@ from threadpoolctl import threadpool_limits
 
 import pysi
 from pysi.figures import COLOURS
-from pysi.nn.convolution import Conv2D
-from pysi.nn.groups import ImageGroups
-from pysi.nn.pooling import MaxPool2D
-from pysi.nn.winograd import COLUMN, FRACTIONS, ROWS, TAPS, WinogradConv2D
+from pysi.images.convolution import Conv2D
+from pysi.images.groups import ImageGroups
+from pysi.images.pooling import MaxPool2D
+from pysi.images.winograd import COLUMN, FRACTIONS, ROWS, TAPS, WinogradConv2D
 
 BLUE, ORANGE, GREEN = COLOURS[:3]
 plt.rcParams["figure.constrained_layout.use"] = True

@@ -17,9 +17,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import pysi
-from pysi.backend import device_namespace, to_host
+from pysi.backend import to_host
+from pysi.backend.arrays import device_namespace
 from pysi.figures import COLOURS
-from pysi.fusion import Recorder, fused
+from pysi.backend.elementwise import Recorder, fused
 from pysi.synapses import FusedBlock
 
 BLUE, ORANGE, GREEN = COLOURS[:3]

@@ -5,15 +5,16 @@ Reading order: `errors`, `backend`, `fusion`, `matmul`, `data`, `tasks`, `synaps
 `options`, `cli`. Imports flow one way.
 """
 
-from pysi.consolidation.ewc import EWC, OnlineEWC
-from pysi.consolidation.rule import FineTuning
-from pysi.consolidation.si import SynapticIntelligence
 from pysi.data import load_dataset
 from pysi.errors import ConfigError, DataError, DivergenceError, PysiError
 from pysi.history import History
+from pysi.images.cnn import CNN
 from pysi.metrics import average_accuracy, forgetting, sem
-from pysi.nn.network import CNN, MLP, Network
+from pysi.network import MLP, Network
 from pysi.optim import SGD, Adam, Momentum
+from pysi.rules.ewc import EWC, OnlineEWC
+from pysi.rules.rule import FineTuning
+from pysi.rules.si import SynapticIntelligence
 from pysi.synapses import Synapse, SynapseGroup, Synapses
 from pysi.tasks import Task, cifar_tasks, permuted_tasks, split_tasks
 from pysi.training import train

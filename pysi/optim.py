@@ -8,41 +8,67 @@ from math import sqrt
 
 import numpy as np
 
+from pysi.backend import elementwise
 from pysi.errors import ConfigError
 
 
 class Optimizer:
     """From the gradient of the whole (penalised) loss to the step Δθ.
 
-    Use: `start` once a run (or a task, to forget the past), `next_step` once a minibatch, then
-    `delta` once a block. A step is returned in scratch memory and lives until the next block.
+    Use: `start` once per run (or per task, to forget the past), then per minibatch `next_step` and
+    `delta`.
+
+    Parameters
+    ----------
+    lr : float
+        Learning rate η > 0.
+
+    Raises
+    ------
+    ConfigError
+        A learning rate that is not positive and finite.
     """
 
     kept = ()
     """Names of what it remembers from step to step: rows of the table's shape, and numbers."""
+    synapses = None
+    """The table that it was started on."""
 
     def __init__(self, lr):
         if not (np.isfinite(lr) and lr > 0):
             raise ConfigError(f"lr: expected a positive learning rate, found {lr}")
-        self.lr = lr
+        self.lr = float(lr)
+
+    def __repr__(self):
+        return f"{type(self).__name__}({self.lr:g})"
 
     def start(self, synapses):
         """Begin with fresh state for this table."""
+        self.synapses = synapses
 
     def next_step(self):
         """Begin the next minibatch."""
 
-    def delta(self, gradient, block):
-        """Δθ of the block's columns. `gradient` is read, never written."""
+    def delta(self, gradient, rows):
+        """Return Δθ for the gradient; `rows.part(row)` gives a row of the state, to be written to.
+
+        `gradient` and rows are those of `pysi.synapses.Update`: formulas, of all synapses.
+        """
         raise NotImplementedError
 
 
 class SGD(Optimizer):
     """Gradient descent, Δθ = -η g."""
 
-    def delta(self, gradient, block):
-        delta = block.scratch("delta")
-        return block.xp.multiply(gradient, -self.lr, out=delta)
+    def delta(self, gradient, rows):
+        return gradient * -self.lr
+
+
+@elementwise
+def momentum_step(g, u, mu, minus_lr):
+    """u ← μ u + g, Δθ = -η u."""
+    u = u * mu + g
+    return u, u * minus_lr
 
 
 class Momentum(Optimizer):
@@ -54,16 +80,24 @@ class Momentum(Optimizer):
         super().__init__(lr)
         if not 0 <= momentum < 1:
             raise ConfigError(f"momentum: expected 0 ≤ momentum < 1, found {momentum}")
-        self.momentum = momentum
+        self.momentum = float(momentum)
 
     def start(self, synapses):
+        super().start(synapses)
         self.u = synapses.zeros()
 
-    def delta(self, gradient, block):
-        u = block.part(self.u)
-        u *= self.momentum
-        u += gradient
-        return block.xp.multiply(u, -self.lr, out=block.scratch("delta"))
+    def delta(self, gradient, rows):
+        u = rows.part(self.u)
+        u[...], delta = momentum_step(gradient, u, self.momentum, -self.lr)
+        return delta
+
+
+@elementwise
+def adam_step(g, M, V, beta1, beta2, scale, eps):
+    """M ← β₁M + g, V ← β₂V + g², Δθ = scale M / (√V + ε); see `Adam`."""
+    M = M * beta1 + g
+    V = V * beta2 + g * g
+    return M, V, M / (np.sqrt(V) + eps) * scale
 
 
 class Adam(Optimizer):
@@ -84,7 +118,7 @@ class Adam(Optimizer):
     lr : float
         Learning rate η.
     betas : (float, float)
-        Decay (β₁, β₂) of the two moments, a step.
+        Decay (β₁, β₂) of the two moments per step.
     eps : float
         ε, in the units of the gradient.
     """
@@ -97,9 +131,10 @@ class Adam(Optimizer):
             raise ConfigError(f"betas: expected 0 ≤ beta < 1, found {betas}")
         if not eps > 0:
             raise ConfigError(f"eps: expected a positive number, found {eps}")
-        self.betas, self.eps = tuple(betas), eps
+        self.betas, self.eps = tuple(map(float, betas)), float(eps)
 
     def start(self, synapses):
+        super().start(synapses)
         self.M, self.V, self.t = synapses.zeros(), synapses.zeros(), 0
 
     def next_step(self):
@@ -109,16 +144,7 @@ class Adam(Optimizer):
         b = sqrt((1 - beta2) / (1 - beta2**self.t))
         self._scale, self._eps = -a / b, self.eps / b
 
-    def delta(self, gradient, block):
-        xp, (beta1, beta2) = block.xp, self.betas
-        M, V = block.part(self.M), block.part(self.V)
-        delta, root = block.scratch("delta"), block.scratch("root")
-        M *= beta1
-        M += gradient
-        V *= beta2
-        V += xp.multiply(gradient, gradient, out=root)
-        xp.sqrt(V, out=root)
-        root += self._eps
-        xp.divide(M, root, out=delta)
-        delta *= self._scale
+    def delta(self, gradient, rows):
+        M, V = rows.part(self.M), rows.part(self.V)
+        M[...], V[...], delta = adam_step(gradient, M, V, *self.betas, self._scale, self._eps)
         return delta

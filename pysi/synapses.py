@@ -15,16 +15,15 @@ the shape (R, P): R independent networks side by side.
 """
 
 import json
-import os
-import zipfile
+from contextlib import contextmanager
 from math import prod
-from pathlib import Path
 
 import numpy as np
 
-from pysi.backend import CPU_BLOCK, to_host
+from pysi.backend.arrays import CPU_BLOCK, to_host
+from pysi.backend.elementwise import recording
 from pysi.errors import ConfigError, DataError
-from pysi.fusion import Recorder
+from pysi.storage.files import atomic, read_arrays
 
 ROWS = ("theta", "grad", "omega", "Omega", "theta_ref")
 SAVED = ("theta", "omega", "Omega", "theta_ref")
@@ -69,41 +68,21 @@ class Synapse(Handle):
         return f"Synapse({self.index} of {self.group}: {values})"
 
 
-class Block(Handle):
-    """A range of columns that is updated at once, so that what an update needs is in the cache."""
+class Update(Handle):
+    """The table while a step is made: rows in formulas, which run in one go when all is written.
 
-    def __init__(self, views, columns, xp, store):
-        super().__init__(views)
-        self.columns, self.xp = columns, xp
-        self._store, self._scratch = store, {}
+    ``rows.omega[...] = rows.omega - rows.grad * delta`` says what becomes of all synapses. It can
+    be mixed with formulas (`pysi.backend.elementwise`); sums and other functions that are not
+    elementwise are refused.
+    """
+
+    def __init__(self, views, recorder):
+        super().__init__(map(recorder.symbol, views))
+        self.part = recorder.symbol
 
     def advance(self, delta):
         """θ ← θ + Δθ. The only place where training changes θ, so Δθ is the realised step."""
-        theta = self._views[0]
-        theta += delta
-
-    def part(self, row):
-        """The block's columns of a row like the table's, such as the state of an optimizer."""
-        return row[self.columns]
-
-    def scratch(self, name):
-        """A scratch array of the block's shape, shared by all blocks: the next overwrites it."""
-        if name not in self._scratch:
-            self._scratch[name] = self._store(name)[..., : self.theta.shape[-1]]
-        return self._scratch[name]
-
-
-class FusedBlock(Block):
-    """All columns on a GPU, as symbols: what is done to them is recorded (see `pysi.fusion`)."""
-
-    def __init__(self, views, recorder):
-        super().__init__(map(recorder.symbol, views), ..., recorder, None)
-
-    def part(self, row):
-        return self.xp.symbol(row)
-
-    def scratch(self, name):
-        return self.xp.temporary()
+        self.theta[...] = self.theta + delta
 
 
 class Synapses(Handle):
@@ -120,7 +99,12 @@ class Synapses(Handle):
     xp : module
         `numpy` or `cupy`.
     block_size : int, optional
-        Columns per block at most on a CPU, by default `pysi.backend.CPU_BLOCK`.
+        Largest number of columns that are updated at once on a CPU.
+
+    Raises
+    ------
+    ConfigError
+        No synapse, a dtype that is not floating, or a block size that is not positive.
 
     Examples
     --------
@@ -141,18 +125,25 @@ class Synapses(Handle):
         self.lead, self.dtype, self.xp = tuple(lead), np.dtype(dtype), xp
         if self.dtype.kind != "f":
             raise ConfigError(f"dtype: expected a floating type, found {self.dtype}")
+        size = max(1, CPU_BLOCK // prod(self.lead)) if block_size is None else block_size
+        if size != int(size) or size < 1:
+            raise ConfigError(f"block_size: expected a whole number from 1, found {block_size}")
+        width = -(-self.size // -(-self.size // int(size))) if xp is np else self.size
+        starts = range(0, self.size, width)
+        self._parts = [slice(i, min(i + width, self.size)) for i in starts]
+        self._cut = {}
         self.table = xp.zeros((len(ROWS), *self.lead, self.size), self.dtype)
         super().__init__(self.table[i] for i in range(len(ROWS)))
         self._columns, start = {}, 0
         for name, shape in self.shapes.items():
             self._columns[name] = slice(start, start + prod(shape))
             start += prod(shape)
-        self._scratch = {}
-        size = block_size or max(1, CPU_BLOCK // prod(self.lead))
-        self._blocks = self._make_blocks(size) if xp is np else None
 
     def __len__(self):
         return self.size
+
+    def __repr__(self):
+        return f"Synapses({self.size} in {list(self.shapes)}, lead={self.lead}, {self.dtype})"
 
     def group(self, name):
         """The handle of one weight matrix or bias, such as "dense1.W"."""
@@ -169,46 +160,39 @@ class Synapses(Handle):
         group = next(name for name, c in self._columns.items() if c.start <= index < c.stop)
         return Synapse((view[..., index] for view in self._views), index, group)
 
-    def blocks(self):
-        """All columns, in ranges that are updated one after the other.
+    @contextmanager
+    def update(self):
+        """Within this context rows are formulas (see `Update`); at its end they are computed.
 
-        On a GPU there is one, and what a loop does to it runs as one kernel when the loop goes on.
+        On a CPU that goes from one range of columns to the next, so that what is needed is in the
+        cache; on a GPU it is one kernel. After an exception nothing has changed.
         """
-        return self._blocks if self.xp is np else self._fused()
+        with recording("update", self.xp, self._ranges) as recorder:
+            yield Update(self._views, recorder)
 
-    def _fused(self):
-        recorder = Recorder(self.xp, self.dtype)
-        yield FusedBlock(self._views, recorder)
-        recorder.launch()
+    def _ranges(self, array):
+        """The parts of a row that are updated in turn; of anything else, the whole for each."""
+        if array.shape[-1:] != (self.size,):
+            return [array] * len(self._parts)
+        found = self._cut.get(id(array))
+        if found is None or found[0] is not array:
+            if len(self._cut) > 64:
+                self._cut.clear()
+            found = self._cut[id(array)] = array, [array[..., part] for part in self._parts]
+        return found[1]
 
     def zeros(self):
         """A new row of zeros like the table's, for the state of an optimizer or a rule."""
         return self.xp.zeros_like(self.theta)
-
-    def _make_blocks(self, block_size):
-        count = -(-self.size // block_size)
-        width = -(-self.size // count)
-
-        def store(name):
-            if name not in self._scratch:
-                self._scratch[name] = self.xp.empty((*self.lead, width), self.dtype)
-            return self._scratch[name]
-
-        starts = range(0, self.size, width)
-        columns = [(..., slice(i, min(i + width, self.size))) for i in starts]
-        return tuple(Block((v[c] for v in self._views), c, self.xp, store) for c in columns)
 
     def save(self, path, *, replica=...):
         """Write θ, ω, Ω and θ̃ to an ``.npz`` file; the file appears only when it is complete.
 
         Of several networks all, or the one with the index `replica`.
         """
-        path = Path(path)
         rows = {name: to_host(getattr(self, name)[replica]) for name in SAVED}
-        partial = path.with_name(path.name + ".partial")
-        with partial.open("wb") as file:
+        with atomic(path) as file:
             np.savez_compressed(file, shapes=np.array(json.dumps(self.shapes)), **rows)
-        os.replace(partial, path)
 
     @classmethod
     def load(cls, path, *, xp=np):
@@ -219,17 +203,17 @@ class Synapses(Handle):
         DataError
             The file is missing, unreadable, or not a table of synapses.
         """
+        expected = "a table of synapses as written by Synapses.save"
+        arrays = read_arrays(path, expected)
         try:
-            with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
-                shapes = json.loads(str(file["shapes"]))
-                rows = {name: file[name] for name in SAVED}
-            theta = rows["theta"]
+            theta = arrays["theta"]
+            shapes = json.loads(str(arrays["shapes"]))
             synapses = cls(shapes, lead=theta.shape[:-1], dtype=theta.dtype, xp=xp)
-            for name, row in rows.items():
-                getattr(synapses, name)[...] = xp.asarray(row)
-        except (OSError, ValueError, KeyError, AttributeError, EOFError, zipfile.BadZipFile) as err:
+            for name in SAVED:
+                getattr(synapses, name)[...] = xp.asarray(arrays[name])
+        except (ValueError, KeyError, AttributeError) as err:
             raise DataError(
-                f"{path}: expected a table of synapses as written by Synapses.save, "
-                f"found {type(err).__name__}: {err}. Write it again, or name another file."
+                f"{path}: expected {expected}, found {type(err).__name__}: {err}. "
+                "Write it again, or name another file."
             ) from err
         return synapses

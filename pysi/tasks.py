@@ -1,6 +1,6 @@
 """Tasks: what is learned one after the other.
 
-A task is a set of labelled examples and the classes that it is about. The readout has one unit a
+A task is a set of labelled examples and the classes that it is about. The readout has one unit per
 class of the whole sequence; while a task is trained or tested, only its own (active) classes take
 part in the softmax.
 """
@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from pysi.backend import stream, to_host
+from pysi.backend import stream
 from pysi.errors import ConfigError
+from pysi.losses import Loss, softmax_cross_entropy
 
 
 @dataclass(frozen=True)
@@ -23,12 +24,20 @@ class Task:
         For tables and figures, such as "0 or 1".
     x_train, x_test : array, (N, ...)
         Inputs. Unsigned bytes are pixels: the network divides them by 255.
-    y_train, y_test : array of int, (N,)
-        Labels: numbers of readout units.
+    y_train, y_test : array, (N, ...)
+        Targets: for the default loss labels, numbers of readout units.
     active : array of bool, (classes of the whole sequence,)
         True for the classes of this task.
-    pixels : array of int, (features,), optional
-        Order in which the features are shown, for permuted tasks: the data are stored only once.
+    pixels : array of int, optional
+        Order in which the features, or the pixels of an image, are shown, for permuted tasks: the
+        data are stored only once.
+    loss : Loss
+        What is minimised, and how a task is scored.
+
+    Raises
+    ------
+    ConfigError
+        Inputs and targets that are not equally many, or targets that the loss cannot take.
     """
 
     name: str
@@ -38,6 +47,7 @@ class Task:
     y_test: np.ndarray
     active: np.ndarray
     pixels: np.ndarray | None = None
+    loss: Loss = softmax_cross_entropy
 
     def __post_init__(self):
         for part in ("train", "test"):
@@ -48,15 +58,10 @@ class Task:
                     f"{where}: expected as many labels as inputs, and at least one, "
                     f"found {len(x)} inputs and {len(y)} labels"
                 )
-            if y.dtype.kind not in "iu":
-                raise ConfigError(f"{where}: expected whole numbers as labels, found {y.dtype}")
-            low, high = y.min().item(), y.max().item()
-            if low < 0 or high >= len(self.active) or not self.active[y].all().item():
-                units = to_host(self.active).nonzero()[0].tolist()
-                raise ConfigError(
-                    f"{where}: expected labels among the task's readout units {units} "
-                    f"of {len(self.active)}, found labels from {low} to {high}"
-                )
+            self.loss.check(where, y, self.active)
+
+    def __repr__(self):
+        return f"Task({self.name!r}, {len(self.y_train)} + {len(self.y_test)} examples)"
 
     @property
     def chance(self):
@@ -64,9 +69,12 @@ class Task:
         return 1 / self.active.sum().item()
 
     def part(self, name):
-        """Inputs as they are shown to the network, and labels, of the part "train" or "test"."""
+        """Inputs as they are shown to the network, and targets, of the part "train" or "test"."""
         x, y = getattr(self, f"x_{name}"), getattr(self, f"y_{name}")
-        return (x if self.pixels is None else x[:, self.pixels]), y
+        if self.pixels is None:
+            return x, y
+        flat = x if x.ndim == 2 else x.reshape(len(x), -1, *x.shape[3:])
+        return flat[:, self.pixels].reshape(x.shape), y
 
     def to(self, xp, moved=None):
         """The same task with its arrays on the device of `xp`.
@@ -91,8 +99,9 @@ def split_tasks(dataset, n_tasks=5):
     Parameters
     ----------
     dataset : pysi.data.Dataset
-    n_tasks : int
-        Must divide the number of classes.
+    n_tasks : int or sequence of int
+        How many tasks, a number that divides that of the classes; or how many classes each task
+        has, such as (2, 3, 5), at most all of them.
 
     Returns
     -------
@@ -101,23 +110,30 @@ def split_tasks(dataset, n_tasks=5):
     Raises
     ------
     ConfigError
-        More tasks than classes, or classes that cannot be shared out evenly.
+        More tasks than classes, or classes that cannot be divided in this way.
 
     References
     ----------
     Zenke, Poole & Ganguli (2017), Section 5.1.
     """
-    n_classes = dataset.n_classes
-    if not 1 <= n_tasks <= n_classes or n_classes % n_tasks:
+    n_classes, sizes = dataset.n_classes, n_tasks
+    if np.ndim(n_tasks) == 0:
+        if n_tasks != int(n_tasks) or not 1 <= n_tasks <= n_classes or n_classes % n_tasks:
+            raise ConfigError(
+                f"tasks: expected a number that divides the {n_classes} classes of "
+                f"{dataset.name!r}, found {n_tasks}"
+            )
+        sizes = [n_classes // int(n_tasks)] * int(n_tasks)
+    elif any(n != int(n) or n < 1 for n in sizes) or not 1 <= sum(sizes) <= n_classes:
         raise ConfigError(
-            f"tasks: expected a number that divides the {n_classes} classes of "
-            f"{dataset.name!r}, found {n_tasks}"
+            f"tasks: expected numbers of classes from 1, together at most the {n_classes} of "
+            f"{dataset.name!r}, found {sizes}"
         )
-    size = n_classes // n_tasks
+    starts = np.cumsum([0, *sizes]).tolist()
     names = [
-        " or ".join(map(str, range(start, start + size))) for start in range(0, n_classes, size)
+        " or ".join(map(str, range(*ends))) for ends in zip(starts[:-1], starts[1:], strict=True)
     ]
-    return consecutive_tasks(dataset, names, size)
+    return consecutive_tasks(dataset, names, sizes)
 
 
 def cifar_tasks(dataset, n_tasks=6, *, examples=None):
@@ -146,22 +162,31 @@ def cifar_tasks(dataset, n_tasks=6, *, examples=None):
     Zenke, Poole & Ganguli (2017), Section 5.3.
     """
     names = ["CIFAR-10"] + [f"CIFAR-100, {k} to {k + 9}" for k in range(0, 100, 10)]
-    if not 1 <= n_tasks <= len(names):
+    if n_tasks != int(n_tasks) or not 1 <= n_tasks <= len(names):
         raise ConfigError(f"tasks: expected a number from 1 to {len(names)}, found {n_tasks}")
-    return consecutive_tasks(dataset, names[:n_tasks], 10, examples=examples)
+    return consecutive_tasks(dataset, names[:n_tasks], [10] * n_tasks, examples=examples)
 
 
-def consecutive_tasks(dataset, names, size, *, examples=None):
-    """A task of the next `size` classes for each name; the readout has a unit for each of them."""
-    tasks, units = [], np.arange(size * len(names))
+def consecutive_tasks(dataset, names, sizes, *, examples=None):
+    """For each name a task of the next few classes; the readout has a unit for each class."""
+    if examples is not None and (examples != int(examples) or examples < 1):
+        raise ConfigError(f"examples: expected a whole number from 1, found {examples}")
+    task_of = np.repeat(np.arange(len(sizes)), sizes)  # of each class
+    if dataset.n_classes < len(task_of):
+        raise ConfigError(
+            f"tasks: expected at most the {dataset.n_classes} classes of {dataset.name!r}, "
+            f"found {len(task_of)}"
+        )
+    tasks, last = [], np.cumsum(sizes)
     for i, name in enumerate(names):
-        active = units // size == i
+        first = last[i] - sizes[i]
         train, test = (
-            np.flatnonzero(labels // size == i) for labels in (dataset.y_train, dataset.y_test)
+            np.flatnonzero((first <= labels) & (labels < last[i]))
+            for labels in (dataset.y_train, dataset.y_test)
         )
         train = train[:examples]
         data = (dataset.x_train[train], dataset.y_train[train])
-        tasks.append(Task(name, *data, dataset.x_test[test], dataset.y_test[test], active))
+        tasks.append(Task(name, *data, dataset.x_test[test], dataset.y_test[test], task_of == i))
     return tasks
 
 
@@ -192,7 +217,7 @@ def permuted_tasks(dataset, n_tasks=10, *, seed=0):
     """
     if int(n_tasks) != n_tasks or n_tasks < 1:
         raise ConfigError(f"tasks: expected a whole number from 1, found {n_tasks}")
-    n_pixels = dataset.x_train.shape[1]
+    n_pixels = int(np.prod(dataset.x_train.shape[1:3]))  # of an image; its channels stay together
     data = (dataset.x_train, dataset.y_train, dataset.x_test, dataset.y_test)
     active = np.ones(dataset.n_classes, bool)
     orders = [None] + [
@@ -230,4 +255,4 @@ def joint_task(tasks):
             )
     train, test = (list(zip(*(task.part(name) for task in tasks), strict=True))
                    for name in ("train", "test"))  # fmt: skip
-    return Task("all tasks", *map(np.concatenate, (*train, *test)), active)
+    return Task("all tasks", *map(np.concatenate, (*train, *test)), active, loss=tasks[0].loss)

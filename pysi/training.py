@@ -1,4 +1,8 @@
-"""Training: the step, the epoch, the task, the sequence of tasks."""
+"""Training: the step, the epoch, the sequence of tasks.
+
+`learn` is a generator of events: it trains, and says what has happened. Whoever wants to know (a
+history, a checkpoint, a progress bar, a log of single steps) listens. `train` is its short form.
+"""
 
 from time import perf_counter
 
@@ -6,27 +10,27 @@ import numpy as np
 
 from pysi.backend import stream, to_host
 from pysi.errors import ConfigError, DivergenceError
-from pysi.history import History
-from pysi.nn.losses import predict, softmax_cross_entropy
-from pysi.state import restore, state
+from pysi.history import Epoch, History, Step, TaskEnded, TaskLearned
 
 EVALUATION_BATCH = 1000
 
 
-def update(synapses, optimizer, rule):
+def update(synapses, optimizer, rule, extra=None):
     """One step in the life of every synapse, once its gradient g is in the table.
 
-    Runs over the table in blocks of columns: what a block needs stays in the cache.
+    `extra` is a row that is added to the total gradient.
     """
     optimizer.next_step()
-    for block in synapses.blocks():
-        total = rule.total_gradient(block)  # g + 2c Ω (θ - θ̃)
-        delta = optimizer.delta(total, block)  # Δθ
-        block.advance(delta)  # θ ← θ + Δθ
-        rule.after_step(block, delta)  # ω ← ω - g Δθ
+    with synapses.update() as rows:
+        total = rule.total_gradient(rows)  # g + 2c Ω (θ - θ̃)
+        if extra is not None:
+            total = total + rows.part(extra)
+        delta = rule.modulate(optimizer.delta(total, rows), rows)  # Δθ
+        rows.advance(delta)  # θ ← θ + Δθ
+        rule.after_step(rows, delta)  # ω ← ω - g Δθ
 
 
-def training_step(net, optimizer, rule, x, labels, active):
+def training_step(net, optimizer, rule, x, targets, task):
     """One minibatch: forward, loss, backward, update.
 
     Returns
@@ -35,10 +39,21 @@ def training_step(net, optimizer, rule, x, labels, active):
         Of the task alone, before the step.
     """
     logits = net.forward(x, train=True)
-    loss, dlogits = softmax_cross_entropy(logits, labels, active)
+    loss, dlogits = task.loss(logits, targets, task.active)
+    more = rule.output_gradient(net, x, logits)
     net.backward(dlogits)  # g: the gradient of the task's loss alone
-    update(net.synapses, optimizer, rule)
+    update(net.synapses, optimizer, rule, more and gradient_of(net, dlogits, *more))
     return loss
+
+
+def gradient_of(net, dlogits, other, dfeatures):
+    """A row with what a rule adds at the outputs, taken back to all synapses; `grad` is kept."""
+    s = net.synapses
+    task = s.grad.copy()
+    net.backward(0 * dlogits if other is None else other, dfeatures)
+    extra = s.grad.copy()
+    s.grad[...] = task
+    return extra
 
 
 def shuffled(net, n, *key):
@@ -47,85 +62,106 @@ def shuffled(net, n, *key):
     return net.synapses.xp.asarray(orders.reshape(*net.synapses.lead, n))
 
 
-def train_epoch(net, optimizer, rule, task, batch_size, key):
-    """One pass over a task's training examples in a new order. Returns the loss of every step."""
-    inputs, labels = task.part("train")
-    n = len(labels)
-    order = shuffled(net, n, *key)
-    net.restart(*key)
-    starts = range(0, n, batch_size)
-    losses = net.synapses.xp.empty((*net.synapses.lead, len(starts)), net.synapses.dtype)
-    for step, start in enumerate(starts):
-        batch = order[..., start : start + batch_size]
-        x, y = inputs[batch], labels[batch]
-        losses[..., step] = training_step(net, optimizer, rule, x, y, task.active)
-    return losses
-
-
-def accuracy(net, x, labels, active):
-    """Share of the examples whose most probable active class is their label, (...) on the host."""
-    correct = 0
-    for start in range(0, len(labels), EVALUATION_BATCH):
+def score(net, task, part):
+    """Mean score of a task's "train" or "test" examples, (...), on the host: their accuracy."""
+    x, targets = task.part(part)
+    total = 0
+    for start in range(0, len(targets), EVALUATION_BATCH):
         batch = slice(start, start + EVALUATION_BATCH)
-        predicted = predict(net.forward(x[batch]), active)
-        correct = correct + (predicted == labels[batch]).sum(axis=-1)
-    return to_host(correct) / len(labels)
+        total = total + task.loss.score(
+            net.logits(x[batch]), targets[batch], task.active
+        ).sum(axis=-1)  # fmt: skip
+    return to_host(total) / len(targets)
 
 
-def check_finite(net, losses, task, epoch):
-    """Raise a DivergenceError if a loss of this epoch, or a weight at its end, is not finite."""
-    finite = np.isfinite(to_host(losses)).reshape(len(net.seeds), -1)
-    weights = np.atleast_1d(to_host(net.synapses.xp.isfinite(net.synapses.theta).all(axis=-1)))
-    for r, (seed, steps) in enumerate(zip(net.seeds, finite, strict=True)):
-        if not (steps.all() and weights[r]):
-            what = "a weight" if steps.all() else "the loss"
-            step = len(steps) if steps.all() else np.argmin(steps) + 1
-            found = DivergenceError(
-                f"{what} is not finite: seed {seed}, task {task}, epoch {epoch}, step {step} of "
-                f"{len(steps)}. Lower the learning rate or c."
+class Run:
+    """A sequence of tasks to be learned; arguments and errors as for `train`.
+
+    Attributes
+    ----------
+    position : (int, int)
+        Task and epoch, from 1, with which `learn` goes on: (1, 1), or where a checkpoint was made.
+    """
+
+    def __init__(
+        self, net, optimizer, rule, tasks, *, epochs, batch_size, tested=None,
+        reset_optimizer=True, reset_network=False,
+    ):  # fmt: skip
+        tasks = list(tasks)
+        tested = tasks if tested is None else list(tested)
+        check_arguments(net, tasks, tested, epochs, batch_size)
+        rule.check(net, tasks)
+        self.net, self.optimizer, self.rule = net, optimizer, rule
+        self.epochs, self.batch_size = int(epochs), int(batch_size)
+        self.reset_optimizer, self.reset_network = reset_optimizer, reset_network
+        moved = {}  # tasks may share their data
+        self.tasks = [task.to(net.synapses.xp, moved) for task in tasks]
+        self.tested = [task.to(net.synapses.xp, moved) for task in tested]
+        self.history, self.position = History.empty(self), (1, 1)
+        if reset_network and net.learned:
+            net.initialise()
+        s = net.synapses  # who has learned on this table already goes on
+        if rule.synapses is not s or not net.learned:
+            rule.start(s)
+        if optimizer.synapses is not s or not net.learned or reset_optimizer:
+            optimizer.start(s)
+
+    def learn(self):
+        """Train, and yield what has happened: `Step`, `Epoch`, `TaskLearned` and `TaskEnded`."""
+        net, rule = self.net, self.rule
+        for i, task in enumerate(self.tasks, start=1):
+            first_task, first_epoch = self.position
+            if i < first_task:
+                continue
+            if i > 1 and first_epoch == 1:
+                if self.reset_network:
+                    net.initialise()
+                    rule.start(net.synapses)
+                if self.reset_optimizer or self.reset_network:
+                    self.optimizer.start(net.synapses)
+            rule.start_task(net, task)
+            for epoch in range(first_epoch, self.epochs + 1):
+                yield from self.learn_epoch(task, i, epoch)
+            self.position = i + 1, 1
+            yield TaskLearned(self, i)
+            began = perf_counter()
+            rule.end_task(net, task)
+            net.learned += 1
+            seconds = perf_counter() - began
+            test, train = (
+                np.stack([score(net, other, part) for other in self.tested], axis=-1)
+                for part in ("test", "train")
             )
-            found.replica = r
-            raise found
+            yield TaskEnded(self, i, test, train, seconds)
+
+    def learn_epoch(self, task, i, epoch):
+        """One pass over a task's training examples in a new order."""
+        net, rule, began = self.net, self.rule, perf_counter()
+        inputs, targets = task.part("train")
+        n, key = len(targets), (net.learned, epoch)
+        order = shuffled(net, n, *key)
+        net.restart(*key)
+        starts = range(0, n, self.batch_size)
+        losses = net.synapses.xp.empty((*net.synapses.lead, len(starts)), net.synapses.dtype)
+        for step, start in enumerate(starts):
+            batch = order[..., start : start + self.batch_size]
+            with np.errstate(all="ignore"):  # what overflows is found, and named, right below
+                loss = training_step(
+                    net, self.optimizer, rule, inputs[batch], targets[batch], task
+                )  # fmt: skip
+            losses[..., step] = loss
+            yield Step(self, i, epoch, step + 1, loss)
+        check_finite(net, losses, i, epoch)
+        self.position = i, epoch + 1
+        mean, penalty = to_host(losses.mean(axis=-1)), to_host(rule.penalty())
+        yield Epoch(self, i, epoch, mean, penalty, perf_counter() - began)
 
 
-def check_arguments(net, tasks, tested, epochs, batch_size):
-    """Raise a ConfigError for what cannot be trained, before any work is done."""
-    for name, value in (("epochs", epochs), ("batch_size", batch_size)):
-        if int(value) != value or value < 1:
-            raise ConfigError(f"{name}: expected a whole number from 1, found {value}")
-    if not tasks:
-        raise ConfigError("tasks: expected at least one task, found none")
-    n_out = net.layers[-1].parameters["W"][1]
-    for task in [*tasks, *tested]:
-        train, test = task.x_train.shape[1:], task.x_test.shape[1:]
-        if not train == test == net.input_shape:
-            raise ConfigError(
-                f"task {task.name!r}: expected inputs of shape {net.input_shape}, as the network "
-                f"has, found {train} for training, {test} for testing"
-            )
-        if len(task.active) != n_out:
-            raise ConfigError(
-                f"task {task.name!r}: expected {n_out} classes, as the network's readout has "
-                f"units, found {len(task.active)}"
-            )
-
-
-def train(
-    net,
-    optimizer,
-    rule,
-    tasks,
-    *,
-    epochs,
-    batch_size,
-    tested=None,
-    reset_optimizer=True,
-    reset_network=False,
-    on_epoch=None,
-    on_task=None,
-    checkpoint=None,
-):
+def train(net, optimizer, rule, tasks, *, epochs, batch_size, listeners=(), **options):
     """Learn a sequence of tasks, and test all of them after each.
+
+    Called again with the same network, it goes on: learning task by task gives what learning the
+    whole sequence in one call gives, to the bit.
 
     Parameters
     ----------
@@ -134,24 +170,21 @@ def train(
     optimizer : Optimizer
     rule : Rule
         How synapses are consolidated.
-    tasks : sequence of Task
+    tasks : iterable of Task
     epochs : int
-        Passes over the training examples, a task.
+        Passes over the training examples of each task.
     batch_size : int
         Examples in a minibatch; the last one of an epoch holds what is left.
-    tested : sequence of Task, optional
+    listeners : sequence of callable
+        Each is called with every event that `Run.learn` yields. One with a method `begin` has it
+        called as begin(run) before the first.
+    tested : iterable of Task, optional
         What is tested after each task; by default, the tasks that are learned.
     reset_optimizer : bool
         Whether the optimizer forgets its state between tasks (split MNIST) or not (permuted MNIST).
     reset_network : bool
-        Whether the network forgets everything between tasks: each is learned from scratch.
-    on_epoch : callable, optional
-        Called as on_epoch(task, epoch), both from 1, after every epoch.
-    on_task : callable, optional
-        Called as on_task(task), from 1, after a task's last epoch, while ω is still the task's own.
-    checkpoint : pysi.experiments.checkpoint.Checkpoint, optional
-        Where the state is saved after every epoch. If it holds one, training goes on from there,
-        and ends with the same bits as a run that was never stopped.
+        Whether the network forgets everything between tasks: each is learned from scratch, and just
+        as if it were the first.
 
     Returns
     -------
@@ -164,61 +197,49 @@ def train(
     DivergenceError
         A loss or weight that is not finite; at the end of the epoch in which it appeared.
     """
-    tested = tasks if tested is None else tested
-    check_arguments(net, tasks, tested, epochs, batch_size)
-    rule.start(net.synapses)
-    optimizer.start(net.synapses)
-    moved = {}  # tasks may share their data
-    tasks = [task.to(net.synapses.xp, moved) for task in tasks]
-    tested = [task.to(net.synapses.xp, moved) for task in tested]
-    shape = (*net.synapses.lead, len(tasks), len(tested))
-    history = History(np.full(shape, np.nan), np.full(shape, np.nan))
-    first_task, first_epoch = 0, 1
-    if checkpoint is not None and (saved := checkpoint.load()) is not None:
-        arrays, progress = saved
-        restore(arrays, net, optimizer, rule, history)
-        history.epochs += progress["epochs"]
-        history.consolidation += progress["consolidation"]
-        first_task, first_epoch = progress["task"], progress["epoch"] + 1
-    for i, task in enumerate(tasks):
-        if i < first_task:
-            continue
-        if i and first_epoch == 1:
-            if reset_optimizer:
-                optimizer.start(net.synapses)
-            if reset_network:
-                net.initialise()
-        for epoch in range(first_epoch, epochs + 1):
-            began = perf_counter()
-            with np.errstate(all="ignore"):  # what overflows is found, and named, right below
-                losses = train_epoch(net, optimizer, rule, task, batch_size, (i, epoch))
-            check_finite(net, losses, i + 1, epoch)
-            history.epochs.append(
-                {
-                    "task": i + 1,
-                    "epoch": epoch,
-                    "loss": to_host(losses.mean(axis=-1)).tolist(),
-                    "penalty": to_host(rule.penalty()).tolist(),
-                    "seconds": perf_counter() - began,
-                }
+    run = Run(net, optimizer, rule, tasks, epochs=epochs, batch_size=batch_size, **options)
+    listeners = (run.history, *listeners)
+    for listener in listeners:
+        if hasattr(listener, "begin"):
+            listener.begin(run)
+    for event in run.learn():
+        for listener in listeners:
+            listener(event)
+    return run.history
+
+
+def check_finite(net, losses, task, epoch):
+    """Raise a DivergenceError if a loss of this epoch, or a weight at its end, is not finite."""
+    finite = np.isfinite(to_host(losses)).reshape(len(net.seeds), -1)
+    weights = np.atleast_1d(to_host(net.synapses.xp.isfinite(net.synapses.theta).all(axis=-1)))
+    for r, (seed, steps) in enumerate(zip(net.seeds, finite, strict=True)):
+        if not (steps.all() and weights[r]):
+            what = "a weight" if steps.all() else "the loss"
+            step = len(steps) if steps.all() else np.argmin(steps) + 1
+            error = DivergenceError(
+                f"{what} is not finite: seed {seed}, task {task}, epoch {epoch}, step {step} of "
+                f"{len(steps)}. Lower the learning rate or c."
             )
-            if checkpoint is not None:
-                progress = {
-                    "task": i,
-                    "epoch": epoch,
-                    "epochs": history.epochs,
-                    "consolidation": history.consolidation,
-                }
-                checkpoint.save(state(net, optimizer, rule, history), progress, due=epoch == epochs)
-            if on_epoch is not None:
-                on_epoch(i + 1, epoch)
-        first_epoch = 1
-        if on_task is not None:
-            on_task(i + 1)
-        began = perf_counter()
-        rule.end_task(net, task)
-        history.consolidation.append(perf_counter() - began)
-        for j, other in enumerate(tested):
-            history.test_accuracy[..., i, j] = accuracy(net, *other.part("test"), other.active)
-            history.train_accuracy[..., i, j] = accuracy(net, *other.part("train"), other.active)
-    return history
+            error.replica = r
+            raise error
+
+
+def check_arguments(net, tasks, tested, epochs, batch_size):
+    """Raise a ConfigError for what cannot be trained, before any work is done."""
+    for name, value in (("epochs", epochs), ("batch_size", batch_size)):
+        if int(value) != value or value < 1:
+            raise ConfigError(f"{name}: expected a whole number from 1, found {value}")
+    if not tasks:
+        raise ConfigError("tasks: expected at least one task, found none")
+    for task in [*tasks, *tested]:
+        train, test = task.x_train.shape[1:], task.x_test.shape[1:]
+        if not train == test == net.input_shape:
+            raise ConfigError(
+                f"task {task.name!r}: expected inputs of shape {net.input_shape}, as the network "
+                f"has, found {train} for training, {test} for testing"
+            )
+        if (len(task.active),) != net.output_shape:
+            raise ConfigError(
+                f"task {task.name!r}: expected {net.output_shape} classes, as the network's "
+                f"readout has units, found {len(task.active)}"
+            )

@@ -178,7 +178,7 @@ def ascontiguousarray(array):
 
 
 def matmul(a, b, out=None):
-    raise TypeError("CuPy's matmul copies: use pysi.matmul")
+    raise TypeError("CuPy's matmul copies: use pysi.backend.matmul")
 
 
 def _creator(function):
@@ -202,7 +202,7 @@ class lib:
 
 
 class ElementwiseKernel:
-    """Runs the lines that `pysi.fusion` writes, which must be C++, as Python."""
+    """Runs the lines that `pysi.backend.elementwise` writes, which must be C++, as Python."""
 
     def __init__(self, in_params, out_params, operation, name):
         self.inputs, self.outputs = (
@@ -269,7 +269,7 @@ def _gemm(char):
 
 
 class cuda:
-    """What `pysi.matmul` asks of CuPy."""
+    """What `pysi.backend.matmul` asks of CuPy."""
 
     class cublas:
         sgemm, sgemmStridedBatched = map(staticmethod, _gemm("f"))

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 import pysi
 import strict_array
-from pysi.backend import device_namespace, namespace, stream, to_host
+from pysi.backend import namespace, stream, to_host
+from pysi.backend.arrays import device_namespace
 from pysi.training import train_epoch, training_step
 from strategies import (
     ready,

@@ -17,7 +17,7 @@ from pysi.experiments.protocols import PermutedMNIST, SplitCIFAR, SplitMNIST
 from pysi.experiments.result import Result, key
 from pysi.experiments.run import execute, resume, start
 from pysi.experiments.sweep import Sweep, sweep_cells, validate
-from pysi.nn.layers import Dropout
+from pysi.layers import Dropout
 from pysi.synapses import SAVED
 from pysi.tasks import joint_task
 from strategies import toy_dataset, toy_tasks

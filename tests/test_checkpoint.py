@@ -17,7 +17,7 @@ import pysi
 import strict_array
 from pysi.backend import to_host
 from pysi.experiments.cell import Cell
-from pysi.experiments.checkpoint import Checkpoint
+from pysi.storage.checkpoint import Checkpoint
 from pysi.experiments.protocols import SplitMNIST
 from pysi.synapses import SAVED
 from strategies import seeds, toy_net, toy_run

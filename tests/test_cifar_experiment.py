@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 import pysi
-from pysi.backend import share_out
+from pysi.backend.arrays import share_out
 from pysi.cli import main
 from pysi.experiments import machine
 from pysi.experiments.cell import all_cells
-from pysi.experiments.checkpoint import Checkpoint
+from pysi.storage.checkpoint import Checkpoint
 from pysi.experiments.protocols import SplitCIFAR
 from pysi.experiments.result import Result, key
 from pysi.experiments.run import resume, start

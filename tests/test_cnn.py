@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 import pysi
 import strict_array
 from pysi.backend import namespace, stream, to_host
-from pysi.nn.convolution import Conv2D
-from pysi.nn.layers import Dense, Dropout, ReLU
-from pysi.nn.losses import softmax_cross_entropy
-from pysi.nn.pooling import Flatten, MaxPool2D
-from pysi.nn.winograd import WinogradConv2D
+from pysi.images.convolution import Conv2D
+from pysi.layers import Dense, Dropout, ReLU
+from pysi.losses import softmax_cross_entropy
+from pysi.images.pooling import Flatten, MaxPool2D
+from pysi.images.winograd import WinogradConv2D
 from pysi.training import training_step
 from strategies import directions, ready, seeds, toy_cnn, toy_image_tasks, toy_run
 
@@ -90,7 +90,7 @@ def example(rng, net, n=7):
 
 
 def test_every_dropout_has_the_stream_of_its_name(monkeypatch):
-    monkeypatch.setattr("pysi.nn.network.CPU_IMAGES", None)
+    monkeypatch.setattr("pysi.network.CPU_IMAGES", None)
     net = toy_cnn(5, (0.25, 0.5))
     x, _, _ = example(np.random.default_rng(0), net)
     net.restart(2, 1)
@@ -190,7 +190,7 @@ def test_it_learns_one_task_after_the_other():
 @pytest.mark.parametrize("seed", [4, [4, 9]])
 @pytest.mark.parametrize("dropout", [(0.0, 0.0), (0.25, 0.5)])
 def test_a_device_gives_numpy_s_numbers(seed, dropout, monkeypatch):
-    monkeypatch.setattr("pysi.nn.network.CPU_IMAGES", None)  # all at once, as on a device
+    monkeypatch.setattr("pysi.network.CPU_IMAGES", None)  # all at once, as on a device
     runs = [
         toy_run(
             pysi.SynapticIntelligence(1.0),

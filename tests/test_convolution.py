@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 import oracle
 import pysi
-from pysi.nn.convolution import Conv2D
+from pysi.images.convolution import Conv2D
 from strategies import bind, directions, dtypes, leads, seeds
 
 small = st.integers(1, 3)

@@ -7,22 +7,23 @@ import pytest
 
 import pysi
 import strict_array
-from pysi.backend import Scratch, device_namespace, stream, to_host
+from pysi.backend import stream, to_host
+from pysi.backend.arrays import Scratch, device_namespace
 from pysi.cli import main
-from pysi.consolidation.rule import FineTuning
+from pysi.rules.rule import FineTuning
 from pysi.experiments.cell import Cell
-from pysi.experiments.checkpoint import Checkpoint
+from pysi.storage.checkpoint import Checkpoint
 from pysi.experiments.protocols import SplitMNIST
 from pysi.experiments.replicas import bytes_of_one, side_by_side
 from pysi.experiments.result import Result
 from pysi.experiments.sweep import Sweep
-from pysi.matmul import matmul, tensor_float_32
-from pysi.nn.convolution import Conv2D
-from pysi.nn.fisher import diagonal_fisher, empirical_fisher
-from pysi.nn.layers import Dense, Dropout, ReLU, Tanh
-from pysi.nn.losses import softmax_cross_entropy
-from pysi.nn.pooling import Flatten, MaxPool2D
-from pysi.nn.winograd import WinogradConv2D
+from pysi.backend.matmul import matmul, tensor_float_32
+from pysi.images.convolution import Conv2D
+from pysi.rules.fisher import diagonal_fisher, empirical_fisher
+from pysi.layers import Dense, Dropout, ReLU, Tanh
+from pysi.losses import softmax_cross_entropy
+from pysi.images.pooling import Flatten, MaxPool2D
+from pysi.images.winograd import WinogradConv2D
 from pysi.theory import claims
 from pysi.training import training_step
 from strategies import ready, toy_cnn, toy_dataset, toy_image_tasks, toy_net, toy_run, toy_tasks

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 import pysi
 import strict_array
 from pysi.backend import to_host
-from pysi.nn.fisher import diagonal_fisher, empirical_fisher
+from pysi.rules.fisher import diagonal_fisher, empirical_fisher
 from pysi.synapses import SAVED
 from strategies import seeds, toy_dataset, toy_net, toy_run, toy_tasks
 

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 import pysi
 import strict_array
-from pysi.nn.fisher import diagonal_fisher, empirical_fisher, probabilities, squared_gradients
-from pysi.nn.layers import Layer
-from pysi.nn.losses import softmax_cross_entropy
+from pysi.rules.fisher import diagonal_fisher, empirical_fisher, probabilities, squared_gradients
+from pysi.layers import Layer
+from pysi.losses import softmax_cross_entropy
 from strategies import dtypes, leads, seeds
 
 widths = st.lists(st.integers(1, 5), min_size=1, max_size=3)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 import pysi
 import strict_array
 from pysi.backend import to_host
-from pysi.fusion import Recorder, fused
+from pysi.backend.elementwise import Recorder, fused
 from pysi.training import update
 from strategies import dtypes, seeds
 

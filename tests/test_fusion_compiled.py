@@ -9,9 +9,9 @@ import pytest
 
 import strict_array
 from pysi.backend import stream, to_host
-from pysi.fusion import TYPES, Recorder
-from pysi.nn.layers import Dropout, ReLU, Tanh
-from pysi.nn.losses import softmax_cross_entropy
+from pysi.backend.elementwise import TYPES, Recorder
+from pysi.layers import Dropout, ReLU, Tanh
+from pysi.losses import softmax_cross_entropy
 from test_fusion import (
     CONDITIONS,
     ROUNDED,

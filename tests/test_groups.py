@@ -8,13 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import pysi
-from pysi.backend import threads
-from pysi.nn.convolution import Conv2D
-from pysi.nn.groups import SHARES, ImageGroups
-from pysi.nn.layers import Dropout, ReLU
-from pysi.nn.losses import softmax_cross_entropy
-from pysi.nn.pooling import Flatten, MaxPool2D
-from pysi.nn.winograd import WinogradConv2D
+from pysi.backend.arrays import threads
+from pysi.images.convolution import Conv2D
+from pysi.images.groups import SHARES, ImageGroups
+from pysi.layers import Dropout, ReLU
+from pysi.losses import softmax_cross_entropy
+from pysi.images.pooling import Flatten, MaxPool2D
+from pysi.images.winograd import WinogradConv2D
 from pysi.training import training_step
 from strategies import bind, leads, seeds, toy_cnn, toy_image_tasks, toy_run
 
@@ -24,7 +24,7 @@ DROPOUT = (0.25, 0.5)
 def in_groups(size, seed=0, **options):
     """A small CNN that takes images in groups of this size."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pysi.nn.network.CPU_IMAGES", size)
+        patch.setattr("pysi.network.CPU_IMAGES", size)
         return toy_cnn(seed, **options)
 
 

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import pysi
-from pysi.nn.layers import Dense, Dropout, ReLU, Tanh
-from pysi.nn.losses import softmax_cross_entropy
+from pysi.layers import Dense, Dropout, ReLU, Tanh
+from pysi.losses import softmax_cross_entropy
 from strategies import directions, dtypes, leads, seeds
 
 sizes = st.integers(1, 6)

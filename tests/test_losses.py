@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import log_softmax
 
-from pysi.nn.losses import predict, softmax_cross_entropy
+from pysi.losses import predict, softmax_cross_entropy
 from strategies import dtypes, leads, seeds
 
 

@@ -9,8 +9,8 @@ from numpy.lib.stride_tricks import as_strided
 
 import strict_array
 from pysi.backend import to_host
-from pysi.matmul import matmul, tensor_float_32
-from pysi.nn.losses import softmax_cross_entropy
+from pysi.backend.matmul import matmul, tensor_float_32
+from pysi.losses import softmax_cross_entropy
 from strategies import dtypes, seeds, toy_cnn, toy_image_tasks, toy_net, toy_tasks
 
 CUBLAS = strict_array.cuda.cublas

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 import oracle
 import pysi
-from pysi.nn.pooling import Flatten, MaxPool2D
+from pysi.images.pooling import Flatten, MaxPool2D
 from strategies import directions, dtypes, leads, seeds
 
 small = st.integers(1, 3)

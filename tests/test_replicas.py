@@ -11,7 +11,7 @@ import strict_array
 from pysi.cli import main
 from pysi.experiments import machine, replicas
 from pysi.experiments.cell import Cell, all_cells, run_cell
-from pysi.experiments.checkpoint import Checkpoint
+from pysi.storage.checkpoint import Checkpoint
 from pysi.experiments.protocols import PermutedMNIST, SplitCIFAR, SplitMNIST
 from pysi.experiments.replicas import SHARE, Replicas, bytes_of_one, side_by_side
 from pysi.experiments.result import Result

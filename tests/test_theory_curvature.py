@@ -6,9 +6,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import pysi
-from pysi.nn.fisher import diagonal_fisher
-from pysi.nn.layers import Layer
-from pysi.nn.losses import softmax_cross_entropy
+from pysi.rules.fisher import diagonal_fisher
+from pysi.layers import Layer
+from pysi.losses import softmax_cross_entropy
 from pysi.theory import curvature
 from pysi.theory.curvature import (
     correlations,
@@ -32,7 +32,7 @@ def gradient(net, x, labels, active, theta):
 
 def kink(net):
     """Distance of the nearest ReLU input from its kink, after a forward pass."""
-    dense = [layer for layer in net.layers if isinstance(layer, pysi.nn.layers.Dense)]
+    dense = [layer for layer in net.layers if isinstance(layer, pysi.layers.Dense)]
     before = [layer.x @ layer.W.theta + layer.b.theta for layer in dense[:-1]]
     return min((abs(a).min() for a in before), default=np.inf)
 
@@ -175,7 +175,7 @@ class Square(Layer):
     "net",
     [
         pysi.MLP([3, 4], seed=[0, 1], dtype=np.float64),
-        pysi.Network([pysi.nn.layers.Dense(3, 4), Square()], dtype=np.float64),
+        pysi.Network([pysi.layers.Dense(3, 4), Square()], dtype=np.float64),
     ],
 )
 def test_what_has_no_hand_written_hessian_is_a_config_error(net):

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import pysi
-from pysi.nn.losses import softmax_cross_entropy
+from pysi.losses import softmax_cross_entropy
 from pysi.theory.curvature import hessian
 from pysi.theory.paths import covariance_diagonal, gradient_flow, record, richardson
 from strategies import seeds

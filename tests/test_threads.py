@@ -5,7 +5,7 @@ import threading
 import numpy as np
 import pytest
 
-from pysi.backend import Scratch, Workspace, share_out, threads
+from pysi.backend.arrays import Scratch, Workspace, share_out, threads
 
 
 def test_work_is_shared_out_over_the_threads_there_are():

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 import pysi
-from pysi.nn.convolution import Conv2D
-from pysi.nn.pooling import MaxPool2D
-from pysi.nn.winograd import WinogradConv2D
+from pysi.images.convolution import Conv2D
+from pysi.images.pooling import MaxPool2D
+from pysi.images.winograd import WinogradConv2D
 from pysi.training import shuffled, training_step
 from strategies import bind, toy_cnn, toy_image_tasks, toy_tasks
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import pysi
-from pysi.nn.convolution import Conv2D
-from pysi.nn.winograd import COLUMN, FRACTIONS, ROWS, TAPS, WinogradConv2D
+from pysi.images.convolution import Conv2D
+from pysi.images.winograd import COLUMN, FRACTIONS, ROWS, TAPS, WinogradConv2D
 from strategies import bind, leads, seeds
 
 POINTS = [1, -1, 2, -2, 0, None]

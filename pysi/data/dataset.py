@@ -41,8 +41,10 @@ class Dataset:
     checksums: dict[str, str]
 
     def __post_init__(self):
-        for array in (self.x_train, self.y_train, self.x_test, self.y_test):
-            array.flags.writeable = False
+        for name in ("x_train", "y_train", "x_test", "y_test"):
+            view = np.asarray(getattr(self, name)).view()  # the caller's array stays as it is
+            view.flags.writeable = False
+            object.__setattr__(self, name, view)
 
     def hold_out(self):
         """The training set, a random sixth of which has become the test set.

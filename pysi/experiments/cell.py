@@ -1,19 +1,20 @@
 """One cell of an experiment's grid: one method at one strength from one seed."""
 
-import os
 import time
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
 from pysi.backend import to_host
+from pysi.backend.matmul import tensor_float_32
 from pysi.errors import DivergenceError
 from pysi.experiments import machine
-from pysi.experiments.checkpoint import Checkpoint
 from pysi.experiments.methods import METHODS
 from pysi.experiments.protocols import Protocol
-from pysi.matmul import tensor_float_32
+from pysi.history import Epoch, TaskLearned
 from pysi.metrics import correlation
+from pysi.storage.checkpoint import Checkpoint
+from pysi.storage.files import atomic
 from pysi.tasks import joint_task
 from pysi.training import train
 
@@ -87,10 +88,10 @@ class Cell:
         own = self.checkpoint(out, threads)
         return Branch(own, self.trunk.checkpoint(out, threads)) if self.trunk else own
 
-    def train(self, dataset, *, checkpoint=None, on_epoch=None, on_task=None):
+    def train(self, dataset, listeners=()):
         """Train and test it. Returns the network and its History.
 
-        `on_task` is told of the network too: on_task(net, task). A DivergenceError names the cell.
+        `listeners` are those of `pysi.train`. A DivergenceError names the cell.
         """
         method, config = METHODS[self.method], self.config
         tested = config.make_tasks(dataset)
@@ -113,9 +114,7 @@ class Cell:
                     tested=tasks if method.trains == "first task" else tested,
                     reset_optimizer=config.reset_optimizer,
                     reset_network=method.trains == "each alone",
-                    on_epoch=on_epoch,
-                    on_task=on_task and (lambda task: on_task(net, task)),
-                    checkpoint=checkpoint,
+                    listeners=listeners,
                 )
         except DivergenceError as err:
             raise DivergenceError(f"{self.cells[err.replica].name}: {err}") from err
@@ -137,11 +136,25 @@ class Branch:
     """A cell's checkpoint that begins, as long as it is empty, at the end of the trunk's task 1."""
 
     def __init__(self, own, trunk):
-        self.own, self.trunk, self.save = own, trunk, own.save
+        self.own, self.trunk = own, trunk
 
-    def load(self):
-        """The cell's newest state, or the trunk's, or None."""
-        return self.own.load() or self.trunk.load()
+    def begin(self, run):
+        """Let a run go on from the cell's newest state, or the trunk's, if there is one."""
+        (self.trunk if self.own.load() is None else self.own).begin(run)
+
+    def __call__(self, event):
+        self.own(event)
+
+
+class Reporter:
+    """Tells report((name, task, epoch)) of every epoch."""
+
+    def __init__(self, name, report):
+        self.name, self.report = name, report
+
+    def __call__(self, event):
+        if isinstance(event, Epoch):
+            self.report((self.name, event.task, event.epoch))
 
 
 def outcomes(cell, history, accuracy="test_accuracy"):
@@ -182,18 +195,15 @@ def run_cell(cell, dataset, out, threads, report):
     began = time.perf_counter()
     watched = METHODS[cell.method].rule(cell.config, cell.c).name == "si"
 
-    def keep(net, task):
-        rows = to_host(net.synapses.omega).reshape(len(cell.cells), -1)
-        for one, omega in zip(cell.cells, rows, strict=True):
-            save_omega(omega, omega_file(out, one, task))
+    def keep(event):
+        if watched and isinstance(event, TaskLearned):
+            rows = to_host(event.run.net.synapses.omega).reshape(len(cell.cells), -1)
+            for one, omega in zip(cell.cells, rows, strict=True):
+                save_omega(omega, omega_file(out, one, event.task))
 
     with machine.threads(threads, images=cell.config.takes_images):
-        net, history = cell.train(
-            dataset,
-            checkpoint=cell.resumable(out, threads),
-            on_epoch=lambda task, epoch: report((cell.name, task, epoch)),
-            on_task=keep if watched else None,
-        )
+        listeners = cell.resumable(out, threads), Reporter(cell.name, report), keep
+        net, history = cell.train(dataset, listeners)
         blas = machine.blas()
     (out / "synapses").mkdir(exist_ok=True)
     found = outcomes(cell, history)
@@ -223,10 +233,8 @@ def omega_file(out, cell, task):
 def save_omega(omega, path):
     """Write ω as it is at a task's end, the whole row or nothing."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(f".{os.getpid()}.partial")
-    with partial.open("wb") as file:
+    with atomic(path) as file:
         np.save(file, omega)
-    os.replace(partial, path)
 
 
 def omega_correlation(net, cell, out):

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 
 import pysi
-from pysi import backend
+from pysi.backend import arrays
 from pysi.errors import ConfigError
 
 
@@ -38,7 +38,7 @@ def limit_blas(count):
 @contextmanager
 def threads(count, *, images=False):
     """Use this many threads: of the BLAS library or, with one BLAS thread each, for images."""
-    with limit_blas(1 if images else count), backend.threads(count if images else 1):
+    with limit_blas(1 if images else count), arrays.threads(count if images else 1):
         yield
 
 

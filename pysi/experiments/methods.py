@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from pysi.consolidation.ewc import EWC, OnlineEWC
-from pysi.consolidation.rule import FineTuning
-from pysi.consolidation.si import SynapticIntelligence
+from pysi.rules.ewc import EWC, OnlineEWC
+from pysi.rules.rule import FineTuning
+from pysi.rules.si import SynapticIntelligence
 
 
 @dataclass(frozen=True)

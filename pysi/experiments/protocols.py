@@ -4,10 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pysi.backend import device_namespace
+from pysi.backend.arrays import device_namespace
 from pysi.errors import ConfigError
 from pysi.experiments.methods import METHODS
-from pysi.nn.network import CNN, MLP
+from pysi.images.cnn import CNN
+from pysi.network import MLP
 from pysi.optim import Adam
 from pysi.tasks import cifar_tasks, permuted_tasks, split_tasks
 

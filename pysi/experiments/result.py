@@ -1,7 +1,6 @@
 """The result of an experiment: a JSON file that says what was run, with what, and its outcome."""
 
 import json
-import os
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +16,7 @@ from pysi.metrics import (
     sd,
     sem,
 )
+from pysi.storage.files import atomic
 
 KEYS = {
     "experiment", "config", "dataset", "environment", "scenario", "chance", "task_names",
@@ -103,9 +103,8 @@ class Result:
     def save(self, folder):
         """Write the file into a folder; an older one stays whole until the new one is complete."""
         path = Path(folder) / self.file
-        partial = path.with_name(path.name + ".partial")
-        partial.write_text(dumps(self.content))
-        os.replace(partial, path)
+        with atomic(path, "w") as file:
+            file.write(dumps(self.content))
         return path
 
     @classmethod

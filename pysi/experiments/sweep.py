@@ -8,7 +8,7 @@ import numpy as np
 
 from pysi.errors import ConfigError
 from pysi.experiments import machine
-from pysi.experiments.cell import all_cells, outcomes
+from pysi.experiments.cell import Reporter, all_cells, outcomes
 from pysi.experiments.methods import METHODS
 from pysi.experiments.result import Result, key, with_sem
 from pysi.metrics import sem
@@ -160,11 +160,8 @@ def validate(cell, dataset, out, threads, report):
     if not out:
         machine.limit_blas(threads)
     with limits if out else nullcontext():
-        _, history = cell.train(
-            dataset,
-            checkpoint=cell.resumable(out, threads) if out else None,
-            on_epoch=lambda task, epoch: report((cell.name, task, epoch)),
-        )
+        saved = [cell.resumable(out, threads)] if out else []
+        _, history = cell.train(dataset, [*saved, Reporter(cell.name, report)])
         blas = machine.blas()
     return [
         entry | {"blas": blas, "duration_s": time.perf_counter() - began}

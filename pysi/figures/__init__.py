@@ -3,7 +3,6 @@
 In reading order: `style` (what they share), `figure3` to `figure6`, `sweep`.
 """
 
-import os
 from pathlib import Path
 
 from pysi.errors import ConfigError, DataError
@@ -14,6 +13,7 @@ from pysi.figures.figure5 import figure5
 from pysi.figures.figure6 import figure6
 from pysi.figures.style import COLOURS
 from pysi.figures.sweep import figure_sweep
+from pysi.storage.files import atomic
 
 __all__ = [
     "COLOURS",
@@ -68,11 +68,10 @@ def draw(result, folder):
 
 def save(fig, path):
     """Write a figure, whole or not at all; returns the path."""
-    partial = path.with_name(path.name + ".partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        fig.savefig(partial, format=path.suffix[1:], dpi=200)
-        os.replace(partial, path)
+        with atomic(path) as file:
+            fig.savefig(file, format=path.suffix[1:], dpi=200)
     except OSError as err:
         raise DataError(f"{path.parent}: expected a writable folder, found {err}") from err
     return path

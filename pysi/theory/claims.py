@@ -8,11 +8,11 @@ tolerance says so; everywhere else it is what rounding in float64 leaves.
 import numpy as np
 
 from pysi.backend import to_host
-from pysi.consolidation.si import SynapticIntelligence
-from pysi.nn.fisher import diagonal_fisher
-from pysi.nn.losses import softmax_cross_entropy
-from pysi.nn.network import MLP
+from pysi.losses import softmax_cross_entropy
+from pysi.network import MLP
 from pysi.optim import SGD
+from pysi.rules.fisher import diagonal_fisher
+from pysi.rules.si import SynapticIntelligence
 from pysi.synapses import Synapses
 from pysi.theory import curvature, importance, normalization, paths
 from pysi.theory.checks import compare

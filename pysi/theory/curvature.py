@@ -19,17 +19,15 @@ import numpy as np
 
 from pysi.backend import namespace
 from pysi.errors import ConfigError
-from pysi.nn.fisher import probabilities
-from pysi.nn.layers import Dense, Dropout, ReLU, Tanh
-from pysi.nn.losses import softmax_cross_entropy
+from pysi.layers import Dense, Dropout, ReLU, Tanh
+from pysi.losses import softmax, softmax_cross_entropy
 
 DIRECTIONS = 64
 """Directions that are pushed through the network at once."""
 
 
-def slopes(layer):
-    """φ'(a) and φ''(a) of an activation after its forward pass, written in terms of y = φ(a)."""
-    y = layer.y
+def slopes(layer, y):
+    """φ'(a) and φ''(a) of an activation, written in terms of y = φ(a)."""
     if isinstance(layer, Tanh):
         slope = 1 - y * y  # tanh' = 1 - tanh²
         return slope, -2 * y * slope
@@ -58,34 +56,37 @@ def r_operator(net, p, dlogits, v):
     def along(group):
         return v[:, group.columns].reshape(-1, *group.shape)
 
-    layers = [layer for layer in net.layers if not isinstance(layer, Dropout)]  # idle in tests
+    # what a layer kept of the pass: a dense layer x, an activation y; dropout is idle in tests
+    layers = [(m.slot, m.kept) for m in net.last.memories if not isinstance(m.slot.layer, Dropout)]
     xp = namespace(v)
-    Rx = xp.zeros_like(layers[0].x)  # the data do not depend on θ
+    Rx = xp.zeros_like(layers[0][1])  # the data do not depend on θ
     remembered = []
-    for layer in layers:
+    for slot, kept in layers:
         remembered.append(Rx)
-        if isinstance(layer, Dense):
+        if isinstance(slot.layer, Dense):
             # a = x W + b   ⇒   Ra = Rx W + x V + v_b
-            Rx = Rx @ layer.W.theta + layer.x @ along(layer.W) + along(layer.b)[:, None]
+            W, b = slot.groups
+            Rx = Rx @ W.theta + kept @ along(W) + along(b)[:, None]
         else:
             # y = φ(a)   ⇒   Ry = φ'(a) Ra
-            Rx = slopes(layer)[0] * Rx
+            Rx = slopes(slot.layer, kept)[0] * Rx
     # dz = (p - [j = y]) / N and Rp_j = p_j (Rz_j - Σ_k p_k Rz_k)   ⇒   Rdz = Rp / N
     dy = dlogits
     Rdy = p * (Rx - (p * Rx).sum(axis=-1, keepdims=True)) / len(p)
     result = xp.empty_like(v)
-    for layer, Rx in zip(reversed(layers), reversed(remembered), strict=True):
-        if isinstance(layer, Dense):
+    for (slot, kept), Rx in zip(reversed(layers), reversed(remembered), strict=True):
+        if isinstance(slot.layer, Dense):
+            W, b = slot.groups
             # dW = xᵀ dy   ⇒   RdW = (Rx)ᵀ dy + xᵀ Rdy,   and db = Σ dy   ⇒   Rdb = Σ Rdy
-            RdW = Rx.swapaxes(-1, -2) @ dy + layer.x.T @ Rdy
-            result[:, layer.W.columns] = RdW.reshape(len(v), -1)
-            result[:, layer.b.columns] = Rdy.sum(axis=-2)
+            RdW = Rx.swapaxes(-1, -2) @ dy + kept.T @ Rdy
+            result[:, W.columns] = RdW.reshape(len(v), -1)
+            result[:, b.columns] = Rdy.sum(axis=-2)
             # dx = dy Wᵀ   ⇒   Rdx = Rdy Wᵀ + dy Vᵀ
-            Rdy = Rdy @ layer.W.theta.T + dy @ along(layer.W).swapaxes(-1, -2)
-            dy = dy @ layer.W.theta.T
+            Rdy = Rdy @ W.theta.T + dy @ along(W).swapaxes(-1, -2)
+            dy = dy @ W.theta.T
         else:
             # da = φ'(a) dy   ⇒   Rda = φ'(a) Rdy + φ''(a) Ra dy
-            first, second = slopes(layer)
+            first, second = slopes(slot.layer, kept)
             Rdy = first * Rdy + second * Rx * dy
             dy = first * dy
     return result
@@ -97,10 +98,10 @@ def _columns(net, x, labels, active):
     if net.synapses.lead or not known:
         raise ConfigError(
             "net: expected one network of dense layers with ReLU or tanh, found layers "
-            f"{[layer.kind for layer in net.layers]} with leading axes {net.synapses.lead}"
+            f"{net.layers} with leading axes {net.synapses.lead}"
         )
     xp, logits = net.synapses.xp, net.forward(x)
-    p = probabilities(logits, active)
+    p = softmax(logits, active)
     if labels is None:
         dlogits = xp.zeros_like(p)
     else:
@@ -151,7 +152,7 @@ def gauss_newton_diagonal(net, x, active):
     """Diagonal of the Gauss-Newton part of the Hessian, (P,). Labels have no influence on it.
 
     Computed by the R-operator with the error signals set to zero, so that its equality with
-    `pysi.nn.fisher.diagonal_fisher` is a check of both.
+    `pysi.rules.fisher.diagonal_fisher` is a check of both.
     """
     found = _columns(net, x, None, active)
     return net.synapses.xp.concatenate([rows[:, columns].diagonal() for columns, rows in found])

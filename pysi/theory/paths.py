@@ -29,11 +29,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pysi.consolidation.si import SynapticIntelligence
 from pysi.errors import ConfigError
-from pysi.nn.fisher import squared_gradients
-from pysi.nn.losses import softmax_cross_entropy
+from pysi.losses import softmax_cross_entropy
 from pysi.optim import SGD
+from pysi.rules.fisher import squared_gradients
+from pysi.rules.si import SynapticIntelligence
 from pysi.training import shuffled, update
 
 

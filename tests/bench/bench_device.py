@@ -42,7 +42,7 @@ def pysi_contestant(args):
     import pysi
     from pysi.backend import device_namespace
     from pysi.experiments import machine
-    from pysi.matmul import tensor_float_32
+    from pysi.backend.matmul import tensor_float_32
     from pysi.training import training_step
 
     xp, r = device_namespace(args.device), args.replicas
@@ -111,7 +111,7 @@ def floor(args):
     """Milliseconds that the operations, and the bytes of the update, take at the device's rates."""
     import pysi
     from pysi.backend import device_namespace
-    from pysi.matmul import matmul, tensor_float_32
+    from pysi.backend.matmul import matmul, tensor_float_32
 
     xp = device_namespace(args.device)
     wait = xp.cuda.Device().synchronize if args.device == "cupy" else lambda: None

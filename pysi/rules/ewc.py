@@ -1,7 +1,7 @@
 r"""Elastic weight consolidation (Kirkpatrick et al., 2017).
 
 When a task ends, the diagonal Fisher information F at its optimum θ* says how much each synapse
-matters, and from then on a quadratic penalty a task pulls the synapses back:
+matters, and from then on one quadratic penalty per task pulls the synapses back:
 
 .. math:: \sum_μ \frac{λ}{2} \sum_k F_k^μ (θ_k - θ_k^{*μ})^2 .
 
@@ -19,15 +19,15 @@ The strength is c, as in Eq. 4 of the Synaptic Intelligence paper: c = λ/2.
 
 import numpy as np
 
-from pysi.consolidation.quadratic import QuadraticPenalty
 from pysi.errors import ConfigError
-from pysi.nn.fisher import diagonal_fisher, empirical_fisher
+from pysi.rules.fisher import check_layers, diagonal_fisher, empirical_fisher
+from pysi.rules.quadratic import QuadraticPenalty
 
 FISHERS = ("exact", "empirical")
 
 
 class EWC(QuadraticPenalty):
-    """Elastic weight consolidation, one penalty a task.
+    """Elastic weight consolidation, one penalty per task.
 
     Parameters
     ----------
@@ -57,6 +57,9 @@ class EWC(QuadraticPenalty):
             raise ConfigError(f"fisher: expected one of {FISHERS}, found {fisher!r}")
         self.fisher = fisher
 
+    def check(self, net, tasks):
+        check_layers(net)
+
     def start(self, synapses):
         super().start(synapses)
         self.constant = synapses.xp.zeros(synapses.lead, synapses.dtype)
@@ -80,7 +83,6 @@ class EWC(QuadraticPenalty):
         s.theta_ref[...] += share * change
         s.Omega[...] = total
         s.omega[...] = 0  # of a rule that watched task 1 before this one took over
-        self.refresh()
 
     def penalty(self):
         return super().penalty() + self._c.reshape(self.c.shape) * self.constant
@@ -117,4 +119,3 @@ class OnlineEWC(EWC):
         s.Omega[...] += F
         s.theta_ref[...] = s.theta
         s.omega[...] = 0
-        self.refresh()

@@ -5,7 +5,8 @@ import sys
 import threading
 from contextlib import contextmanager
 
-from pysi.backend import device_namespace
+from pysi.backend.arrays import device_namespace
+from pysi.cli.options import SWEPT, parser
 from pysi.data import fetch, load_dataset, status
 from pysi.errors import ConfigError, PysiError
 from pysi.experiments import machine
@@ -17,7 +18,6 @@ from pysi.experiments.run import default_out, execute, start
 from pysi.experiments.run import resume as resumed
 from pysi.experiments.sweep import Sweep, sweep_cells, validate
 from pysi.figures import draw
-from pysi.options import SWEPT, parser
 from pysi.theory import claims
 from pysi.theory.checks import table
 

@@ -2,19 +2,32 @@
 
 import numpy as np
 
-from pysi.consolidation.rule import Rule
+from pysi.backend import elementwise
 from pysi.errors import ConfigError
+from pysi.rules.rule import Rule
+
+
+@elementwise
+def penalised(g, theta, theta_ref, pull):
+    """g + 2c Ω (θ - θ̃), with pull = 2c Ω."""
+    return (theta - theta_ref) * pull + g
 
 
 class QuadraticPenalty(Rule):
     """Pull every synapse back to its reference weight: c Σ Ω (θ - θ̃)², gradient 2cΩ(θ - θ̃) (Eq. 4).
 
-    Subclasses differ in how they estimate Ω, and must call `refresh` whenever they changed it.
+    Subclasses differ in how they find Ω and θ̃: `end_task` sets both in the table. The step reads
+    2cΩ, which is computed anew after `end_task`; whoever changes Ω at another time calls `refresh`.
 
     Parameters
     ----------
     c : float or sequence of float
-        Strength, c ≥ 0. With R networks, one value for all or one each.
+        Strength, c ≥ 0. With R networks, one value for all or one for each.
+
+    Raises
+    ------
+    ConfigError
+        A strength that is negative or not finite; as many strengths as there are no networks.
     """
 
     def __init__(self, c):
@@ -22,6 +35,14 @@ class QuadraticPenalty(Rule):
         if values.ndim > 1 or not np.all(np.isfinite(values)) or np.any(values < 0):
             raise ConfigError(f"c: expected a finite strength c ≥ 0, or one a network, found {c}")
         self.c = values
+
+    def __init_subclass__(cls, **options):
+        super().__init_subclass__(**options)
+        if "end_task" in cls.__dict__:
+            cls.end_task = refreshing(cls.end_task)
+
+    def __repr__(self):
+        return f"{type(self).__name__}(c={self.c.tolist()})"
 
     def start(self, synapses):
         super().start(synapses)
@@ -43,13 +64,10 @@ class QuadraticPenalty(Rule):
         xp.multiply(self.synapses.Omega, 2 * self._c, out=self._pull)
         self._consolidated = bool(xp.any(self._pull != 0).item())
 
-    def total_gradient(self, block):
+    def total_gradient(self, rows):
         if not self._consolidated:
-            return block.grad
-        total = block.xp.subtract(block.theta, block.theta_ref, out=block.scratch("total"))
-        total *= block.part(self._pull)
-        total += block.grad
-        return total
+            return rows.grad
+        return penalised(rows.grad, rows.theta, rows.theta_ref, rows.part(self._pull))
 
     def penalty(self):
         s = self.synapses
@@ -57,3 +75,14 @@ class QuadraticPenalty(Rule):
         change *= change
         change *= self._pull
         return change.sum(axis=-1) / 2
+
+
+def refreshing(end_task):
+    """The same `end_task`, which then brings 2cΩ up to date, so that no subclass can forget it."""
+
+    def end_and_refresh(self, net=None, task=None):
+        end_task(self, net, task)
+        self.refresh()
+
+    end_and_refresh.__doc__ = end_task.__doc__
+    return end_and_refresh

@@ -9,12 +9,14 @@ import hashlib
 import json
 import os
 import time
-import zipfile
 from pathlib import Path
 
 import numpy as np
 
 from pysi.errors import ConfigError, DataError
+from pysi.history import Epoch
+from pysi.storage.files import atomic, read_arrays
+from pysi.storage.state import restore, state
 
 
 def digest(arrays, about):
@@ -29,6 +31,9 @@ def digest(arrays, about):
 
 class Checkpoint:
     """The newest state of one training run on disk, and the one before it.
+
+    It listens to a run: before it begins, the newest state is put back in place; after every epoch
+    the state is saved.
 
     Parameters
     ----------
@@ -49,6 +54,16 @@ class Checkpoint:
         self.settings, self.announce = json.loads(json.dumps(settings)), announce
         self.interval, self._saved = interval, time.monotonic()
 
+    def begin(self, run):
+        """Let a run go on where the newest state was saved, if there is one."""
+        if (saved := self.load()) is not None:
+            restore(*saved, run)
+
+    def __call__(self, event):
+        """Save the state after an epoch; after a task's last one in any case."""
+        if isinstance(event, Epoch):
+            self.save(*state(event.run), due=event.epoch == event.run.epochs)
+
     def save(self, arrays, progress, *, due=False):
         """Write a state: arrays on the host by name, and progress, a dict of plain values.
 
@@ -57,13 +72,13 @@ class Checkpoint:
         if not due and time.monotonic() - self._saved < self.interval:
             return
         about = json.dumps({"settings": self.settings, "progress": progress})
-        partial = self.path.with_suffix(f".{os.getpid()}.partial")  # a killed run may linger
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as file:
+        newest = self.path.with_suffix(".new.npz")
+        with atomic(newest) as file:
             np.savez(file, about=about, sha256=digest(arrays, about), **arrays)
         if self.path.exists():
             os.replace(self.path, self.previous)
-        os.replace(partial, self.path)
+        os.replace(newest, self.path)
         self._saved = time.monotonic()
 
     def load(self):
@@ -102,14 +117,10 @@ class Checkpoint:
 
     @staticmethod
     def _read(path):
-        try:
-            with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-                arrays = {name: file[name] for name in file.files}
-            about, expected = str(arrays.pop("about")), str(arrays.pop("sha256"))
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as err:
-            raise DataError(
-                f"{path}: expected a complete checkpoint, found {type(err).__name__}: {err}."
-            ) from err
+        arrays = read_arrays(path, "a complete checkpoint")
+        if missing := {"about", "sha256"} - arrays.keys():
+            raise DataError(f"{path}: expected a complete checkpoint, found no {sorted(missing)}.")
+        about, expected = str(arrays.pop("about")), str(arrays.pop("sha256"))
         if (found := digest(arrays, about)) != expected:
             raise DataError(
                 f"{path}: expected content with SHA-256 {expected}, found {found}: it was changed."

@@ -18,19 +18,23 @@ The sum over labels needs a δ for each, but the input x is the same for all of 
 added up before the product.
 """
 
-from pysi.backend import namespace, to_host
+from pysi.backend import to_host
 from pysi.errors import ConfigError
-from pysi.matmul import matmul
-from pysi.nn.layers import Dense
+from pysi.layers import Layer
+from pysi.losses import softmax
+
+IMAGES = 50
+"""Images at a time: the gradient of each is kept."""
 
 
-def probabilities(logits, active):
-    """Softmax over the active classes, (..., B, K); exactly zero for all others."""
-    xp = namespace(logits)
-    z = xp.where(active, logits, -xp.inf)
-    p = xp.exp(z - z.max(axis=-1, keepdims=True))
-    p /= p.sum(axis=-1, keepdims=True)
-    return p
+def check_layers(net):
+    """Raise a ConfigError if a layer with weights cannot square its gradients."""
+    for layer in net.layers:
+        if layer.parameters and type(layer).add_squares is Layer.add_squares:
+            raise ConfigError(
+                f"layers: expected layers that can square the gradients of single examples "
+                f"(add_squares and squared_gradients), found {layer}"
+            )
 
 
 def squared_gradients(net, *dlogits):
@@ -42,10 +46,9 @@ def squared_gradients(net, *dlogits):
     Parameters
     ----------
     net : Network
-        Of dense layers, and layers without weights.
     *dlogits : array, (..., B, K)
         For each example, the derivative of *its own* loss: not divided by B. Multiply it by √w to
-        count an example w times. Of several losses, such as one a label, the squares are added up.
+        count an example w times. Of several losses, such as one per label, the squares are added.
 
     Returns
     -------
@@ -55,34 +58,51 @@ def squared_gradients(net, *dlogits):
     Raises
     ------
     ConfigError
-        A layer with weights that is not dense.
+        A layer with weights that cannot square the gradients of single examples.
     """
-    s, total = net.synapses, {}
+    check_layers(net)
+    totals = {}
+
+    def visit(memory, dy, share):
+        layer = memory.slot.layer
+        if layer.parameters:
+            held = totals.get(memory, 0)
+            totals[memory] = layer.add_squares(held, dy, memory.kept, memory)
+        held = memory.gradients  # which stay as they are
+        memory.gradients = tuple(
+            memory.passing(("unused", i), array.shape) for i, array in enumerate(memory.weights)
+        )
+        dx = layer.input_gradient(dy, memory.kept, memory)
+        memory.gradients = held
+        return dx
+
     for dy in dlogits:
-        for layer in reversed(net.layers):
-            if isinstance(layer, Dense):
-                total[layer] = total.get(layer, 0) + dy * dy
-                if layer is not net.layers[0]:
-                    dy = matmul(dy, layer.W.theta.swapaxes(-1, -2))
-            elif layer.parameters:
-                raise ConfigError(f"layers: expected dense layers, found weights in {layer.kind!r}")
-            else:
-                dy = layer.backward(dy)
+        net.last.visit(dy, visit)
+    s = net.synapses
     squared = s.zeros()
-    for layer, dy2 in total.items():
-        dW2 = matmul((layer.x * layer.x).swapaxes(-1, -2), dy2)
-        squared[..., layer.W.columns] = dW2.reshape(*s.lead, -1)
-        squared[..., layer.b.columns] = dy2.sum(axis=-2)
+    for memory, total in sorted(totals.items(), key=lambda item: item[0].order):
+        squares = memory.slot.layer.squared_gradients(total, memory.kept)
+        for group, square in zip(memory.slot.groups, squares, strict=True):
+            squared[..., group.columns] += square.reshape(*s.lead, -1)
     return squared
 
 
+def batches(net, x, batch):
+    """The examples of x a few at a time, as slices of their axis and what they cut out of x."""
+    axes = len(net.input_shape)
+    n, step = x.shape[-1 - axes], batch if axes == 1 else min(batch, IMAGES)
+    for start in range(0, n, step):
+        part = slice(start, start + step)
+        yield part, x[(..., part, *[slice(None)] * axes)]
+
+
 def diagonal_fisher(net, x, active, *, batch=1000):
-    """Exact diagonal Fisher information, ⟨Σ_k p_k (∂ log p_k / ∂θ)²⟩: one backward pass a class.
+    """Exact diagonal Fisher information, ⟨Σ_k p_k (∂ log p_k / ∂θ)²⟩: one backward pass per class.
 
     Parameters
     ----------
     net : Network
-    x : array, (..., N, features)
+    x : array, (..., N, *input_shape)
         Inputs of the data set to average over.
     active : array of bool, (K,)
         Classes that take part.
@@ -98,9 +118,9 @@ def diagonal_fisher(net, x, active, *, batch=1000):
     ----------
     Kirkpatrick et al. (2017), Overcoming catastrophic forgetting in neural networks, PNAS.
     """
-    fisher, n = net.synapses.zeros(), x.shape[-2]
-    for start in range(0, n, batch):
-        p = probabilities(net.forward(x[..., start : start + batch, :]), active)
+    fisher, n = net.synapses.zeros(), x.shape[-1 - len(net.input_shape)]
+    for _, shown in batches(net, x, batch):
+        p = softmax(net.forward(shown), active)
         dlogits = []
         for k in to_host(active).nonzero()[0].tolist():
             # -∂ log p_k / ∂z_j = p_j - [j = k], counted p_k times
@@ -125,10 +145,9 @@ def empirical_fisher(net, x, labels, active, *, batch=1000):
     array, (..., P)
         In units of 1 / weight².
     """
-    fisher, n = net.synapses.zeros(), x.shape[-2]
-    for start in range(0, n, batch):
-        part = slice(start, start + batch)
-        dlogits = probabilities(net.forward(x[..., part, :]), active)
+    fisher, n = net.synapses.zeros(), labels.shape[-1]
+    for part, shown in batches(net, x, batch):
+        dlogits = softmax(net.forward(shown), active)
         xp = net.synapses.xp
         dlogits -= labels[..., part, None] == xp.arange(dlogits.shape[-1])
         fisher += squared_gradients(net, dlogits)

@@ -22,10 +22,9 @@ where the columns were taken from.
 
 from math import prod, sqrt
 
-from pysi.backend import namespace
+from pysi.backend import matmul, namespace
 from pysi.errors import ConfigError
-from pysi.matmul import matmul
-from pysi.nn.layers import Layer
+from pysi.layers import Layer
 
 
 def pair(name, value):
@@ -62,15 +61,11 @@ class Conv2D(Layer):
     -----
     The weights start from Glorot's uniform distribution, where a unit has kh·kw·C inputs and
     kh·kw·K outputs; biases start at zero.
-
-    `forward` and `backward` take a batch as one part of itself; see `Layer` for more than one.
     """
 
     kind = "conv"
-    lends = True
 
     def __init__(self, n_in, n_out, kernel=3, *, stride=1, padding="same"):
-        super().__init__()
         self.n_in, self.n_out = n_in, n_out
         self.kernel, self.stride = pair("kernel", kernel), pair("stride", stride)
         if padding not in ("same", "valid"):
@@ -78,41 +73,26 @@ class Conv2D(Layer):
         self.padding = padding
         self.parameters = {"W": (*self.kernel, n_in, n_out), "b": (n_out,)}
 
-    def bind(self, groups):
-        self.W, self.b = groups["W"], groups["b"]
-        self.own_gradients()
+    def __repr__(self):
+        name = type(self).__name__
+        return f"{name}({self.n_in}, {self.n_out}, kernel={self.kernel}, padding={self.padding!r})"
 
-    def initialise(self, stream, replica):
-        places = prod(self.kernel)
-        limit = sqrt(6 / (places * (self.n_in + self.n_out)))
-        theta = self.W.theta[replica]
-        weights = stream.uniform(-limit, limit, self.W.shape)
-        theta[...] = namespace(theta).asarray(weights, dtype=theta.dtype)
+    def output_shape(self, shape):
+        if len(shape) != 3 or shape[-1] != self.n_in:
+            raise ConfigError(
+                f"{self}: expected images of shape (rows, columns, {self.n_in}), found {shape}"
+            )
+        (h, *_), (w, *_) = self.margins(shape)
+        return h, w, self.n_out
 
-    def own_gradients(self):
-        xp = namespace(self.W.theta)
-        self.gradients = xp.zeros_like(self.W.grad), xp.zeros_like(self.b.grad)
+    def initial(self, rng):
+        limit = sqrt(6 / (prod(self.kernel) * (self.n_in + self.n_out)))
+        return {"W": rng.uniform(-limit, limit, self.parameters["W"])}
 
-    def finish(self):
-        dW, db = self.gradients
-        self.W.grad[...] = dW
-        self.b.grad[...] = db
-
-    def forward(self, x, *, train=False):
-        self.prepare()
-        return self.forward_part(x, train=train)
-
-    def backward(self, dy, *, need_dx=True):
-        for total in self.gradients:
-            total[...] = 0
-        dx = self.backward_part(dy, need_dx=need_dx)
-        self.finish()
-        return dx
-
-    def margins(self, x):
+    def margins(self, shape):
         """Size of the output, and zeros around the image: ((h, above, below), (w, left, right))."""
         found = []
-        for size, k, s in zip(x.shape[-3:-1], self.kernel, self.stride, strict=True):
+        for size, k, s in zip(shape[-3:-1], self.kernel, self.stride, strict=True):
             out = -(-size // s) if self.padding == "same" else (size - k) // s + 1
             if out < 1:
                 raise ConfigError(
@@ -122,19 +102,19 @@ class Conv2D(Layer):
             found.append((out, missing // 2, missing - missing // 2))
         return found
 
-    def padded(self, name, x):
-        """A scratch image like x with its margins, which are zero at first; and its inner part."""
-        (_, above, below), (_, left, right) = self.margins(x)
-        *lead, height, width, channels = x.shape
-        shape = (*lead, height + above + below, width + left + right, channels)
-        image = self.work((name, x.shape), shape, x)
+    def padded(self, name, shape, memory):
+        """Images of this shape with their margins, which are zero at first; and the inner part."""
+        (_, above, below), (_, left, right) = self.margins(shape)
+        *lead, height, width, channels = shape
+        whole = (*lead, height + above + below, width + left + right, channels)
+        image = memory.passing((name, shape), whole)
         return image, image[..., above : above + height, left : left + width, :]
 
-    def columns(self, x):
-        """All windows of x, (..., N·h·w, kh·kw·C); every window is copied."""
+    def columns(self, x, memory):
+        """All windows of x, (..., N, h, w, kh, kw, C); every window is copied."""
         xp = namespace(x)
-        (h, *_), (w, *_) = self.margins(x)
-        image, inner = self.padded("x", x)
+        (h, *_), (w, *_) = self.margins(x.shape)
+        image, inner = self.padded("x", x.shape, memory)
         inner[...] = x
         *outer, rows, columns, channel = image.strides
         windows = xp.lib.stride_tricks.as_strided(
@@ -142,36 +122,40 @@ class Conv2D(Layer):
             (*x.shape[:-3], h, w, *self.kernel, self.n_in),
             (*outer, rows * self.stride[0], columns * self.stride[1], rows, columns, channel),
         )
-        copy = self.scratch("columns", windows.shape, x)
+        copy = memory("columns", windows.shape)
         copy[...] = windows
-        return copy.reshape(*x.shape[:-4], -1, prod(windows.shape[-3:]))
+        return copy
 
     def matrix(self, W):
         """A kernel as a matrix, (..., kh·kw·C, K)."""
         return W.reshape(*W.shape[:-4], -1, self.n_out)
 
-    def forward_part(self, x, *, train=False):
-        self.x, self.windows = x, self.columns(x)
-        (h, *_), (w, *_) = self.margins(x)
-        lead = self.W.theta.shape[:-4] or x.shape[:-4]
-        y = self.work("y", (*lead, x.shape[-4], h, w, self.n_out), x)
+    def forward(self, x, memory):
+        W, b = memory.weights
+        columns = self.columns(x, memory)
+        h, w = columns.shape[-5:-3]
+        lead = W.shape[:-4] or x.shape[:-4]
+        y = memory.passing("y", (*lead, x.shape[-4], h, w, self.n_out))
         rows = y.reshape(*lead, -1, self.n_out)
-        matmul(self.windows, self.matrix(self.W.theta), out=rows)
-        rows += self.b.theta[..., None, :]
-        return y
+        columns = columns.reshape(*x.shape[:-4], -1, prod(columns.shape[-3:]))
+        matmul(columns, self.matrix(W), out=rows)
+        rows += b[..., None, :]
+        return y, (columns, x.shape)
 
-    def backward_part(self, dy, *, need_dx=True):
-        x, (dW, db) = self.x, self.gradients
+    def backward(self, dy, kept, memory):
+        dW, db = memory.gradients
+        db[...] = sum_over_places(dy)
         rows = dy.reshape(*dy.shape[:-4], -1, self.n_out)
-        db += sum_over_places(dy)
-        dW += matmul(self.windows.swapaxes(-1, -2), rows).reshape(dW.shape)
-        if not need_dx:
-            return None
-        (h, *_), (w, *_) = self.margins(x)
-        back = self.work("back", (*dy.shape[:-3], h, w, *self.kernel, self.n_in), dy)
-        W = self.matrix(self.W.theta).swapaxes(-1, -2)
-        matmul(rows, W, out=back.reshape(*dy.shape[:-4], -1, W.shape[-1]))
-        image, inner = self.padded("dx", x)
+        matmul(kept[0].swapaxes(-1, -2), rows, out=dW.reshape(*dW.shape[:-4], -1, self.n_out))
+        return self.input_gradient(dy, kept, memory) if memory.need_dx else None
+
+    def input_gradient(self, dy, kept, memory):
+        W, shape = self.matrix(memory.weights[0]).swapaxes(-1, -2), kept[1]
+        *lead, _, h, w, _ = dy.shape
+        back = memory.passing("back", (*dy.shape[:-1], *self.kernel, self.n_in))
+        rows = dy.reshape(*lead, -1, self.n_out)
+        matmul(rows, W, out=back.reshape(*lead, -1, W.shape[-1]))
+        image, inner = self.padded("dx", (*lead, *shape[-4:]), memory)
         image[...] = 0
         down, across = self.stride
         for i in range(self.kernel[0]):
@@ -179,3 +163,15 @@ class Conv2D(Layer):
                 under = image[..., i : i + h * down : down, j : j + w * across : across, :]
                 under[..., :h, :w, :] += back[..., i, j, :]
         return inner
+
+    def add_squares(self, total, dy, kept, memory):
+        """Σ_n (Σ over places)²: the gradient of one example is a sum over places, then squared."""
+        *lead, n, h, w, _ = dy.shape
+        columns = kept[0].reshape(*kept[1][:-4], n, h * w, -1)
+        rows = dy.reshape(*lead, n, h * w, self.n_out)
+        dW, db = matmul(columns.swapaxes(-1, -2), rows), rows.sum(axis=-2)
+        dW2, db2 = total or (0, 0)
+        return dW2 + (dW * dW).sum(axis=-3), db2 + (db * db).sum(axis=-2)
+
+    def squared_gradients(self, total, kept):
+        return total

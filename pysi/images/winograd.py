@@ -19,7 +19,7 @@ as each of its three factors can be the unknown:
 - ∂L/∂x is the convolution of ∂L/∂y, with its margins, with the mirrored filter: the same again;
 - ∂L/∂g_j is what multiplies g_j: :math:`\sum_p p^j\, x(p)\, D_p`, D from that same ∂L/∂y.
 
-The fractions of V⁻ᵀ are moved to g(p), which is computed once a batch.
+The fractions of V⁻ᵀ are moved to g(p), which is computed once per batch.
 
 **Images.** The rows of an image are the column's entries: each is a row of (width × channels)
 numbers, so that D is made by a few additions of long rows. What is left at each point p is a filter
@@ -30,12 +30,13 @@ that run over an image's edge are computed too, and ignored.
 Source: Lavin & Gray (2016), Fast algorithms for convolutional neural networks; Winograd (1980).
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 
-from pysi.backend import namespace
-from pysi.matmul import matmul
-from pysi.nn.convolution import Conv2D, sum_over_places
-from pysi.nn.tiles import Plan, Values
+from pysi.backend import matmul, namespace
+from pysi.images.convolution import Conv2D, sum_over_places
+from pysi.images.tiles import Plan, Values
 
 FRACTIONS = np.array([-1 / 6, -1 / 6, 1 / 24, 1 / 24, 1 / 4, 1])
 TAPS = FRACTIONS[:, None] * np.array(
@@ -59,6 +60,17 @@ COLUMN = np.array(
 """V⁻ᵀ without its fractions: from six rows d to D."""
 
 
+@dataclass
+class Derived:
+    """What all parts of a batch need: filters at the points, and this module's matrices."""
+
+    filters: object
+    mirrored: object
+    taps: object
+    rows: object
+    column: object
+
+
 class WinogradConv2D(Conv2D):
     """A convolution with a kernel of 3 × 3 and stride 1: the same as `Conv2D`, but faster.
 
@@ -73,74 +85,88 @@ class WinogradConv2D(Conv2D):
     def __init__(self, n_in, n_out, *, padding="same"):
         super().__init__(n_in, n_out, padding=padding)
 
-    def bind(self, groups):
-        super().bind(groups)
-        theta = self.W.theta
-        xp, lead = namespace(theta), theta.shape[:-4]
-        self.filters = xp.zeros((6, 1, *lead, 3 * self.n_in, self.n_out), theta.dtype)
-        self.mirrored = xp.zeros((6, 1, *lead, 3 * self.n_out, self.n_in), theta.dtype)
-        self.taps, self.rows, self.column = (
-            xp.asarray(matrix, dtype=theta.dtype) for matrix in (TAPS, ROWS, COLUMN)
-        )
-
-    def own_gradients(self):
-        theta = self.W.theta
-        xp, shape = namespace(theta), (6, *theta.shape[:-4], 3 * self.n_out, self.n_in)
-        self.gradients = xp.zeros(shape, theta.dtype), xp.zeros_like(self.b.grad)
-
-    def prepare(self):
-        W, xp = self.W.theta, namespace(self.W.theta)
-        mirrored = W[..., ::-1, ::-1, :, :].swapaxes(-1, -2)
-        for kernel, filters in ((W, self.filters), (mirrored, self.mirrored)):
+    def derive(self, weights, held):
+        """The filters at the six points, for both passes, from this step's weights."""
+        W, xp = weights[0], namespace(weights[0])
+        if held is None:
+            lead = W.shape[:-4]
+            filters = xp.zeros((6, 1, *lead, 3 * self.n_in, self.n_out), W.dtype)
+            mirrored = xp.zeros((6, 1, *lead, 3 * self.n_out, self.n_in), W.dtype)
+            matrices = (xp.asarray(matrix, dtype=W.dtype) for matrix in (TAPS, ROWS, COLUMN))
+            held = Derived(filters, mirrored, *matrices)
+        mirror = W[..., ::-1, ::-1, :, :].swapaxes(-1, -2)
+        for kernel, filters in ((W, held.filters), (mirror, held.mirrored)):
             g = xp.moveaxis(kernel, -4, 0).reshape(3, -1)
-            filters[...] = matmul(self.taps, g).reshape(filters.shape)
+            filters[...] = matmul(held.taps, g).reshape(filters.shape)
+        return held
 
-    def finish(self):
-        total, db = self.gradients
-        W, xp = self.W, namespace(total)
-        g = matmul(self.taps.swapaxes(0, 1), total.reshape(6, -1))
-        mirrored = xp.moveaxis(g.reshape(3, *W.grad.shape[:-4], 3, self.n_out, self.n_in), 0, -4)
-        W.grad[...] = mirrored[..., ::-1, ::-1, :, :].swapaxes(-1, -2)
-        self.b.grad[...] = db
+    def accumulators(self, weights):
+        """Gradients are added up at the six points, and brought back once, by `finish`."""
+        W, b = weights
+        shape = (6, *W.shape[:-4], 3 * self.n_out, self.n_in)
+        return namespace(W).zeros(shape, W.dtype), namespace(W).zeros_like(b)
 
-    def forward_part(self, x, *, train=False):
-        lead = self.W.theta.shape[:-4] or x.shape[:-4]
+    def finish(self, totals, gradients):
+        (total, db), (dW, db_out) = totals, gradients
+        xp = namespace(total)
+        taps = xp.asarray(TAPS, dtype=total.dtype)
+        g = matmul(taps.swapaxes(0, 1), total.reshape(6, -1))
+        mirrored = xp.moveaxis(g.reshape(3, *dW.shape[:-4], 3, self.n_out, self.n_in), 0, -4)
+        dW[...] = mirrored[..., ::-1, ::-1, :, :].swapaxes(-1, -2)
+        db_out[...] = db
+
+    def forward(self, x, memory):
+        W, b = memory.weights
+        lead = W.shape[:-4] or x.shape[:-4]
         x = x.reshape(*[1] * (4 + len(lead) - x.ndim), *x.shape)  # several networks may share it
-        self.x = x
-        (h, above, _), (w, *_) = self.margins(x)
-        plan = self.work.once(
+        (h, above, _), (w, *_) = self.margins(x.shape)
+        plan = memory.once(
             ("forward", x.shape), lambda: Plan(x, above, (*lead, x.shape[-4], h, w, self.n_out))
         )
-        self.transform(plan, x)
-        return self.filter(plan, self.filters, self.b.theta)
+        held = memory.derived
+        self.transform(plan, x, held)
+        return self.filter(plan, held.filters, held, b), x
 
-    def backward_part(self, dy, *, need_dx=True):
-        x = self.x
-        margin = 2 - self.margins(x)[0][1]
-        plan, values = self.work.once(
+    def backward(self, dy, x, memory):
+        held, (total, db) = memory.derived, memory.gradients
+        margin = 2 - self.margins(x.shape)[0][1]
+        plan, values = memory.once(
             ("backward", dy.shape, x.shape),
             lambda: (Plan(dy, margin, (*dy.shape[:-3], *x.shape[-3:])), Values(x, margin)),
         )
-        total, db = self.gradients
         db += sum_over_places(dy)
-        self.transform(plan, dy)
+        self.transform(plan, dy, held)
         values.pixels[...] = x.reshape(values.pixels.shape)
-        matmul(self.rows, values.tiles, out=values.out)
-        thirds = self.work("thirds", (6, 3, *total.shape[1:]), dy)
+        matmul(held.rows, values.tiles, out=values.out)
+        thirds = memory.passing("thirds", (6, 3, *total.shape[1:]))
         matmul(plan.windows.swapaxes(-1, -2), values.placed, out=thirds)
         for i in range(3):
             total += thirds[:, i]
-        return self.filter(plan, self.mirrored) if need_dx else None
+        return self.filter(plan, held.mirrored, held) if memory.need_dx else None
 
-    def transform(self, plan, x):
+    def input_gradient(self, dy, x, memory):
+        held = memory.derived
+        margin = 2 - self.margins(x.shape)[0][1]
+        plan = memory.once(
+            ("dx", dy.shape, x.shape), lambda: Plan(dy, margin, (*dy.shape[:-3], *x.shape[-3:]))
+        )
+        self.transform(plan, dy, held)
+        return self.filter(plan, held.mirrored, held)
+
+    def add_squares(self, total, dy, x, memory):
+        columns = self.columns(x, memory)
+        columns = columns.reshape(*x.shape[:-4], -1, 9 * self.n_in)
+        return super().add_squares(total, dy, (columns, x.shape), memory)
+
+    def transform(self, plan, x, held):
         """D of the rows of x, with their margins, at all points."""
         plan.pixels[...] = x.reshape(plan.pixels.shape)
-        matmul(self.column, plan.d, out=plan.D)
+        matmul(held.column, plan.d, out=plan.D)
 
-    def filter(self, plan, filters, bias=None):
+    def filter(self, plan, filters, held, bias=None):
         """y_i = Σ_p p^i g(p) D_p, plus the bias: at point 1, which gives the same to all rows."""
         matmul(plan.windows, filters, out=plan.products)
         if bias is not None:
             plan.at_one += namespace(bias).tile(bias, plan.width)[..., None, :]
-        matmul(self.rows.swapaxes(0, 1), plan.points, out=plan.tiles)
+        matmul(held.rows.swapaxes(0, 1), plan.points, out=plan.tiles)
         return plan.y

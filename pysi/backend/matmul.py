@@ -13,7 +13,7 @@ from itertools import product
 
 import numpy as np
 
-from pysi.backend import namespace
+from pysi.backend.arrays import namespace
 
 FULL, TF32 = 0, 3
 """cuBLAS' modes CUBLAS_DEFAULT_MATH and CUBLAS_TF32_TENSOR_OP_MATH."""

@@ -16,10 +16,17 @@ tasks.
 
 import numpy as np
 
-from pysi.consolidation.quadratic import QuadraticPenalty
+from pysi.backend import elementwise
 from pysi.errors import ConfigError
+from pysi.rules.quadratic import QuadraticPenalty
 
 CLAMPS = ("cumulative", "per_task", "none")
+
+
+@elementwise
+def path_integral(omega, g, delta):
+    """ω ← ω - g Δθ (Eq. 3)."""
+    return omega - g * delta
 
 
 class SynapticIntelligence(QuadraticPenalty):
@@ -49,11 +56,10 @@ class SynapticIntelligence(QuadraticPenalty):
             raise ConfigError(f"xi: expected a finite damping ξ ≥ 0, found {xi}")
         if clamp not in CLAMPS:
             raise ConfigError(f"clamp: expected one of {CLAMPS}, found {clamp!r}")
-        self.xi, self.clamp = xi, clamp
+        self.xi, self.clamp = float(xi), clamp
 
-    def after_step(self, block, delta):
-        omega = block.omega
-        omega -= block.xp.multiply(block.grad, delta, out=block.scratch("total"))
+    def after_step(self, rows, delta):
+        rows.omega[...] = path_integral(rows.omega, rows.grad, delta)
 
     def end_task(self, net=None, task=None):
         s = self.synapses
@@ -69,4 +75,3 @@ class SynapticIntelligence(QuadraticPenalty):
             xp.maximum(s.Omega, 0, out=s.Omega)
         s.theta_ref[...] = s.theta
         s.omega[...] = 0
-        self.refresh()

@@ -1,8 +1,8 @@
 """NumPy or CuPy: one code path for both, taken from the arrays that are at hand.
 
 Every function of the package that computes asks `namespace(array)` for the module that the array
-belongs to and calls that module's functions. What a GPU wants otherwise is in `pysi.fusion` (many
-formulas in one go) and `pysi.matmul` (products without copies).
+belongs to and calls that module's functions. What a GPU wants otherwise is in `elementwise` (a
+formula in one go) and `matmul` (products without copies).
 """
 
 import importlib

@@ -1,0 +1,11 @@
+"""What computes: NumPy or CuPy, formulas in few passes, matrix products without copies.
+
+A reader of the core needs three names of it: `namespace` (the array module of an array), `matmul`
+and the decorator `elementwise`; each does what plain NumPy would do.
+"""
+
+from pysi.backend.arrays import namespace, stream, to_host
+from pysi.backend.elementwise import elementwise
+from pysi.backend.matmul import matmul
+
+__all__ = ["elementwise", "matmul", "namespace", "stream", "to_host"]

@@ -1,0 +1,64 @@
+"""The convolutional network of the paper's CIFAR benchmark."""
+
+from pysi.errors import ConfigError
+from pysi.images.convolution import Conv2D
+from pysi.images.pooling import Flatten, MaxPool2D
+from pysi.images.winograd import WinogradConv2D
+from pysi.layers import Dense, ReLU
+from pysi.network import Network, dropouts
+
+
+class CNN(Network):
+    """The network of the paper's CIFAR benchmark: two blocks of convolutions and a hidden layer.
+
+    A block is a convolution with a margin, one without, and pooling. Rectifying after pooling gives
+    the same values as before it, of a quarter as many numbers.
+
+    Parameters
+    ----------
+    n_classes : int
+        Units of the readout, which starts from zero weights.
+    channels : (int, int)
+        Of the convolutions of each block.
+    hidden : int
+        Units of the hidden layer.
+    image : (int, int, int)
+        Rows, columns and channels of the input.
+    dropout : (float, float)
+        Probability of switching a unit off while training: after each block, in the hidden layer.
+    fast : bool
+        Whether convolutions of at least 8 channels use Winograd's algorithm.
+    seed, dtype, xp
+        See `Network`.
+
+    References
+    ----------
+    Zenke, Poole & Ganguli (2017), Section 5.3 and their released code.
+    """
+
+    def __init__(
+        self,
+        n_classes,
+        *,
+        channels=(32, 64),
+        hidden=512,
+        image=(32, 32, 3),
+        dropout=(0.25, 0.5),
+        fast=True,
+        **options,
+    ):
+        *size, n_in = image
+        layers = []
+        for n_out in channels:
+            for n, padding in ((n_in, "same"), (n_out, "valid")):
+                winograd = fast and n >= 8
+                make = WinogradConv2D if winograd else Conv2D
+                layers += [make(n, n_out, padding=padding), ReLU()]
+            layers[-1:] = [MaxPool2D(2), ReLU(), *dropouts(dropout[0])]
+            n_in, size = n_out, [(n - 2) // 2 for n in size]
+        if min(size) < 1:
+            raise ConfigError(f"image: expected enough pixels for every block, found {image}")
+        features = size[0] * size[1] * n_in
+        layers += [Flatten(), Dense(features, hidden), ReLU(), *dropouts(dropout[1])]
+        layers.append(Dense(hidden, n_classes, zero=True))
+        super().__init__(layers, input_shape=tuple(image), **options)

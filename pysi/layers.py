@@ -1,0 +1,226 @@
+"""Layers: weights and two functions, the forward pass and what the chain rule makes of it.
+
+Every layer maps x to y. When the loss L is differentiated, `backward` receives dy = ∂L/∂y and
+returns dx = ∂L/∂x; a layer with weights also writes ∂L/∂W. The last two axes of x are (examples,
+features), or the last four (examples, rows, columns, channels); any axes before them are
+independent networks.
+
+A layer remembers nothing. What `backward` needs is what `forward` returned beside y, and all arrays
+belong to the network, which lends them by `memory`:
+
+- ``memory.weights``, ``memory.gradients``: θ of this layer to be read, and ∂L/∂θ to be written, one
+  array for each of its `parameters`;
+- ``memory(name, shape)``: an array of the network's dtype for this layer's own use. What is in it
+  stays until the backward pass; at the next step it is lent again;
+- ``memory.passing(name, shape)``: the same for what only the next layer will read;
+- ``memory.train``, ``memory.streams``: whether the network is training, and its random generators,
+  one for each network, for layers that are `random`;
+- ``memory.need_dx``: False in the first layer, whose dx nobody reads.
+"""
+
+from math import sqrt
+
+from pysi.backend import elementwise, matmul, namespace
+from pysi.errors import ConfigError
+
+
+class Layer:
+    """A differentiable map; see the head of this file.
+
+    Attributes
+    ----------
+    parameters : dict of str to tuple of int
+        Names and shapes of its weights; most layers have none.
+    input_shape : tuple of int or None
+        Of one example, if the layer takes no other.
+    random : bool
+        Whether it draws random numbers while training.
+    """
+
+    parameters = {}
+    input_shape = None
+    random = False
+
+    def __init_subclass__(cls, **options):
+        super().__init_subclass__(**options)
+        if cls.kind == Layer.kind:
+            cls.kind = cls.__name__.lower()
+
+    kind = "layer"
+    """What it is called in the table, such as "dense" in "dense1.W"."""
+
+    def __repr__(self):
+        return f"{type(self).__name__}()"
+
+    def output_shape(self, shape):
+        """Shape of y for one example; a ConfigError if x cannot have this shape."""
+        return shape
+
+    def initial(self, rng):
+        """Draw the weights of one network: a dict of arrays; what is missing starts at zero."""
+        return {}
+
+    def forward(self, x, memory):
+        """Return y for input x, and whatever `backward` needs."""
+        raise NotImplementedError
+
+    def backward(self, dy, kept, memory):
+        """Return ∂L/∂x for ∂L/∂y, and write ∂L/∂W into `memory.gradients`."""
+        raise NotImplementedError
+
+    def input_gradient(self, dy, kept, memory):
+        """Return ∂L/∂x alone, for the Fisher information; what is written is thrown away."""
+        return self.backward(dy, kept, memory)
+
+    def add_squares(self, total, dy, kept, memory):
+        """Add what the squared gradients of single examples need, for one dy; 0 is the first total.
+
+        Rules that need them (see `pysi.rules.fisher`) refuse a layer with weights that has not got
+        this function and `squared_gradients`.
+        """
+        raise NotImplementedError
+
+    def squared_gradients(self, total, kept):
+        """Return Σ_n (∂L_n/∂W)² for each of the `parameters`, from the total."""
+        raise NotImplementedError
+
+
+class Dense(Layer):
+    r"""A fully connected layer, y = x W + b.
+
+    Backward: :math:`y_{nj} = \sum_i x_{ni} W_{ij} + b_j`, so with :math:`dy = ∂L/∂y`
+
+    .. math:: ∂L/∂W_{ij} = \sum_n x_{ni}\, dy_{nj}, \quad ∂L/∂b_j = \sum_n dy_{nj}, \quad
+              ∂L/∂x_{ni} = \sum_j dy_{nj} W_{ij},
+
+    or dW = xᵀ dy, db = Σ dy, dx = dy Wᵀ: what is presynaptic times the error that is postsynaptic.
+
+    Parameters
+    ----------
+    n_in, n_out : int
+    zero : bool
+        Start from zero weights (for a readout) rather than from Glorot's uniform distribution,
+        U(-a, a) with a = √(6 / (n_in + n_out)) (Glorot & Bengio, 2010). Biases start at zero.
+    """
+
+    kind = "dense"
+
+    def __init__(self, n_in, n_out, *, zero=False):
+        self.n_in, self.n_out, self.zero = n_in, n_out, zero
+        self.parameters, self.input_shape = {"W": (n_in, n_out), "b": (n_out,)}, (n_in,)
+
+    def __repr__(self):
+        return f"Dense({self.n_in}, {self.n_out}{', zero=True' if self.zero else ''})"
+
+    def output_shape(self, shape):
+        if shape != self.input_shape:
+            raise ConfigError(f"{self}: expected {self.n_in} features as input, found {shape}")
+        return (self.n_out,)
+
+    def initial(self, rng):
+        limit = 0.0 if self.zero else sqrt(6 / (self.n_in + self.n_out))
+        return {"W": rng.uniform(-limit, limit, self.parameters["W"])}
+
+    def forward(self, x, memory):
+        W, b = memory.weights
+        lead = W.shape[:-2] or x.shape[:-2]
+        y = matmul(x, W, out=memory("y", (*lead, x.shape[-2], self.n_out)))
+        y += b[..., None, :]
+        return y, x
+
+    def backward(self, dy, x, memory):
+        dW, db = memory.gradients
+        matmul(x.swapaxes(-1, -2), dy, out=dW)
+        namespace(dy).sum(dy, axis=-2, out=db)
+        return self.input_gradient(dy, x, memory) if memory.need_dx else None
+
+    def input_gradient(self, dy, x, memory):
+        W, _ = memory.weights
+        dx = memory.passing("dx", (*dy.shape[:-1], self.n_in))
+        return matmul(dy, W.swapaxes(-1, -2), out=dx)
+
+    def add_squares(self, total, dy, x, memory):
+        return total + dy * dy
+
+    def squared_gradients(self, total, x):
+        # the gradient of one example is the product x_i dy_j, so its square is a product of squares
+        return matmul((x * x).swapaxes(-1, -2), total), total.sum(axis=-2)
+
+
+@elementwise
+def relu_slope(dy, y):
+    """∂L/∂x = dy [y > 0]."""
+    return dy * (y > 0)
+
+
+class ReLU(Layer):
+    """Rectification, y = max(x, 0). Backward: dx = dy where y > 0, and 0 elsewhere (0 at x = 0)."""
+
+    kind = "relu"
+
+    def forward(self, x, memory):
+        y = namespace(x).maximum(x, 0, out=memory("y", x.shape))
+        return y, y
+
+    def backward(self, dy, y, memory):
+        return relu_slope(dy, y, out=memory.passing("dx", dy.shape))
+
+
+@elementwise
+def tanh_slope(dy, y):
+    """∂L/∂x = dy (1 - y²), since tanh' = 1 - tanh²."""
+    return (1 - y * y) * dy
+
+
+class Tanh(Layer):
+    """Hyperbolic tangent, y = tanh x. Backward: dx = dy (1 - y²)."""
+
+    kind = "tanh"
+
+    def forward(self, x, memory):
+        y = namespace(x).tanh(x, out=memory("y", x.shape))
+        return y, y
+
+    def backward(self, dy, y, memory):
+        return tanh_slope(dy, y, out=memory.passing("dx", dy.shape))
+
+
+@elementwise
+def dropped(x, drawn, p, scale):
+    """Return x m / (1 - p), and m / (1 - p), with m = 1 where the number drawn is at least p."""
+    mask = (drawn >= p) * scale
+    return x * mask, mask
+
+
+class Dropout(Layer):
+    """Switch each unit off with probability p while training; y = x m / (1 - p), m ∈ {0, 1}.
+
+    The division keeps the mean of y at x, so that testing needs no rescaling (Srivastava et al.,
+    2014). Backward: dx = dy m / (1 - p).
+    """
+
+    kind = "dropout"
+    random = True
+
+    def __init__(self, p):
+        if not 0 <= p < 1:
+            raise ConfigError(f"dropout: expected 0 ≤ dropout < 1, found {p}")
+        self.p = p
+
+    def __repr__(self):
+        return f"Dropout({self.p})"
+
+    def forward(self, x, memory):
+        if not memory.train or self.p == 0:
+            return x, None
+        drawn = memory("drawn", x.shape)
+        rows = drawn.reshape(len(memory.streams), -1)
+        for row, stream in zip(rows, memory.streams, strict=True):
+            row[...] = stream.random(row.shape, dtype=row.dtype)
+        out = memory("y", x.shape), drawn
+        return dropped(x, drawn, self.p, x.dtype.type(1 / (1 - self.p)), out=out)
+
+    def backward(self, dy, mask, memory):
+        if mask is None:
+            return dy
+        return namespace(dy).multiply(dy, mask, out=memory.passing("dx", dy.shape))

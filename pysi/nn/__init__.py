@@ -1,1 +1,0 @@
-"""Networks by hand: layers, loss, and the table that they read and write."""

@@ -1,0 +1,88 @@
+"""A consolidation rule: a handful of hooks around the training step, all of which do nothing here.
+
+In the order in which `pysi.train` calls them::
+
+    check            before any work: can this rule work on this network and these tasks?
+    start            before the first task
+    start_task       before each task
+    output_gradient  per step: what else pulls at the logits, or at the last hidden layer
+    total_gradient   per step: g of the task  →  g of the whole loss, for the optimizer
+    modulate         per step: Δθ of the optimizer  →  Δθ that is applied
+    after_step       per step: what a synapse remembers of the step that it has just made
+    end_task         after each task: what it keeps of the task
+    penalty          per epoch: the value whose gradient total_gradient adds
+
+A step's hooks `total_gradient`, `modulate` and `after_step` receive `rows`, the table as formulas
+(see `pysi.synapses.Update`): they are called once per step, for all synapses together, and may only
+use elementwise mathematics. ``rows.theta``, ``rows.grad``, ``rows.omega``, ``rows.Omega`` and
+``rows.theta_ref`` have the shape (..., P); ``rows.part(row)`` is any other array of that shape.
+"""
+
+
+class Rule:
+    """Plain fine-tuning: no consolidation. The base class of every other rule."""
+
+    name = "fine-tuning"
+    kept = ()
+    """Names of arrays that it remembers from task to task, besides the rows of the table."""
+    synapses = None
+    """The table that it was started on."""
+
+    def __repr__(self):
+        return f"{type(self).__name__}()"
+
+    def check(self, net, tasks):
+        """Raise a ConfigError if the rule cannot work on this network with these tasks."""
+
+    def start(self, synapses):
+        """Prepare for a sequence of tasks on this table; called once, before the first task."""
+        self.synapses = synapses
+
+    def start_task(self, net, task):
+        """Prepare for a task; its data are on the network's device."""
+
+    def refresh(self):
+        """Recompute what follows from the table, after somebody else has changed it."""
+
+    def output_gradient(self, net, x, logits):
+        """Return gradients of what the rule adds to the loss of a minibatch, or None.
+
+        They take part in the total gradient, and never enter `grad`, from which ω is learned.
+
+        Parameters
+        ----------
+        net : Network
+            Right after the forward pass; `net.features` is the input of its last layer.
+        x : array, (..., B, *input_shape)
+            The minibatch.
+        logits : array, (..., B, K)
+
+        Returns
+        -------
+        None, or (dlogits, dfeatures)
+            With respect to the logits, (..., B, K), and to the input of the last layer,
+            (..., B, features). Either may be None.
+        """
+        return None
+
+    def total_gradient(self, rows):
+        """Return the gradient of task loss plus penalty, (..., P); `rows.grad` is only read."""
+        return rows.grad
+
+    def modulate(self, delta, rows):
+        """Return the step that is applied, for the step Δθ that the optimizer proposes."""
+        return delta
+
+    def after_step(self, rows, delta):
+        """Learn from the step Δθ that all synapses have just made; θ is already the new one."""
+
+    def end_task(self, net=None, task=None):
+        """Learn from the task that has just ended; some rules need the network and the data."""
+
+    def penalty(self):
+        """Return the penalty's value at the present θ: a number, or (R,) with R networks."""
+        return self.synapses.xp.zeros(self.synapses.lead)
+
+
+class FineTuning(Rule):
+    """Train on one task after the other and remember nothing: the baseline."""
