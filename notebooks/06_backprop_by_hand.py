@@ -18,8 +18,7 @@ import numpy as np
 
 import pysi
 from pysi.figures import COLOURS
-from pysi.layers import losses
-from pysi.layers import Dense, Dropout, ReLU, Tanh
+from pysi.layers import Dense, Dropout, ReLU, Tanh, losses
 from pysi.losses import softmax_cross_entropy
 
 BLUE, ORANGE, GREEN = COLOURS[:3]

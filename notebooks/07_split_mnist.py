@@ -18,7 +18,8 @@ import numpy as np
 import pysi
 from pysi.experiments.result import Result
 from pysi.figures import COLOURS, figure3
-from pysi.training import accuracy
+from pysi.history import Epoch
+from pysi.training import score
 
 # %matplotlib inline
 
@@ -82,15 +83,16 @@ first_layer = net.synapses.group("dense1.W")
 curves, importance = [], []
 
 
-def look(task, epoch):
+def look(event):
     """After every epoch: test all tasks. In a task's first epoch: copy Ω of the tasks before."""
-    curves.append([accuracy(net, t.x_test, t.y_test, t.active) for t in tasks])
-    if epoch == 1:
-        importance.append(first_layer.Omega.copy())
+    if isinstance(event, Epoch):
+        curves.append([score(net, task, "test") for task in tasks])
+        if event.epoch == 1:
+            importance.append(first_layer.Omega.copy())
 
 
 history = pysi.train(
-    net, pysi.Adam(1e-3), rule, tasks, epochs=epochs, batch_size=64, on_epoch=look
+    net, pysi.Adam(1e-3), rule, tasks, epochs=epochs, batch_size=64, listeners=[look]
 )  # fmt: skip
 importance.append(first_layer.Omega.copy())
 curves, importance = np.array(curves), np.array(importance)

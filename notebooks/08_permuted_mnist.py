@@ -17,11 +17,12 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import pysi
+from pysi.experiments.correlation import mean_off_diagonal
 from pysi.experiments.methods import METHODS
 from pysi.experiments.result import Result
 from pysi.figures import COLOURS, figure4, figure5
-from pysi.metrics import mean_off_diagonal
-from pysi.training import accuracy
+from pysi.history import Epoch
+from pysi.training import score
 
 # %matplotlib inline
 
@@ -157,11 +158,12 @@ def learn(reset_optimizer):
     net, after_epoch = pysi.MLP([784, 50, 50, 10], seed=seeds * 2), []
     rule = pysi.SynapticIntelligence(c=[0.0] * 3 + [1.0] * 3, xi=0.1)
 
-    def look(task, epoch):
-        after_epoch.append([accuracy(net, *t.part("test"), t.active) for t in tasks])
+    def look(event):
+        if isinstance(event, Epoch):
+            after_epoch.append([score(net, task, "test") for task in tasks])
 
     history = pysi.train(net, pysi.Adam(3e-3), rule, tasks, epochs=epochs, batch_size=64,
-                         reset_optimizer=reset_optimizer, on_epoch=look)  # fmt: skip
+                         reset_optimizer=reset_optimizer, listeners=[look])  # fmt: skip
     return np.array(after_epoch), history.test_accuracy
 
 

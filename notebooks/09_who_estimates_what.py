@@ -22,10 +22,11 @@ from scipy.stats import spearmanr
 
 import pysi
 from pysi.figures import COLOURS
-from pysi.rules.fisher import diagonal_fisher, empirical_fisher, probabilities
-from pysi.losses import softmax_cross_entropy
+from pysi.history import TaskLearned
+from pysi.losses import softmax, softmax_cross_entropy
+from pysi.rules.fisher import diagonal_fisher, empirical_fisher
 from pysi.theory.curvature import correlations, r_operator
-from pysi.training import train_epoch
+from pysi.training import Run
 
 BLUE, ORANGE, GREEN, PURPLE = COLOURS[:4]
 plt.rcParams["figure.constrained_layout.use"] = True
@@ -58,7 +59,7 @@ def shrink(images):
 def hessian_at(net, x, y, chosen):
     """H_kk of the chosen synapses k: each is a direction to push through the network."""
     logits = net.forward(x)
-    p = probabilities(logits, active)
+    p = softmax(logits, active)
     _, dlogits = softmax_cross_entropy(logits, y, active)
     found = []
     for k in np.array_split(chosen, -(-len(chosen) // 10)):
@@ -271,20 +272,26 @@ def seconds(function, *args, repeats=3):
 
 def path_integral(net, rule):
     """What SI adds to a step: ω ← ω - g Δθ; any Δθ will do."""
-    for block in net.synapses.blocks():
-        rule.after_step(block, block.theta)
+    with net.synapses.update() as rows:
+        rule.after_step(rows, rows.theta)
+
+
+def one_epoch(run):
+    """Plain training: once through the data."""
+    for _ in run.learn_epoch(run.tasks[0], 1, 1):
+        pass
 
 
 def costs(sizes, dataset):
     """Seconds for all synapses: of learning the task, and of each estimate."""
     net, task = pysi.MLP(sizes, seed=0), pysi.permuted_tasks(dataset, 1)[0]
-    adam, plain, si = pysi.Adam(1e-3), pysi.FineTuning(), pysi.SynapticIntelligence(c=0.0)
+    run = Run(net, pysi.Adam(1e-3), pysi.FineTuning(), [task], epochs=1, batch_size=batch_size)
+    si = pysi.SynapticIntelligence(c=0.0)
+    si.start(net.synapses)
     x, y = task.part("train")
-    for part in (adam, plain, si):
-        part.start(net.synapses)
     size, steps = len(net.synapses), epochs * -(-len(y) // batch_size)
     return [
-        epochs * seconds(train_epoch, net, adam, plain, task, batch_size, (0, 1)),
+        epochs * seconds(one_epoch, run),
         steps * seconds(path_integral, net, si, repeats=50),
         seconds(empirical_fisher, net, x, y, active),
         seconds(diagonal_fisher, net, x, active),
@@ -327,11 +334,10 @@ rules = {
 }
 
 
-def learn(rule, seed, tasks, on_task=None):
+def learn(rule, seed, tasks, listeners=()):
     """Learn the tasks one after the other; returns the network and its accuracy matrix (test)."""
     net = pysi.MLP([196, 64, 64, 10], seed=seed)
-    hook = on_task and (lambda i: on_task(net, tasks[i - 1]))
-    history = pysi.train(net, pysi.Adam(2e-3), rule, tasks, on_task=hook, **options)
+    history = pysi.train(net, pysi.Adam(2e-3), rule, tasks, listeners=listeners, **options)
     return net, history.test_accuracy
 
 
@@ -352,15 +358,17 @@ for name, (make, strengths) in rules.items():
 tasks, optima = pysi.permuted_tasks(data, T), []
 
 
-def keep(net, task):
-    optima.append((net.synapses.theta.copy(), diagonal_fisher(net, task.part("train")[0], active)))
+def keep(event):
+    if isinstance(event, TaskLearned):
+        net, (x, _) = event.run.net, tasks[event.task - 1].part("train")
+        optima.append((net.synapses.theta.copy(), diagonal_fisher(net, x, active)))
 
 
 _, accuracy = learn(pysi.FineTuning(), seeds, tasks)
 tested = {"fine-tuning": accuracy}
 for name, (make, _) in rules.items():
     rule = make(chosen[name])
-    net, tested[name] = learn(rule, seeds, tasks, keep if name == "EWC" else None)
+    net, tested[name] = learn(rule, seeds, tasks, [keep] if name == "EWC" else [])
     if name == "EWC":
         ewc, ewc_net = rule, net
 
@@ -428,10 +436,11 @@ s.theta[...] += 0.1 * rng.standard_normal(s.theta.shape)
 one_by_one = sum((F * (s.theta - theta) ** 2).sum(axis=-1) for theta, F in optima)
 pull = sum(2 * chosen["EWC"] * F * (s.theta - theta) for theta, F in optima)
 s.grad[...] = 0
+with s.update() as rows:
+    rows.grad[...] = ewc.total_gradient(rows)
 assert len(optima) == T
 assert np.allclose(ewc.penalty(), chosen["EWC"] * one_by_one, rtol=1e-3)
-for block in s.blocks():
-    assert np.allclose(ewc.total_gradient(block), pull[block.columns], rtol=1e-3, atol=1e-4)
+assert np.allclose(s.grad, pull, rtol=1e-3, atol=1e-4)
 
 # in use: every rule, for every seed, forgets less than fine-tuning
 for name in rules:

@@ -20,12 +20,12 @@ from time import process_time
 
 import matplotlib.pyplot as plt
 import numpy as np
+from pysi.images.groups import ImageGroups
 from threadpoolctl import threadpool_limits
 
 import pysi
 from pysi.figures import COLOURS
 from pysi.images.convolution import Conv2D
-from pysi.images.groups import ImageGroups
 from pysi.images.pooling import MaxPool2D
 from pysi.images.winograd import COLUMN, FRACTIONS, ROWS, TAPS, WinogradConv2D
 

@@ -22,7 +22,8 @@ import numpy as np
 import pysi
 from pysi.experiments.result import Result
 from pysi.figures import COLOURS, figure6
-from pysi.training import accuracy
+from pysi.history import Epoch
+from pysi.training import score
 
 # %matplotlib inline
 
@@ -229,12 +230,12 @@ def learn(rule, seeds, **options):
     """Learn the tasks; returns the history, and accuracy on the current task after every epoch."""
     net, now = pysi.CNN(10, image=(14, 14, 1), channels=(8, 16), hidden=64, seed=seeds), []
 
-    def look(number, epoch):
-        current = tasks[number - 1]
-        now.append(accuracy(net, *current.part("test"), current.active))
+    def look(event):
+        if isinstance(event, Epoch):
+            now.append(score(net, tasks[event.task - 1], "test"))
 
     history = pysi.train(net, pysi.Adam(5e-3), rule, tasks, epochs=epochs, batch_size=20,
-                         on_epoch=look, **options)  # fmt: skip
+                         listeners=[look], **options)  # fmt: skip
     return history, np.array(now).reshape(len(tasks), epochs, -1)
 
 

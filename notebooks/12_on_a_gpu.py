@@ -19,8 +19,8 @@ import numpy as np
 import pysi
 from pysi.backend import to_host
 from pysi.backend.arrays import device_namespace
-from pysi.figures import COLOURS
 from pysi.backend.elementwise import Recorder, fused
+from pysi.figures import COLOURS
 from pysi.synapses import FusedBlock
 
 BLUE, ORANGE, GREEN = COLOURS[:3]

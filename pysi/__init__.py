@@ -5,8 +5,10 @@ Reading order: `errors`, `backend`, `fusion`, `matmul`, `data`, `tasks`, `synaps
 `options`, `cli`. Imports flow one way.
 """
 
+from pysi.checking import check_layer
 from pysi.data import load_dataset
 from pysi.errors import ConfigError, DataError, DivergenceError, PysiError
+from pysi.experiments.sequences import cifar_tasks
 from pysi.history import History
 from pysi.images.cnn import CNN
 from pysi.metrics import average_accuracy, forgetting, sem
@@ -16,7 +18,7 @@ from pysi.rules.ewc import EWC, OnlineEWC
 from pysi.rules.rule import FineTuning
 from pysi.rules.si import SynapticIntelligence
 from pysi.synapses import Synapse, SynapseGroup, Synapses
-from pysi.tasks import Task, cifar_tasks, permuted_tasks, split_tasks
+from pysi.tasks import Task, permuted_tasks, split_tasks
 from pysi.training import train
 
 __version__ = "0.1.0"
@@ -42,6 +44,7 @@ __all__ = [
     "SynapticIntelligence",
     "Task",
     "average_accuracy",
+    "check_layer",
     "cifar_tasks",
     "forgetting",
     "load_dataset",

@@ -9,22 +9,26 @@ import numpy as np
 
 
 @dataclass
-class Step:
-    """A minibatch was learned: the `step` of an epoch (from 1), and its `loss`, (...)."""
+class Event:
+    """Something has happened in the `run` while the task with this number was learned."""
 
     run: object
     task: int
+
+
+@dataclass
+class Step(Event):
+    """A minibatch was learned: the `step` of an epoch, and its `loss`, (...), on the device."""
+
     epoch: int
     step: int
     loss: object
 
 
 @dataclass
-class Epoch:
-    """An epoch has ended: mean `loss` of its steps and `penalty` at its end, (...); `seconds`."""
+class Epoch(Event):
+    """An epoch has ended: mean `loss` of its steps, `penalty` at its end, (...), and `seconds`."""
 
-    run: object
-    task: int
     epoch: int
     loss: np.ndarray
     penalty: np.ndarray
@@ -32,19 +36,14 @@ class Epoch:
 
 
 @dataclass
-class TaskLearned:
+class TaskLearned(Event):
     """A task's last epoch is over, and ω is still the task's own."""
-
-    run: object
-    task: int
 
 
 @dataclass
-class TaskEnded:
-    """The rule has consolidated a task, which took `seconds`; all tasks were tested: (..., tasks)."""
+class TaskEnded(Event):
+    """The rule has consolidated a task, in `seconds`; all tasks were tested: (..., tasks)."""
 
-    run: object
-    task: int
     test_accuracy: np.ndarray
     train_accuracy: np.ndarray
     seconds: float
@@ -59,8 +58,7 @@ class History:
     test_accuracy, train_accuracy : ndarray, (..., tasks learned, tasks tested)
         Entry [i, j]: accuracy on task j after training on task i, both counted from 0.
     epochs : list of dict
-        For every epoch its `task` and `epoch` (from 1), the mean `loss` of the task over its steps,
-        the `penalty` at its end, and its `seconds`.
+        The `task`, `epoch`, `loss`, `penalty` and `seconds` of every `Epoch`.
     consolidation : list of float
         Seconds that the rule took at the end of each task.
     """
@@ -79,15 +77,9 @@ class History:
     def __call__(self, event):
         """Record an event."""
         if isinstance(event, Epoch):
-            self.epochs.append(
-                {
-                    "task": event.task,
-                    "epoch": event.epoch,
-                    "loss": event.loss.tolist(),
-                    "penalty": event.penalty.tolist(),
-                    "seconds": event.seconds,
-                }
-            )
+            entry = {"task": event.task, "epoch": event.epoch, "loss": event.loss.tolist()}
+            entry |= {"penalty": event.penalty.tolist(), "seconds": event.seconds}
+            self.epochs.append(entry)
         elif isinstance(event, TaskEnded):
             self.consolidation.append(event.seconds)
             self.test_accuracy[..., event.task - 1, :] = event.test_accuracy
@@ -97,15 +89,9 @@ class History:
         """The history of each of several networks; of a single one, itself."""
         if self.test_accuracy.ndim == 2:
             return [self]
-        return [
-            replace(
-                self,
-                test_accuracy=self.test_accuracy[r],
-                train_accuracy=self.train_accuracy[r],
-                epochs=[
-                    epoch | {name: epoch[name][r] for name in ("loss", "penalty")}
-                    for epoch in self.epochs
-                ],
-            )
-            for r in range(len(self.test_accuracy))
-        ]
+        found = []
+        for r in range(len(self.test_accuracy)):
+            epochs = [e | {k: e[k][r] for k in ("loss", "penalty")} for e in self.epochs]
+            test, train = self.test_accuracy[r], self.train_accuracy[r]
+            found.append(replace(self, test_accuracy=test, train_accuracy=train, epochs=epochs))
+        return found

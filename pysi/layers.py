@@ -10,12 +10,10 @@ belong to the network, which lends them by `memory`:
 
 - ``memory.weights``, ``memory.gradients``: θ of this layer to be read, and ∂L/∂θ to be written, one
   array for each of its `parameters`;
-- ``memory(name, shape)``: an array of the network's dtype for this layer's own use. What is in it
-  stays until the backward pass; at the next step it is lent again;
-- ``memory.passing(name, shape)``: the same for what only the next layer will read;
-- ``memory.train``, ``memory.streams``: whether the network is training, and its random generators,
-  one for each network, for layers that are `random`;
-- ``memory.need_dx``: False in the first layer, whose dx nobody reads.
+- ``memory(name, shape)``: an array for this layer's own use, which stays until the backward pass;
+  ``memory.passing(name, shape)``: one for what only the next layer will read;
+- ``memory.train``, ``memory.streams``: whether the network is training, and a random generator for
+  each network; ``memory.need_dx``: False in the first layer, whose dx nobody reads.
 """
 
 from math import sqrt
@@ -25,35 +23,27 @@ from pysi.errors import ConfigError
 
 
 class Layer:
-    """A differentiable map; see the head of this file.
+    """A differentiable map; see the head of this file."""
 
-    Attributes
-    ----------
-    parameters : dict of str to tuple of int
-        Names and shapes of its weights; most layers have none.
-    input_shape : tuple of int or None
-        Of one example, if the layer takes no other.
-    random : bool
-        Whether it draws random numbers while training.
-    """
-
+    kind = "layer"
+    """What it is called in the table, such as "dense" in "dense1.W": by default its class."""
     parameters = {}
+    """Names and shapes of its weights; most layers have none."""
     input_shape = None
+    """Shape of one example, if the layer takes no other."""
     random = False
+    """Whether it draws random numbers while training."""
 
     def __init_subclass__(cls, **options):
         super().__init_subclass__(**options)
         if cls.kind == Layer.kind:
             cls.kind = cls.__name__.lower()
 
-    kind = "layer"
-    """What it is called in the table, such as "dense" in "dense1.W"."""
-
     def __repr__(self):
         return f"{type(self).__name__}()"
 
     def output_shape(self, shape):
-        """Shape of y for one example; a ConfigError if x cannot have this shape."""
+        """Return the shape of y for one example; a ConfigError if x cannot have this shape."""
         return shape
 
     def initial(self, rng):
@@ -69,20 +59,8 @@ class Layer:
         raise NotImplementedError
 
     def input_gradient(self, dy, kept, memory):
-        """Return ∂L/∂x alone, for the Fisher information; what is written is thrown away."""
+        """Return ∂L/∂x alone, for the Fisher information (see `pysi.rules.fisher`)."""
         return self.backward(dy, kept, memory)
-
-    def add_squares(self, total, dy, kept, memory):
-        """Add what the squared gradients of single examples need, for one dy; 0 is the first total.
-
-        Rules that need them (see `pysi.rules.fisher`) refuse a layer with weights that has not got
-        this function and `squared_gradients`.
-        """
-        raise NotImplementedError
-
-    def squared_gradients(self, total, kept):
-        """Return Σ_n (∂L_n/∂W)² for each of the `parameters`, from the total."""
-        raise NotImplementedError
 
 
 class Dense(Layer):
@@ -94,13 +72,8 @@ class Dense(Layer):
               ∂L/∂x_{ni} = \sum_j dy_{nj} W_{ij},
 
     or dW = xᵀ dy, db = Σ dy, dx = dy Wᵀ: what is presynaptic times the error that is postsynaptic.
-
-    Parameters
-    ----------
-    n_in, n_out : int
-    zero : bool
-        Start from zero weights (for a readout) rather than from Glorot's uniform distribution,
-        U(-a, a) with a = √(6 / (n_in + n_out)) (Glorot & Bengio, 2010). Biases start at zero.
+    Weights start from Glorot's uniform distribution, U(-a, a) with a = √(6 / (n_in + n_out))
+    (Glorot & Bengio, 2010) or, for a readout, from `zero`; biases from zero.
     """
 
     kind = "dense"
@@ -149,7 +122,7 @@ class Dense(Layer):
 
 @elementwise
 def relu_slope(dy, y):
-    """∂L/∂x = dy [y > 0]."""
+    """Return ∂L/∂x = dy [y > 0]."""
     return dy * (y > 0)
 
 
@@ -168,7 +141,7 @@ class ReLU(Layer):
 
 @elementwise
 def tanh_slope(dy, y):
-    """∂L/∂x = dy (1 - y²), since tanh' = 1 - tanh²."""
+    """Return ∂L/∂x = dy (1 - y²), since tanh' = 1 - tanh²."""
     return (1 - y * y) * dy
 
 
@@ -195,8 +168,7 @@ def dropped(x, drawn, p, scale):
 class Dropout(Layer):
     """Switch each unit off with probability p while training; y = x m / (1 - p), m ∈ {0, 1}.
 
-    The division keeps the mean of y at x, so that testing needs no rescaling (Srivastava et al.,
-    2014). Backward: dx = dy m / (1 - p).
+    The mean of y is x, so testing needs no rescaling (Srivastava et al., 2014). Backward likewise.
     """
 
     kind = "dropout"

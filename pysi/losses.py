@@ -1,9 +1,8 @@
 r"""Losses: what a task asks of the network's output, and its gradient.
 
-The paper's is softmax cross-entropy over the classes of the task at hand. With p = softmax(z) over
-the active classes and y the label, the loss of one example is
-:math:`-\log p_y = \log \sum_j e^{z_j} - z_y`. Its derivative is :math:`∂L/∂z_j = p_j - [j = y]`,
-and the mean over the minibatch divides that by the number of examples.
+The paper's is softmax cross-entropy over the classes of the task. With p = softmax(z) over the
+active classes and y the label, the loss of one example is
+:math:`-\log p_y = \log \sum_j e^{z_j} - z_y`; its derivative is :math:`∂L/∂z_j = p_j - [j = y]`.
 """
 
 import numpy as np
@@ -16,15 +15,9 @@ class Loss:
     """What a `pysi.Task` minimises; a task names one, by default `softmax_cross_entropy`."""
 
     def __call__(self, outputs, targets, active):
-        """Return the mean loss of B examples, (...), and its gradient ∂loss/∂outputs.
+        """Return the mean loss of B examples, (...), and its gradient ∂loss/∂outputs, (..., B, K).
 
-        Parameters
-        ----------
-        outputs : array, (..., B, K)
-            Of the network.
-        targets : array, (..., B) or (..., B, K)
-        active : array of bool, (K,)
-            Outputs that take part; the gradient of all others is exactly zero.
+        Of K outputs only the `active` ones, an array of bool, take part: the others' gradient is 0.
         """
         raise NotImplementedError
 
@@ -33,7 +26,7 @@ class Loss:
         raise NotImplementedError
 
     def check(self, where, targets, active):
-        """Raise a ConfigError, which begins with `where`, for targets that this loss cannot take."""
+        """Raise a ConfigError, which begins with `where`, for targets that it cannot take."""
 
 
 @elementwise
@@ -59,9 +52,8 @@ def cross_entropy(total, z_label, batch):
 class SoftmaxCrossEntropy(Loss):
     """Mean cross-entropy of the labels, in nats; labels are numbers of active classes.
 
-    Subtracting the largest active logit changes nothing mathematically and keeps exp from
-    overflowing. An inactive logit becomes -inf, whose exponential is exactly zero, however large
-    it was; rows of the gradient sum to zero.
+    Subtracting the largest active logit changes nothing and keeps exp from overflowing. An inactive
+    logit becomes -inf, whose exponential is exactly zero. Rows of the gradient sum to zero.
     """
 
     def __call__(self, logits, labels, active):
@@ -78,10 +70,8 @@ class SoftmaxCrossEntropy(Loss):
 
     def check(self, where, labels, active):
         if labels.dtype.kind not in "iu" or labels.ndim != 1:
-            raise ConfigError(
-                f"{where}: expected whole numbers as labels, one per example, "
-                f"found {labels.dtype} of shape {labels.shape}"
-            )
+            found = f"{labels.dtype} of shape {labels.shape}"
+            raise ConfigError(f"{where}: expected whole numbers as labels (N,), found {found}")
         low, high = labels.min().item(), labels.max().item()
         if low < 0 or high >= len(active) or not active[labels].all().item():
             units = [i for i in range(len(active)) if active[i].item()]
@@ -92,60 +82,26 @@ class SoftmaxCrossEntropy(Loss):
 
 
 class SquaredError(Loss):
-    """Half the mean squared error of the active outputs, for regression; targets are (..., B, K).
+    """Half the squared error ½ Σ_k (z_k - y_k)², for regression, mean over examples.
 
-    L = ½ Σ_k (z_k - y_k)² per example. The score is minus the mean squared error, so that larger is
-    better: 0 is perfect.
+    Targets are (..., B, K). The score is minus the mean squared error: 0 is perfect.
     """
 
     def __call__(self, outputs, targets, active):
-        error = (outputs - targets) * active
-        return (error * error).sum(axis=(-2, -1)) / (2 * error.shape[-2]), error / error.shape[-2]
+        error, batch = (outputs - targets) * active, outputs.shape[-2]
+        return (error * error).sum(axis=(-2, -1)) / (2 * batch), error / batch
 
     def score(self, outputs, targets, active):
-        error = (outputs - targets) * active
-        return -(error * error).sum(axis=-1) / active.sum()
+        return -(((outputs - targets) * active) ** 2).sum(axis=-1) / active.sum()
 
     def check(self, where, targets, active):
         if targets.dtype.kind != "f" or targets.shape[1:] != active.shape:
-            raise ConfigError(
-                f"{where}: expected floating targets of shape (examples, {len(active)}), "
-                f"found {targets.dtype} of shape {targets.shape}"
-            )
+            found = f"{targets.dtype} of shape {targets.shape}"
+            raise ConfigError(f"{where}: expected floats (N, {len(active)}), found {found}")
 
 
 softmax_cross_entropy = SoftmaxCrossEntropy()
 squared_error = SquaredError()
-
-
-def distillation(logits, recorded, T=2.0):
-    """Cross-entropy between the outputs of an old network and of this one, softened by T.
-
-    Parameters
-    ----------
-    logits, recorded : array, (..., B, K)
-        Of the network that learns, and of the old one.
-    T : float
-        Temperature; the softmax is that of logits / T.
-
-    Returns
-    -------
-    loss : array, (...)
-        -Σ_k σ(recorded / T)_k log σ(logits / T)_k, mean over the examples, in nats; no factor T².
-    dlogits : array, (..., B, K)
-
-    References
-    ----------
-    Hinton, Vinyals & Dean (2015), Distilling the knowledge in a neural network.
-    """
-    if not T > 0:
-        raise ConfigError(f"T: expected a positive temperature, found {T}")
-    p, z = softmax(recorded / T), logits / T
-    z = z - z.max(axis=-1, keepdims=True)
-    log_total = namespace(z).log(namespace(z).exp(z).sum(axis=-1, keepdims=True))
-    batch = logits.shape[-2]
-    loss = (p * (log_total - z)).sum(axis=(-2, -1)) / batch
-    return loss, (softmax(z) - p) / (T * batch)
 
 
 def softmax(logits, active=True):

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from pysi.backend.arrays import CPU_IMAGES, stream
-from pysi.backend.memory import Pass, Slot
+from pysi.backend import stream
+from pysi.backend.uses import Uses
 from pysi.errors import ConfigError
 from pysi.layers import Dense, Dropout, Layer, ReLU, Tanh
 from pysi.synapses import Synapses
@@ -23,25 +23,14 @@ class Network:
     seed : int or sequence of int
         One seed makes one network. R seeds make R networks that are trained side by side: every
         row of the table, and every activation, gets a leading axis of length R.
-    dtype : dtype
-        In which the network computes, whatever it is fed.
-    xp : module
-        `numpy` or `cupy`.
+    dtype, xp : dtype, module
+        In which the network computes, whatever it is fed; `numpy` or `cupy`.
     input_shape : tuple of int, optional
         Of one example; needed where the first layer takes images, (rows, columns, channels).
-
-    Attributes
-    ----------
-    synapses : Synapses
-    seeds : tuple of int
-    learned : int
-        How many tasks `pysi.train` has taught it.
-
-    Raises
-    ------
-    ConfigError
-        No layers, layers whose sizes do not fit, or seeds that are no whole numbers from 0.
     """
+
+    learned = 0
+    """How many tasks `pysi.train` has taught it."""
 
     def __init__(self, layers, *, seed=0, dtype=np.float32, xp=np, input_shape=None):
         seeds = np.atleast_1d(seed)
@@ -54,19 +43,17 @@ class Network:
         shape = input_shape or next((la.input_shape for la in self.layers if la.input_shape), None)
         if shape is None:
             raise ConfigError("input_shape: expected the shape of one example, found none")
-        self.shapes = [tuple(shape)]
-        for layer in self.layers:
+        self.shapes, self.names, kinds = [tuple(shape)], [], [la.kind for la in self.layers]
+        for i, layer in enumerate(self.layers):
             self.shapes.append(tuple(layer.output_shape(self.shapes[-1])))
-        counts, self.names = {}, []
-        for layer in self.layers:
-            counts[layer.kind] = counts.get(layer.kind, 0) + 1
-            self.names.append(f"{layer.kind}{counts[layer.kind]}")
+            self.names.append(f"{layer.kind}{kinds[: i + 1].count(layer.kind)}")
         parameters = {
             f"{name}.{parameter}": shape
             for name, layer in zip(self.names, self.layers, strict=True)
             for parameter, shape in layer.parameters.items()
         }
-        self.synapses = Synapses(parameters, lead=lead, dtype=dtype, xp=xp)
+        self._table = Synapses(parameters, lead=lead, dtype=dtype, xp=xp)
+        self.synapses = self._table
         self.initialise()
 
     def __repr__(self):
@@ -74,35 +61,22 @@ class Network:
 
     input_shape = property(lambda self: self.shapes[0], doc="Shape of one example.")
     output_shape = property(lambda self: self.shapes[-1], doc="Shape of its output.")
+    last = property(lambda self: self._uses.last, doc="The pass that `backward` belongs to.")
+    features = property(lambda self: self.last.features, doc="What the last layer received there.")
 
     @property
     def synapses(self):
         """The table. It can be replaced by one of the same groups, from `Synapses.load`."""
-        return self._synapses
+        return self._table
 
     @synapses.setter
     def synapses(self, table):
-        held = getattr(self, "_synapses", table)
         for what in ("shapes", "lead", "dtype"):
-            if getattr(table, what) != getattr(held, what):
-                raise ConfigError(
-                    f"synapses: expected a table with {what} {getattr(held, what)}, as the network "
-                    f"has, found {getattr(table, what)}"
-                )
-        self._synapses, self._last, self._streams, self._open = table, None, None, False
-        slots = [
-            Slot(layer, name, table) for layer, name in zip(self.layers, self.names, strict=True)
-        ]
-        # images go through their layers in parts, which end where there are features
-        end = next((i for i, shape in enumerate(self.shapes) if len(shape) == 1), len(slots))
-        few = CPU_IMAGES if table.xp is np else None
-        self._stages = [
-            (part, self.shapes[stop], len(self.shapes[start]), size)
-            for part, start, stop, size in (
-                (slots[:end], 0, end, few), (slots[end:], end, len(slots), None)
-            ) if part
-        ]  # fmt: skip
-        self._passes = {}
+            held, given = getattr(self._table, what), getattr(table, what, None)
+            if given != held:
+                raise ConfigError(f"synapses: expected a table with {what} {held}, found {given}")
+        self._table, self._started = table, False
+        self._uses = Uses(self.layers, self.names, self.shapes, table)
 
     def initialise(self):
         """Give all synapses their initial weights, which depend on the seed alone, and no past."""
@@ -117,82 +91,34 @@ class Network:
 
     def restart(self, *key):
         """Give random layers fresh random streams that depend on the seed and `key` alone."""
-        xp = self.synapses.xp
-        self._streams = [
+        xp, self._started = self.synapses.xp, True
+        self._uses.restart([
             [stream(s, *key, name, xp=xp) for s in self.seeds] if layer.random else None
             for name, layer in zip(self.names, self.layers, strict=True)
-        ]
-        if "train" in self._passes:
-            self._passes["train"].restart(self._streams)
-
-    def _pass(self, name):
-        """The memory for one use of the network, made at its first."""
-        if name not in self._passes:
-            self._passes[name] = Pass(self._stages, keeps=name != "predict")
-            if name == "train":
-                if self._streams is None:
-                    self.restart("by hand")
-                self._passes[name].restart(self._streams)
-        return self._passes[name]
-
-    def _run(self, name, x):
-        s, n_axes = self.synapses, len(self.input_shape)
-        if x.shape[-n_axes:] != self.input_shape or x.shape[: -n_axes - 1] not in ((), s.lead):
-            lead = ", ".join(map(str, (*s.lead, "examples", *self.input_shape)))
-            raise ConfigError(f"x: expected inputs of shape ({lead}), found {x.shape}")
-        if x.ndim == n_axes:
-            raise ConfigError(f"x: expected several examples, found one of shape {x.shape}")
-        used = self._pass(name)
-        return used, used.forward(used.numbers(x, s.xp, s.dtype), name == "train")
+        ])  # fmt: skip
 
     def forward(self, x, *, train=False):
-        """Return the logits, and keep what `backward` needs.
+        """Return the logits, (..., examples, classes), and keep what `backward` needs.
 
-        Parameters
-        ----------
-        x : array, (..., examples, *input_shape)
-            Several networks may share it. Unsigned bytes are pixels: they are divided by 255.
-        train : bool
-            Whether layers such as dropout behave as in training.
-
-        Returns
-        -------
-        array, (..., examples, classes)
+        Several networks may share x, (..., examples, *input_shape). Unsigned bytes are pixels: they
+        are divided by 255. With `train`, layers such as dropout behave as in training.
         """
-        used, logits = self._run("train" if train else "test", x)
-        if train or not self._open:
-            self._last, self._open = used, train
-        return logits
+        if train and not self._started:
+            self.restart("by hand")
+        return self._uses.forward(x, "train" if train else "test")
 
     def logits(self, x):
         """Return the logits for inputs as in `forward`; nothing is kept for a backward pass."""
-        return self._run("predict", x)[1]
-
-    @property
-    def last(self):
-        """The forward pass that `backward` belongs to: the last one, but an evaluation in between a
-        training pass and its backward pass does not count."""
-        if self._last is None:
-            raise ConfigError("backward: expected a forward pass before it, found none")
-        return self._last
-
-    @property
-    def features(self):
-        """What the last layer received in the pass that `backward` belongs to."""
-        return self.last.features
+        return self._uses.forward(x, "predict")
 
     def backward(self, dlogits, dfeatures=None):
-        """Write the gradient of the loss into `synapses.grad`.
+        """Write the gradient of the loss into `synapses.grad`, given ∂loss/∂logits.
 
-        Parameters
-        ----------
-        dlogits : array, (..., examples, classes)
-            ∂loss/∂logits of the last forward pass.
-        dfeatures : array, (..., examples, features), optional
-            What else pulls at the input of the last layer.
+        It belongs to the last forward pass; an evaluation after a training pass does not count.
+        `dfeatures`, (..., examples, features), is what else pulls at the input of the last layer.
         """
         self.last.gradients(dlogits, dfeatures)
-        self._open = False
+        self._uses.open = False
 
 
 def dropouts(p):
@@ -213,15 +139,12 @@ class MLP(Network):
         Probability of switching a hidden unit off while training, 0 ≤ dropout < 1.
     zero_readout : bool
         Start the readout from zero weights, as the authors' code does for masked readouts.
-    seed, dtype, xp
-        See `Network`.
+    **options
+        seed, dtype and xp: see `Network`.
 
     Examples
     --------
-    >>> net = MLP([4, 3, 2], seed=0)
-    >>> net.synapses.group("dense1.W").shape
-    (4, 3)
-    >>> net.forward(np.zeros((5, 4), np.float32)).shape
+    >>> MLP([4, 3, 2], seed=0).forward(np.zeros((5, 4))).shape
     (5, 2)
     """
 
@@ -229,9 +152,8 @@ class MLP(Network):
         if len(sizes) < 2 or any(int(n) != n or n < 1 for n in sizes):
             raise ConfigError(f"sizes: expected two or more positive whole numbers, found {sizes}")
         if activation not in ACTIVATIONS:
-            raise ConfigError(
-                f"activation: expected one of {list(ACTIVATIONS)}, found {activation!r}"
-            )
+            known = list(ACTIVATIONS)
+            raise ConfigError(f"activation: expected one of {known}, found {activation!r}")
         layers = []
         dropouts(dropout)  # checks it, also where no layer is hidden
         for n_in, n_out in zip(sizes[:-2], sizes[1:-1], strict=True):

@@ -13,20 +13,9 @@ from pysi.errors import ConfigError
 
 
 class Optimizer:
-    """From the gradient of the whole (penalised) loss to the step Δθ.
+    """From the gradient of the whole (penalised) loss to the step Δθ, with learning rate η = lr.
 
-    Use: `start` once per run (or per task, to forget the past), then per minibatch `next_step` and
-    `delta`.
-
-    Parameters
-    ----------
-    lr : float
-        Learning rate η > 0.
-
-    Raises
-    ------
-    ConfigError
-        A learning rate that is not positive and finite.
+    `start` is called per run (or per task, to forget), then per minibatch `next_step` and `delta`.
     """
 
     kept = ()
@@ -50,10 +39,7 @@ class Optimizer:
         """Begin the next minibatch."""
 
     def delta(self, gradient, rows):
-        """Return Δθ for the gradient; `rows.part(row)` gives a row of the state, to be written to.
-
-        `gradient` and rows are those of `pysi.synapses.Update`: formulas, of all synapses.
-        """
+        """Return Δθ for the gradient, (..., P); `rows.part(row)` is a row of state."""
         raise NotImplementedError
 
 
@@ -66,7 +52,7 @@ class SGD(Optimizer):
 
 @elementwise
 def momentum_step(g, u, mu, minus_lr):
-    """u ← μ u + g, Δθ = -η u."""
+    """Return u ← μ u + g, and Δθ = -η u."""
     u = u * mu + g
     return u, u * minus_lr
 
@@ -94,7 +80,7 @@ class Momentum(Optimizer):
 
 @elementwise
 def adam_step(g, M, V, beta1, beta2, scale, eps):
-    """M ← β₁M + g, V ← β₂V + g², Δθ = scale M / (√V + ε); see `Adam`."""
+    """Return M ← β₁M + g, V ← β₂V + g², and Δθ = scale M / (√V + ε); see `Adam`."""
     M = M * beta1 + g
     V = V * beta2 + g * g
     return M, V, M / (np.sqrt(V) + eps) * scale
@@ -107,20 +93,12 @@ class Adam(Optimizer):
 
     .. math:: Δθ = -η \frac{m / (1-β_1^t)}{\sqrt{v / (1-β_2^t)} + ε},
 
-    is computed with the moments M = m/(1-β₁) and V = v/(1-β₂). That saves two passes over memory:
-    M ← β₁M + g, V ← β₂V + g², and with :math:`a = η(1-β_1)/(1-β_1^t)` and
-    :math:`b = \sqrt{(1-β_2)/(1-β_2^t)}`
+    is computed with M = m/(1-β₁) and V = v/(1-β₂), which saves two passes over memory: with
+    :math:`a = η(1-β_1)/(1-β_1^t)` and :math:`b = \sqrt{(1-β_2)/(1-β_2^t)}`
 
     .. math:: Δθ = -\frac{a M}{b \sqrt{V} + ε} = -\frac{a}{b} \frac{M}{\sqrt{V} + ε/b}.
 
-    Parameters
-    ----------
-    lr : float
-        Learning rate η.
-    betas : (float, float)
-        Decay (β₁, β₂) of the two moments per step.
-    eps : float
-        ε, in the units of the gradient.
+    lr is η, betas are the decays (β₁, β₂) of the moments per step, eps is in units of the gradient.
     """
 
     kept = ("M", "V", "t")

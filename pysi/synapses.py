@@ -14,26 +14,20 @@ consolidation rules work on whole rows. Nothing but the table owns data. With le
 the shape (R, P): R independent networks side by side.
 """
 
-import json
-from contextlib import contextmanager
 from math import prod
 
 import numpy as np
 
-from pysi.backend.arrays import CPU_BLOCK, to_host
+from pysi.backend.arrays import Ranges
 from pysi.backend.elementwise import recording
-from pysi.errors import ConfigError, DataError
-from pysi.storage.files import atomic, read_arrays
+from pysi.errors import ConfigError
+from pysi.storage.tables import load_table, save_table
 
 ROWS = ("theta", "grad", "omega", "Omega", "theta_ref")
-SAVED = ("theta", "omega", "Omega", "theta_ref")
 
 
 class Handle:
-    """Views of the table's five rows. A row can be written in place, but never be replaced.
-
-    A rebound row would silently cut every other view of it, so the rows are read-only properties.
-    """
+    """Views of the table's five rows. They are written in place; replacing one would cut others."""
 
     def __init__(self, views):
         self._views = tuple(views)
@@ -71,9 +65,8 @@ class Synapse(Handle):
 class Update(Handle):
     """The table while a step is made: rows in formulas, which run in one go when all is written.
 
-    ``rows.omega[...] = rows.omega - rows.grad * delta`` says what becomes of all synapses. It can
-    be mixed with formulas (`pysi.backend.elementwise`); sums and other functions that are not
-    elementwise are refused.
+    ``rows.omega[...] = rows.omega - rows.grad * delta`` says what becomes of all synapses, and
+    ``rows.part(row)`` is any other row. What is not elementwise, such as a sum, is refused.
     """
 
     def __init__(self, views, recorder):
@@ -91,30 +84,20 @@ class Synapses(Handle):
     Parameters
     ----------
     shapes : dict of str to tuple of int
-        Name and shape of every group, in the order of the columns.
+        Name and shape of every group, in the order of the columns; at least one synapse.
     lead : tuple of int
         Leading axes, () for one network or (R,) for R of them.
-    dtype : dtype
-        A real floating type.
-    xp : module
-        `numpy` or `cupy`.
+    dtype, xp : dtype, module
+        A real floating type; `numpy` or `cupy`.
     block_size : int, optional
         Largest number of columns that are updated at once on a CPU.
-
-    Raises
-    ------
-    ConfigError
-        No synapse, a dtype that is not floating, or a block size that is not positive.
 
     Examples
     --------
     >>> s = Synapses({"dense1.W": (3, 2), "dense1.b": (2,)})
-    >>> s.group("dense1.W").theta[...] = 0.5
+    >>> s.group("dense1.W").theta[...], s[4].theta[...] = 0.5, 2
     >>> s.theta
-    array([0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0. , 0. ], dtype=float32)
-    >>> s[4].theta[...] = 2
-    >>> s.group("dense1.W").theta[2, 0]
-    np.float32(2.0)
+    array([0.5, 0.5, 0.5, 0.5, 2. , 0.5, 0. , 0. ], dtype=float32)
     """
 
     def __init__(self, shapes, *, lead=(), dtype=np.float32, xp=np, block_size=None):
@@ -125,19 +108,11 @@ class Synapses(Handle):
         self.lead, self.dtype, self.xp = tuple(lead), np.dtype(dtype), xp
         if self.dtype.kind != "f":
             raise ConfigError(f"dtype: expected a floating type, found {self.dtype}")
-        size = max(1, CPU_BLOCK // prod(self.lead)) if block_size is None else block_size
-        if size != int(size) or size < 1:
-            raise ConfigError(f"block_size: expected a whole number from 1, found {block_size}")
-        width = -(-self.size // -(-self.size // int(size))) if xp is np else self.size
-        starts = range(0, self.size, width)
-        self._parts = [slice(i, min(i + width, self.size)) for i in starts]
-        self._cut = {}
+        self._ranges = Ranges(self.size, prod(self.lead), xp, block_size)
         self.table = xp.zeros((len(ROWS), *self.lead, self.size), self.dtype)
         super().__init__(self.table[i] for i in range(len(ROWS)))
-        self._columns, start = {}, 0
-        for name, shape in self.shapes.items():
-            self._columns[name] = slice(start, start + prod(shape))
-            start += prod(shape)
+        ends = np.cumsum([0, *map(prod, self.shapes.values())]).tolist()
+        self._columns = dict(zip(self.shapes, map(slice, ends[:-1], ends[1:]), strict=True))
 
     def __len__(self):
         return self.size
@@ -146,7 +121,7 @@ class Synapses(Handle):
         return f"Synapses({self.size} in {list(self.shapes)}, lead={self.lead}, {self.dtype})"
 
     def group(self, name):
-        """The handle of one weight matrix or bias, such as "dense1.W"."""
+        """Return the handle of one weight matrix or bias, such as "dense1.W"."""
         if name not in self.shapes:
             raise ConfigError(f"group: expected one of {list(self.shapes)}, found {name!r}")
         shape, columns = self.shapes[name], self._columns[name]
@@ -160,60 +135,19 @@ class Synapses(Handle):
         group = next(name for name, c in self._columns.items() if c.start <= index < c.stop)
         return Synapse((view[..., index] for view in self._views), index, group)
 
-    @contextmanager
     def update(self):
-        """Within this context rows are formulas (see `Update`); at its end they are computed.
-
-        On a CPU that goes from one range of columns to the next, so that what is needed is in the
-        cache; on a GPU it is one kernel. After an exception nothing has changed.
-        """
-        with recording("update", self.xp, self._ranges) as recorder:
-            yield Update(self._views, recorder)
-
-    def _ranges(self, array):
-        """The parts of a row that are updated in turn; of anything else, the whole for each."""
-        if array.shape[-1:] != (self.size,):
-            return [array] * len(self._parts)
-        found = self._cut.get(id(array))
-        if found is None or found[0] is not array:
-            if len(self._cut) > 64:
-                self._cut.clear()
-            found = self._cut[id(array)] = array, [array[..., part] for part in self._parts]
-        return found[1]
+        """A context in which rows are formulas. They are computed at its end, all or none."""
+        return recording("update", self.xp, self._ranges, lambda r: Update(self._views, r))
 
     def zeros(self):
         """A new row of zeros like the table's, for the state of an optimizer or a rule."""
         return self.xp.zeros_like(self.theta)
 
     def save(self, path, *, replica=...):
-        """Write θ, ω, Ω and θ̃ to an ``.npz`` file; the file appears only when it is complete.
-
-        Of several networks all, or the one with the index `replica`.
-        """
-        rows = {name: to_host(getattr(self, name)[replica]) for name in SAVED}
-        with atomic(path) as file:
-            np.savez_compressed(file, shapes=np.array(json.dumps(self.shapes)), **rows)
+        """Write θ, ω, Ω and θ̃ to an ``.npz`` file: of all networks, or the one named."""
+        save_table(self, path, replica)
 
     @classmethod
     def load(cls, path, *, xp=np):
-        """Read a table that `save` wrote.
-
-        Raises
-        ------
-        DataError
-            The file is missing, unreadable, or not a table of synapses.
-        """
-        expected = "a table of synapses as written by Synapses.save"
-        arrays = read_arrays(path, expected)
-        try:
-            theta = arrays["theta"]
-            shapes = json.loads(str(arrays["shapes"]))
-            synapses = cls(shapes, lead=theta.shape[:-1], dtype=theta.dtype, xp=xp)
-            for name in SAVED:
-                getattr(synapses, name)[...] = xp.asarray(arrays[name])
-        except (ValueError, KeyError, AttributeError) as err:
-            raise DataError(
-                f"{path}: expected {expected}, found {type(err).__name__}: {err}. "
-                "Write it again, or name another file."
-            ) from err
-        return synapses
+        """Read a table that `save` wrote; a DataError if there is none."""
+        return load_table(cls, path, xp)

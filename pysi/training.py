@@ -1,7 +1,7 @@
 """Training: the step, the epoch, the sequence of tasks.
 
-`learn` is a generator of events: it trains, and says what has happened. Whoever wants to know (a
-history, a checkpoint, a progress bar, a log of single steps) listens. `train` is its short form.
+`Run.learn` is a generator of events: it trains, and says what has happened. Whoever wants to know
+(a history, a checkpoint, a log of single steps) listens. `train` is its short form.
 """
 
 from time import perf_counter
@@ -9,17 +9,14 @@ from time import perf_counter
 import numpy as np
 
 from pysi.backend import stream, to_host
-from pysi.errors import ConfigError, DivergenceError
+from pysi.guards import check_arguments, check_finite
 from pysi.history import Epoch, History, Step, TaskEnded, TaskLearned
 
 EVALUATION_BATCH = 1000
 
 
 def update(synapses, optimizer, rule, extra=None):
-    """One step in the life of every synapse, once its gradient g is in the table.
-
-    `extra` is a row that is added to the total gradient.
-    """
+    """One step of every synapse, once g is in the table; a rule may add the row `extra` to it."""
     optimizer.next_step()
     with synapses.update() as rows:
         total = rule.total_gradient(rows)  # g + 2c Ω (θ - θ̃)
@@ -31,29 +28,17 @@ def update(synapses, optimizer, rule, extra=None):
 
 
 def training_step(net, optimizer, rule, x, targets, task):
-    """One minibatch: forward, loss, backward, update.
-
-    Returns
-    -------
-    loss : array, (...)
-        Of the task alone, before the step.
-    """
+    """One minibatch: forward, loss, backward, update. Returns the task's loss before it, (...)."""
     logits = net.forward(x, train=True)
     loss, dlogits = task.loss(logits, targets, task.active)
-    more = rule.output_gradient(net, x, logits)
+    more, extra = rule.output_gradient(net, x, logits), None
+    if more is not None:
+        dextra, dfeatures = more
+        net.backward(0 * dlogits if dextra is None else dextra, dfeatures)
+        extra = net.synapses.grad.copy()
     net.backward(dlogits)  # g: the gradient of the task's loss alone
-    update(net.synapses, optimizer, rule, more and gradient_of(net, dlogits, *more))
+    update(net.synapses, optimizer, rule, extra)
     return loss
-
-
-def gradient_of(net, dlogits, other, dfeatures):
-    """A row with what a rule adds at the outputs, taken back to all synapses; `grad` is kept."""
-    s = net.synapses
-    task = s.grad.copy()
-    net.backward(0 * dlogits if other is None else other, dfeatures)
-    extra = s.grad.copy()
-    s.grad[...] = task
-    return extra
 
 
 def shuffled(net, n, *key):
@@ -64,24 +49,16 @@ def shuffled(net, n, *key):
 
 def score(net, task, part):
     """Mean score of a task's "train" or "test" examples, (...), on the host: their accuracy."""
-    x, targets = task.part(part)
-    total = 0
+    (x, targets), total = task.part(part), 0
     for start in range(0, len(targets), EVALUATION_BATCH):
         batch = slice(start, start + EVALUATION_BATCH)
-        total = total + task.loss.score(
-            net.logits(x[batch]), targets[batch], task.active
-        ).sum(axis=-1)  # fmt: skip
+        found = task.loss.score(net.logits(x[batch]), targets[batch], task.active)
+        total = total + found.sum(axis=-1)
     return to_host(total) / len(targets)
 
 
 class Run:
-    """A sequence of tasks to be learned; arguments and errors as for `train`.
-
-    Attributes
-    ----------
-    position : (int, int)
-        Task and epoch, from 1, with which `learn` goes on: (1, 1), or where a checkpoint was made.
-    """
+    """A sequence of tasks to be learned, from (task, epoch) `position`; arguments: see `train`."""
 
     def __init__(
         self, net, optimizer, rule, tasks, *, epochs, batch_size, tested=None,
@@ -126,13 +103,12 @@ class Run:
             yield TaskLearned(self, i)
             began = perf_counter()
             rule.end_task(net, task)
+            rule.refresh()
             net.learned += 1
-            seconds = perf_counter() - began
-            test, train = (
-                np.stack([score(net, other, part) for other in self.tested], axis=-1)
-                for part in ("test", "train")
-            )
-            yield TaskEnded(self, i, test, train, seconds)
+            seconds, scores = perf_counter() - began, []
+            for part in ("test", "train"):
+                scores.append(np.stack([score(net, t, part) for t in self.tested], axis=-1))
+            yield TaskEnded(self, i, *scores, seconds)
 
     def learn_epoch(self, task, i, epoch):
         """One pass over a task's training examples in a new order."""
@@ -146,9 +122,8 @@ class Run:
         for step, start in enumerate(starts):
             batch = order[..., start : start + self.batch_size]
             with np.errstate(all="ignore"):  # what overflows is found, and named, right below
-                loss = training_step(
-                    net, self.optimizer, rule, inputs[batch], targets[batch], task
-                )  # fmt: skip
+                x, y = inputs[batch], targets[batch]
+                loss = training_step(net, self.optimizer, rule, x, y, task)
             losses[..., step] = loss
             yield Step(self, i, epoch, step + 1, loss)
         check_finite(net, losses, i, epoch)
@@ -165,26 +140,17 @@ def train(net, optimizer, rule, tasks, *, epochs, batch_size, listeners=(), **op
 
     Parameters
     ----------
-    net : Network
-        Its seeds also fix the order of the examples and dropout.
-    optimizer : Optimizer
-    rule : Rule
-        How synapses are consolidated.
-    tasks : iterable of Task
-    epochs : int
-        Passes over the training examples of each task.
-    batch_size : int
-        Examples in a minibatch; the last one of an epoch holds what is left.
+    net, optimizer, rule, tasks : Network, Optimizer, Rule, iterable of Task
+        The network's seeds also fix the order of the examples and dropout.
+    epochs, batch_size : int
+        Passes over each task's examples; examples in a minibatch (the last may be smaller).
     listeners : sequence of callable
-        Each is called with every event that `Run.learn` yields. One with a method `begin` has it
-        called as begin(run) before the first.
+        Each is called with every event; one with a method `begin`, before, as begin(run).
     tested : iterable of Task, optional
         What is tested after each task; by default, the tasks that are learned.
-    reset_optimizer : bool
-        Whether the optimizer forgets its state between tasks (split MNIST) or not (permuted MNIST).
-    reset_network : bool
-        Whether the network forgets everything between tasks: each is learned from scratch, and just
-        as if it were the first.
+    reset_optimizer, reset_network : bool
+        Whether the optimizer forgets its state between tasks (split MNIST) or not (permuted MNIST);
+        whether the network forgets everything: each task is then learned as if it were the first.
 
     Returns
     -------
@@ -192,10 +158,8 @@ def train(net, optimizer, rule, tasks, *, epochs, batch_size, listeners=(), **op
 
     Raises
     ------
-    ConfigError
-        Arguments that do not fit each other; before any work.
-    DivergenceError
-        A loss or weight that is not finite; at the end of the epoch in which it appeared.
+    ConfigError, DivergenceError
+        Arguments that do not fit, before any work; numbers that are not finite, after the epoch.
     """
     run = Run(net, optimizer, rule, tasks, epochs=epochs, batch_size=batch_size, **options)
     listeners = (run.history, *listeners)
@@ -206,40 +170,3 @@ def train(net, optimizer, rule, tasks, *, epochs, batch_size, listeners=(), **op
         for listener in listeners:
             listener(event)
     return run.history
-
-
-def check_finite(net, losses, task, epoch):
-    """Raise a DivergenceError if a loss of this epoch, or a weight at its end, is not finite."""
-    finite = np.isfinite(to_host(losses)).reshape(len(net.seeds), -1)
-    weights = np.atleast_1d(to_host(net.synapses.xp.isfinite(net.synapses.theta).all(axis=-1)))
-    for r, (seed, steps) in enumerate(zip(net.seeds, finite, strict=True)):
-        if not (steps.all() and weights[r]):
-            what = "a weight" if steps.all() else "the loss"
-            step = len(steps) if steps.all() else np.argmin(steps) + 1
-            error = DivergenceError(
-                f"{what} is not finite: seed {seed}, task {task}, epoch {epoch}, step {step} of "
-                f"{len(steps)}. Lower the learning rate or c."
-            )
-            error.replica = r
-            raise error
-
-
-def check_arguments(net, tasks, tested, epochs, batch_size):
-    """Raise a ConfigError for what cannot be trained, before any work is done."""
-    for name, value in (("epochs", epochs), ("batch_size", batch_size)):
-        if int(value) != value or value < 1:
-            raise ConfigError(f"{name}: expected a whole number from 1, found {value}")
-    if not tasks:
-        raise ConfigError("tasks: expected at least one task, found none")
-    for task in [*tasks, *tested]:
-        train, test = task.x_train.shape[1:], task.x_test.shape[1:]
-        if not train == test == net.input_shape:
-            raise ConfigError(
-                f"task {task.name!r}: expected inputs of shape {net.input_shape}, as the network "
-                f"has, found {train} for training, {test} for testing"
-            )
-        if (len(task.active),) != net.output_shape:
-            raise ConfigError(
-                f"task {task.name!r}: expected {net.output_shape} classes, as the network's "
-                f"readout has units, found {len(task.active)}"
-            )

@@ -8,7 +8,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 import pysi
+from pysi.backend.memory import Slot
+from pysi.backend.stages import Stage
 from pysi.data import Dataset
+from pysi.history import Epoch, TaskLearned
 
 settings.register_profile("pysi", deadline=None, max_examples=40, derandomize=True)
 settings.load_profile("pysi")
@@ -68,6 +71,16 @@ def ready(net, optimizer=None):
     return rule, optimizer
 
 
+def every_epoch(call):
+    """A listener that calls call(task, epoch) after every epoch."""
+    return lambda event: call(event.task, event.epoch) if isinstance(event, Epoch) else None
+
+
+def every_task(call):
+    """A listener that calls call(task) when a task is learned, before it is consolidated."""
+    return lambda event: call(event.task) if isinstance(event, TaskLearned) else None
+
+
 def toy_run(rule, seed=0, tasks=None, optimizer=None, net=None, **options):
     """Train a small network on small tasks; returns the network and the history."""
     net = net or toy_net(seed)
@@ -95,6 +108,35 @@ def bind(layer, rng, lead=(), dtype=np.float64):
     s.theta[...] = rng.standard_normal(s.theta.shape)
     layer.bind({name: s.group(name) for name in layer.parameters})
     return s
+
+
+class Alone:
+    """A layer by itself, with a table of its own and random weights."""
+
+    def __init__(self, layer, shape, rng, lead, dtype, xp, size):
+        shapes = {f"layer.{name}": shape for name, shape in layer.parameters.items()}
+        self.table = pysi.Synapses({"none": (1,)} | shapes, lead=lead, dtype=dtype, xp=xp)
+        self.table.theta[...] = xp.asarray(
+            rng.standard_normal(self.table.theta.shape).astype(dtype)
+        )
+        slot = Slot(layer, "layer", self.table)
+        axes = 3 if len(shape) > 3 else 1
+        out = layer.output_shape(tuple(shape[-axes:]))
+        self.stage = Stage([slot], out, axes, size, keeps=True, last=True)
+        for name, group in zip(layer.parameters, slot.groups, strict=True):
+            setattr(self, name, group)
+
+    def forward(self, x, *, train=True, streams=None):
+        self.stage.restart([streams])
+        return self.stage.forward(x, train)
+
+    def backward(self, dy, *, need_dx=True):
+        return self.stage.gradients(dy, need_dx)
+
+
+def alone(layer, shape, rng, lead=(), dtype=np.float64, xp=np, size=None):
+    """A layer by itself for inputs of a shape, (..., examples, ...): see `Alone`."""
+    return Alone(layer, shape, rng, lead, dtype, xp, size)
 
 
 def directions(rng, *arrays):

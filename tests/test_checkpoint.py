@@ -17,10 +17,10 @@ import pysi
 import strict_array
 from pysi.backend import to_host
 from pysi.experiments.cell import Cell
-from pysi.storage.checkpoint import Checkpoint
 from pysi.experiments.protocols import SplitMNIST
-from pysi.synapses import SAVED
-from strategies import seeds, toy_net, toy_run
+from pysi.storage.checkpoint import Checkpoint
+from pysi.storage.tables import SAVED
+from strategies import every_epoch, seeds, toy_net, toy_run
 
 RULES = {
     "si": lambda: pysi.SynapticIntelligence(1.0),
@@ -53,8 +53,7 @@ def run(folder, rule, optimizer, stop=None, seed=0, xp=np, **options):
         RULES[rule](),
         net=toy_net(seed, dropout=0.2, xp=xp),
         optimizer=OPTIMIZERS[optimizer](),
-        checkpoint=Checkpoint(Path(folder) / "run.npz", {"rule": rule}),
-        on_epoch=on_epoch,
+        listeners=[Checkpoint(Path(folder) / "run.npz", {"rule": rule}), every_epoch(on_epoch)],
         **options,
     )
 
@@ -101,7 +100,7 @@ def test_the_end_of_every_task_is_saved_however_soon_it_comes(tmp_path):
         found = checkpoint.load()
         loaded.append(found and (found[1]["task"] + 1, found[1]["epoch"]))
 
-    toy_run(RULES["si"](), checkpoint=checkpoint, on_epoch=on_epoch, epochs=2)
+    toy_run(RULES["si"](), listeners=[checkpoint, every_epoch(on_epoch)], epochs=2)
     assert loaded == [None, (1, 2), (1, 2), (2, 2), (2, 2), (3, 2)]
 
 
@@ -233,3 +232,24 @@ def test_what_comes_too_soon_is_not_saved_and_the_end_leaves_nothing(tmp_path):
     assert len(list(tmp_path.iterdir())) == 2
     checkpoint.remove()
     assert not list(tmp_path.iterdir())
+
+
+def test_a_state_of_another_optimizer_is_refused(tmp_path):
+    with pytest.raises(Stopped):
+        run(tmp_path, "si", "sgd", 2)
+    with pytest.raises(pysi.ConfigError, match="state of optimizer Adam .*found that of SGD"):
+        run(tmp_path, "si", "adam")
+
+
+@pytest.mark.parametrize("kind", ["optimizer", "rule"])
+def test_a_state_that_lacks_something_is_refused(tmp_path, kind):
+    rule = "ewc"
+    with pytest.raises(Stopped):
+        run(tmp_path, rule, "adam", 3)
+    checkpoint = Checkpoint(tmp_path / "run.npz", {"rule": rule})
+    arrays, progress = checkpoint.load()
+    lacking = {n: a for n, a in arrays.items() if n not in ("optimizer.M", "rule.constant")}
+    kept = {n: a for n, a in arrays.items() if n in lacking or not n.startswith(f"{kind}.")}
+    checkpoint.save(kept, progress, due=True)
+    with pytest.raises(pysi.ConfigError, match=f"state of {kind}"):
+        run(tmp_path, rule, "adam")

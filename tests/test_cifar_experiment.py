@@ -12,16 +12,15 @@ from pysi.backend.arrays import share_out
 from pysi.cli import main
 from pysi.experiments import machine
 from pysi.experiments.cell import all_cells
-from pysi.storage.checkpoint import Checkpoint
 from pysi.experiments.protocols import SplitCIFAR
 from pysi.experiments.result import Result, key
 from pysi.experiments.run import resume, start
-from pysi.training import accuracy, train_epoch
+from pysi.storage.checkpoint import Checkpoint
 from test_cells import go_on
 from test_experiments import numbers
 
 CONFIG = SplitCIFAR(
-    methods=("single", "si", "scratch"), c=(0.0, 0.1), seeds=1, epochs=2, tasks=3, hidden=(6,),
+    methods=("single", "si", "ewc", "online-ewc", "scratch"), c=(0.0, 0.1), seeds=1, epochs=2, tasks=3, hidden=(6,),
     batch_size=7, examples=9,
 )  # fmt: skip
 CELLS = {cell.name: cell for cell in all_cells(CONFIG)}
@@ -67,7 +66,7 @@ def test_the_default_is_the_paper_s_protocol():
         {"tasks": 0},
         {"examples": 0},
         {"examples": 2.5},
-        {"methods": ("si", "ewc")},
+        {"methods": ("si", "dropout")},
         {"methods": ("joint",)},
         {"dataset": "mnist"},
     ],
@@ -107,22 +106,22 @@ def test_task_1_is_trained_once_for_all(finished):
         assert entry_of(result, name)["epochs"][:2] == entry_of(result, "single-seed0")["epochs"]
 
 
-def alone(task, i, tasks):
-    """A network that learns only task i, in the order and with the dropout that it has there."""
-    net, rule, optimizer = CONFIG.make_network(0), pysi.FineTuning(), CONFIG.make_optimizer()
-    rule.start(net.synapses)
-    optimizer.start(net.synapses)
+def alone(task, tasks):
+    """A network that learns only this task."""
+    net, sizes = CONFIG.make_network(0), {"epochs": 2, "batch_size": CONFIG.batch_size}
     with machine.threads(1, images=True):
-        losses = [train_epoch(net, optimizer, rule, task, CONFIG.batch_size, (i, epoch)).mean()
-                  for epoch in (1, 2)]  # fmt: skip
-        return net, losses, [accuracy(net, *t.part("test"), t.active) for t in tasks]
+        history = pysi.train(
+            net, CONFIG.make_optimizer(), pysi.FineTuning(), [task], tested=tasks, **sizes
+        )
+    losses = [epoch["loss"] for epoch in history.epochs]
+    return net, losses, history.test_accuracy[0].tolist()
 
 
 def test_from_scratch_is_each_task_alone(finished, small_cifar):
     _, result, out = finished
     tasks, entry = CONFIG.make_tasks(small_cifar), entry_of(result, "scratch-seed0")
     for i, task in enumerate(tasks):
-        net, losses, found = alone(task, i, tasks)
+        net, losses, found = alone(task, tasks)
         assert [epoch["loss"] for epoch in entry["epochs"][2 * i :][:2]] == losses
         assert entry["test_accuracy"][i] == found
     saved = pysi.Synapses.load(out / entry["synapses"])
@@ -219,6 +218,6 @@ def test_help_shows_the_settings_that_an_experiment_has(capsys):
         "--no-reset-optimizer --dtype --device --tf32 --dataset --preset --data --out --jobs "
         "--resume --vectorise"
     ).split()
-    assert shown["run split-cifar"] == {*common, "--examples"}
-    assert shown["sweep split-cifar"] == {*common, "--examples", "--dask"}
+    assert shown["run split-cifar"] == {*common, "--examples", "--ewc-c"}
+    assert shown["sweep split-cifar"] == {*common, "--examples", "--ewc-c", "--dask"}
     assert shown["run split-mnist"] == {*common, "--ewc-c"}

@@ -156,7 +156,7 @@ def test_a_killed_worker_costs_no_run_and_a_cluster_gives_the_bits_of_one_machin
     import joblib
 
     words = "--dataset mnist-5k --epochs 2 --hidden 32 --c 0 1 --xi 1e-4 1e-3 --seeds 4"
-    monkeypatch.setattr("pysi.cli.load_dataset", lambda *args: mnist_5k)
+    monkeypatch.setattr("pysi.experiments.protocol.load_dataset", lambda *args: mnist_5k)
     monkeypatch.setattr(joblib, "cpu_count", lambda: 32)  # of the machine that asks
     cluster.require(2)
     killed, save = [], Sweep.save

@@ -11,10 +11,10 @@ import pysi
 import strict_array
 from pysi.backend import namespace, stream, to_host
 from pysi.images.convolution import Conv2D
-from pysi.layers import Dense, Dropout, ReLU
-from pysi.losses import softmax_cross_entropy
 from pysi.images.pooling import Flatten, MaxPool2D
 from pysi.images.winograd import WinogradConv2D
+from pysi.layers import Dense, Dropout, ReLU
+from pysi.losses import softmax_cross_entropy
 from pysi.training import training_step
 from strategies import directions, ready, seeds, toy_cnn, toy_image_tasks, toy_run
 

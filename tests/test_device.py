@@ -9,21 +9,21 @@ import pysi
 import strict_array
 from pysi.backend import stream, to_host
 from pysi.backend.arrays import Scratch, device_namespace
+from pysi.backend.matmul import matmul, tensor_float_32
 from pysi.cli import main
-from pysi.rules.rule import FineTuning
 from pysi.experiments.cell import Cell
-from pysi.storage.checkpoint import Checkpoint
 from pysi.experiments.protocols import SplitMNIST
 from pysi.experiments.replicas import bytes_of_one, side_by_side
 from pysi.experiments.result import Result
 from pysi.experiments.sweep import Sweep
-from pysi.backend.matmul import matmul, tensor_float_32
 from pysi.images.convolution import Conv2D
-from pysi.rules.fisher import diagonal_fisher, empirical_fisher
-from pysi.layers import Dense, Dropout, ReLU, Tanh
-from pysi.losses import softmax_cross_entropy
 from pysi.images.pooling import Flatten, MaxPool2D
 from pysi.images.winograd import WinogradConv2D
+from pysi.layers import Dense, Dropout, ReLU, Tanh
+from pysi.losses import softmax_cross_entropy
+from pysi.rules.fisher import diagonal_fisher, empirical_fisher
+from pysi.rules.rule import FineTuning
+from pysi.storage.checkpoint import Checkpoint
 from pysi.theory import claims
 from pysi.training import training_step
 from strategies import ready, toy_cnn, toy_dataset, toy_image_tasks, toy_net, toy_run, toy_tasks
@@ -282,7 +282,7 @@ OPTIONS = "--epochs 1 --seeds 2 --jobs 1 --device cupy"
 )
 def test_the_command_line(xp, small_cifar, tmp_path, monkeypatch, words, runs, more):
     data = small_cifar if "cifar" in words else DIGITS
-    monkeypatch.setattr("pysi.cli.load_dataset", lambda *args: data)
+    monkeypatch.setattr("pysi.experiments.protocol.load_dataset", lambda *args: data)
     out = str(tmp_path / "r")
     assert main(["run", *words.split(), *OPTIONS.split(), *more.split(), "--out", out]) == 0
     result = Result.load(out)
@@ -293,7 +293,7 @@ def test_the_command_line(xp, small_cifar, tmp_path, monkeypatch, words, runs, m
 
 
 def test_a_sweep(xp, tmp_path, monkeypatch):
-    monkeypatch.setattr("pysi.cli.load_dataset", lambda *args: DIGITS)
+    monkeypatch.setattr("pysi.experiments.protocol.load_dataset", lambda *args: DIGITS)
     words = f"sweep split-mnist --c 0 1 {OPTIONS} --vectorise"
     assert main([*words.split(), "--out", str(tmp_path / "s")]) == 0
     assert Sweep.load(tmp_path / "s").content["chosen"]["seeds"] == 2

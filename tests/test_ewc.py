@@ -1,4 +1,4 @@
-"""Elastic weight consolidation: two rows that equal one penalty a task."""
+"""Elastic weight consolidation: two rows that equal one penalty per task."""
 
 import numpy as np
 import pytest
@@ -9,8 +9,8 @@ import pysi
 import strict_array
 from pysi.backend import to_host
 from pysi.rules.fisher import diagonal_fisher, empirical_fisher
-from pysi.synapses import SAVED
-from strategies import seeds, toy_dataset, toy_net, toy_run, toy_tasks
+from pysi.storage.tables import SAVED
+from strategies import seeds, toy_cnn, toy_dataset, toy_image_tasks, toy_net, toy_run, toy_tasks
 
 fishers = st.sampled_from(["exact", "empirical"])
 TASKS = toy_tasks()
@@ -47,8 +47,10 @@ def test_two_rows_equal_the_sum_over_tasks(seed, fisher):
     # float64 rounding of a few hundred terms
     assert np.isclose(rule.penalty(), expected, rtol=1e-10)
     pull = sum(2 * 0.5 * F * (s.theta - best) for F, best in memories)
-    (block,) = s.blocks()
-    assert np.allclose(rule.total_gradient(block) - s.grad, pull, rtol=1e-9, atol=1e-12)
+    total = s.zeros()
+    with s.update() as rows:
+        rows.part(total)[...] = rule.total_gradient(rows)
+    assert np.allclose(total - s.grad, pull, rtol=1e-9, atol=1e-12)
     assert np.allclose(s.Omega, sum(F for F, _ in memories))
 
 
@@ -178,3 +180,14 @@ def test_permuted_tasks_are_learned_on_any_device():
         assert history.test_accuracy[1, 1] > history.test_accuracy[0, 1] + 0.2
     with pytest.raises(pysi.ConfigError, match="tasks"):
         pysi.permuted_tasks(toy_dataset(), 0)
+
+
+@pytest.mark.parametrize("make", [pysi.EWC, pysi.OnlineEWC])
+def test_it_works_on_convolutions(make):
+    tasks = toy_image_tasks(n=20)
+    nets = [toy_run(make(c), net=toy_cnn(1), tasks=tasks)[0].synapses for c in (0.0, 100.0)]
+    free, held = nets
+    assert (held.Omega[held.group("conv1.W").columns] > 0).all()
+    moved = [(s.Omega * (s.theta - s.theta_ref) ** 2).sum() for s in (free, held)]
+    assert not np.array_equal(free.theta, held.theta)
+    assert moved[1] < moved[0]

@@ -5,11 +5,11 @@ import pytest
 from matplotlib.figure import Figure
 
 import pysi
-from pysi.experiments.methods import METHODS
+from pysi.experiments.methods import METHODS, Method
 from pysi.experiments.protocols import PROTOCOLS
 from pysi.experiments.result import Result
-from pysi.figures import FIGURES, draw, figure3, figure4
-from pysi.figures.style import STYLES
+from pysi.figures import draw, figure3, figure4
+from pysi.figures.style import SPARE, colour_of
 
 PAPER = [
     ("single", 0.0),
@@ -22,15 +22,17 @@ PAPER = [
 ENDS = {"single": 0.983, "joint": 0.981, "si": 0.972, "ewc": 0.968, "dropout": 0.75}
 
 
+PAPER_METHODS = [method for method, _ in PAPER]
+
+
 def run(method, c, seed, tasks, end=None):
     """A run whose average accuracy falls to about the given end, from about 0.983."""
     rng = np.random.default_rng([len(method), int(1000 * c), seed])
-    rows = tasks if METHODS[method].trains in ("sequence", "each alone") else 1
-    columns = 1 if method == "single" else tasks
+    trains = METHODS[method].trains
+    rows, columns = trains.count(tasks), 1 if trains.first_only else tasks
     end = end or ENDS.get(method, 0.6)
     fall = np.linspace(0.983 if rows > 1 else end, end, rows)[:, None]
     test, train = (fall + rng.normal(0, 1e-3, (rows, columns)) + gap for gap in (0, 0.01))
-    watched = method in ("single", "fine-tuning", "si")
     correlations = {}
     for layer in ("dense1.W", "dense2.W", "dense3.W"):
         matrix = rng.uniform(-1, 1, (rows, rows))
@@ -43,7 +45,7 @@ def run(method, c, seed, tasks, end=None):
         "seed": seed,
         "test_accuracy": test.tolist(),
         "train_accuracy": train.tolist(),
-        "omega_correlation": correlations if watched else None,
+        "omega_correlation": correlations if METHODS[method].omega else None,
     }
 
 
@@ -131,14 +133,22 @@ def test_figures_are_written_whole(experiment, curves, figures, tmp_path):
         assert path.read_bytes().startswith(start)
 
 
-def test_every_experiment_has_figures_and_every_method_a_style():
-    assert set(FIGURES) == set(PROTOCOLS)
-    assert set(STYLES) == set(METHODS)
+def test_every_experiment_has_figures_and_every_method_a_colour_of_its_own():
+    assert all(protocol.figures for protocol in PROTOCOLS.values())
+    assert len({colour_of(name) for name in METHODS}) == len(METHODS)
+    assert len({method.marker for method in METHODS.values()}) == len(METHODS)
+
+
+def test_methods_without_a_colour_get_different_ones(monkeypatch):
+    for name in ("one", "two"):
+        monkeypatch.setitem(METHODS, name, Method(name, lambda config, c: None))
+    assert [colour_of(name) for name in ("one", "two")] == list(SPARE[:2])
+    assert not {colour_of(name) for name in PAPER_METHODS} & set(SPARE)
 
 
 def test_an_old_figure_stays_whole_when_writing_fails(tmp_path, monkeypatch):
     def fail(self, path, **options):
-        path.write_text("half a fig")
+        path.write(b"half a fig")
         raise OSError("disk full")
 
     (tmp_path / "figure4.png").write_text("old")
@@ -146,6 +156,7 @@ def test_an_old_figure_stays_whole_when_writing_fails(tmp_path, monkeypatch):
     with pytest.raises(pysi.DataError, match=f"{tmp_path.name}.*writable.*disk full"):
         draw(result(), tmp_path)
     assert (tmp_path / "figure4.png").read_text() == "old"
+    assert len(list(tmp_path.iterdir())) == 1
 
 
 def test_no_figure_without_runs_without_an_experiment_or_without_a_folder(tmp_path):

@@ -8,7 +8,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.container import BarContainer
 
 from pysi.experiments.methods import METHODS
-from pysi.figures import FIGURES, draw, figure6
+from pysi.figures import draw, figure6
 from test_figures import bars as error_bars
 from test_figures import result
 
@@ -133,7 +133,7 @@ def test_nothing_is_cut_off_or_covered(tasks, seeds, strengths):
 def test_figure_6_is_drawn_of_test_and_of_training_accuracy(tmp_path):
     shown = split_cifar()
     for name, part in (("figure6", "test"), ("figure6-train", "train")):
-        drawn = bars_of(FIGURES["split-cifar"][name](shown))
+        drawn = bars_of(shown.figures[name](shown))
         assert np.allclose(heights(drawn[2]), at_the_end(shown, "si", 0.1, part).mean(axis=0))
     names = [path.name for path in draw(shown, tmp_path)]
     assert names == ["figure6.png", "figure6.pdf", "figure6-train.png", "figure6-train.pdf"]

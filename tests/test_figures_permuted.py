@@ -8,7 +8,7 @@ from pysi.experiments.cell import all_cells
 from pysi.experiments.methods import METHODS
 from pysi.experiments.protocols import PermutedMNIST
 from pysi.experiments.run import execute, start
-from pysi.figures import FIGURES, draw, figure4, figure5
+from pysi.figures import draw, figure4, figure5
 from test_figures import PAPER, average, bars, labels, result
 
 
@@ -106,7 +106,7 @@ def test_what_the_result_lacks_is_not_in_figure_4(curve):
 def test_figure_4_is_drawn_of_test_and_of_training_accuracy():
     shown = result()
     for name, part in (("figure4", "test"), ("figure4-train", "train")):
-        line = FIGURES["permuted-mnist"][name](shown).axes[1].containers[1][0]
+        line = shown.figures[name](shown).axes[1].containers[1][0]
         assert np.allclose(line.get_ydata(), average(shown, ("si", 0.1), part).mean(axis=0))
 
 
@@ -131,6 +131,26 @@ def test_figure_5_shows_the_numbers():
     assert panels[1].get_title().startswith("Second layer")
     assert panels[0].get_xticks().tolist() == panels[0].get_yticks().tolist() == [1, 5, 10]
     assert len(fig.axes) == 7  # and the colour bar
+
+
+def test_figure_5_shows_the_layers_that_the_experiment_compares(monkeypatch):
+    shown = result(tasks=5)
+    assert figure5(result([("ewc", 1.0)])) is None  # which have no ω
+    monkeypatch.setattr(PermutedMNIST, "compared", {"dense3.W": "Readout"})
+    panels = figure5(shown).axes[:-1]
+    assert len(panels) == 2
+    (image,) = panels[1].images
+    matrices = [run["omega_correlation"]["dense3.W"] for run in shown.runs_of("si", 0.1)]
+    assert np.allclose(image.get_array(), np.mean(matrices, axis=0))
+    assert panels[0].get_title().startswith("Readout")
+    monkeypatch.setattr(PermutedMNIST, "compared", {"conv1.W": "None such"})
+    assert figure5(shown) is None
+
+
+def test_the_close_up_of_what_is_below_chance_or_of_nothing():
+    low, high = figure4(result([("si", 0.1, 0.05)])).axes[0].get_ylim()
+    assert low < 0.06 < 0.9 < high
+    assert figure4(result([("scratch", 0.0)])).axes[0].get_ylim() == (0, 1.02)
 
 
 def test_the_table_has_the_numbers_of_figure_5():

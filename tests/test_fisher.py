@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 
 import pysi
 import strict_array
-from pysi.rules.fisher import diagonal_fisher, empirical_fisher, probabilities, squared_gradients
 from pysi.layers import Layer
-from pysi.losses import softmax_cross_entropy
-from strategies import dtypes, leads, seeds
+from pysi.losses import softmax, softmax_cross_entropy
+from pysi.rules.fisher import diagonal_fisher, empirical_fisher, squared_gradients
+from strategies import dtypes, leads, seeds, toy_cnn, toy_image_tasks
 
 widths = st.lists(st.integers(1, 5), min_size=1, max_size=3)
 activations = st.sampled_from(["relu", "tanh"])
@@ -51,7 +51,7 @@ def test_exact_fisher_sums_over_the_labels_that_the_model_would_give(
     net, x, _, active = problem(seed, hidden, activation, inactive=inactive)
     expected = 0
     for xn in x:
-        p = probabilities(net.forward(xn[None]), active)[0].copy()
+        p = softmax(net.forward(xn[None]), active)[0].copy()
         for k in active.nonzero()[0]:
             expected += p[k] * example_gradient(net, xn, k, active) ** 2 / len(x)
     assert np.allclose(diagonal_fisher(net, x, active), expected, rtol=1e-10, atol=1e-14)
@@ -89,7 +89,7 @@ def test_replicas_with_their_own_inputs_are_single_networks(seed, hidden):
 def test_labels_drawn_from_the_model_have_the_exact_fisher_as_mean(seed):
     """Empirical Fisher with sampled labels: a Monte Carlo estimate, five standard errors wide."""
     net, x, _, active = problem(seed, [3], n=2)
-    p = probabilities(net.forward(x), active).copy()
+    p = softmax(net.forward(x), active).copy()
     exact, rng, draws = diagonal_fisher(net, x, active), np.random.default_rng(seed), 4000
     # every pair of labels has a known Fisher: draw pairs instead of passes
     table = {}
@@ -179,7 +179,7 @@ def test_a_device_gives_numpy_s_numbers():
 
 def test_probabilities_survive_huge_logits():
     logits = np.array([[1e4, 0.0, 1e9, -1e4]])
-    p = probabilities(logits, np.array([True, True, False, True]))
+    p = softmax(logits, np.array([True, True, False, True]))
     assert np.array_equal(p, [[1.0, 0.0, 0.0, 0.0]])
 
 
@@ -188,10 +188,42 @@ def test_weights_in_unknown_layers_are_a_config_error():
         kind = "gain"
         parameters = {"k": (2,)}
 
-        def forward(self, x, *, train=False):
-            return x
+        def forward(self, x, memory):
+            return x, None
 
-    net = pysi.Network([Gain()], dtype=np.float64)
+    net = pysi.Network([Gain()], dtype=np.float64, input_shape=(2,))
     net.forward(np.ones((3, 2)))
-    with pytest.raises(pysi.ConfigError, match="gain"):
+    with pytest.raises(pysi.ConfigError, match="Gain"):
+        pysi.EWC(1.0).check(net, [])
+    with pytest.raises(pysi.ConfigError, match="Gain"):
         squared_gradients(net, np.ones((3, 2)))
+
+
+@pytest.mark.parametrize("fast", [True, False])
+@pytest.mark.parametrize("lead", [(), (2,)])
+def test_a_convolution_s_gradient_is_squared_per_example_after_its_sum_over_places(fast, lead):
+    """Against a loop that takes every example, and every label, through the backward pass."""
+    net = toy_cnn(seed=list(range(2)) if lead else 0, fast=fast)
+    task, rng = toy_image_tasks()[0], np.random.default_rng(0)
+    net.synapses.theta[...] += 0.1 * rng.standard_normal(net.synapses.theta.shape)
+    x, labels = task.x_train[::9][:7], task.y_train[::9][:7]
+    exact, empirical = 0, 0
+    for xn, label in zip(x, labels, strict=True):
+        p = softmax(net.forward(xn[None]), task.active)
+        for k in task.active.nonzero()[0]:
+            g2 = example_gradient(net, xn, k, task.active) ** 2
+            exact = exact + p[..., 0, k, None] * g2 / len(x)
+            empirical = empirical + (k == label) * g2 / len(x)
+    found = diagonal_fisher(net, x, task.active), empirical_fisher(net, x, labels, task.active)
+    for value, expected in zip(found, (exact, empirical), strict=True):
+        assert np.allclose(value, expected, rtol=1e-9, atol=1e-13 * expected.max())
+    # a sum of squares over places would be another number
+    conv = net.synapses.group("conv1.W").columns
+    assert (exact[..., conv] > 0).all()
+
+
+def test_the_table_is_left_alone_by_the_fisher_of_images():
+    net, task = toy_cnn(seed=0), toy_image_tasks()[0]
+    net.synapses.grad[...] = 3.0
+    diagonal_fisher(net, task.x_train[:9], task.active)
+    assert (net.synapses.grad == 3.0).all()

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pysi.images.groups import SHARES, ImageGroups
 
 import pysi
 from pysi.backend.arrays import threads
 from pysi.images.convolution import Conv2D
-from pysi.images.groups import SHARES, ImageGroups
-from pysi.layers import Dropout, ReLU
-from pysi.losses import softmax_cross_entropy
 from pysi.images.pooling import Flatten, MaxPool2D
 from pysi.images.winograd import WinogradConv2D
+from pysi.layers import Dropout, ReLU
+from pysi.losses import softmax_cross_entropy
 from pysi.training import training_step
 from strategies import bind, leads, seeds, toy_cnn, toy_image_tasks, toy_run
 

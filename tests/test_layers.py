@@ -8,24 +8,23 @@ from hypothesis import strategies as st
 import pysi
 from pysi.layers import Dense, Dropout, ReLU, Tanh
 from pysi.losses import softmax_cross_entropy
-from strategies import directions, dtypes, leads, seeds
+from strategies import alone, directions, dtypes, leads, seeds, toy_net
 
 sizes = st.integers(1, 6)
 
 
-def dense(rng, n_in, n_out, lead=(), dtype=np.float64):
-    layer = Dense(n_in, n_out)
-    s = pysi.Synapses(layer.parameters, lead=lead, dtype=dtype)
-    s.theta[...] = rng.standard_normal(s.theta.shape)
-    layer.bind({name: s.group(name) for name in layer.parameters})
-    return layer, s
+def streams(lead):
+    """A random generator for each network."""
+    return [np.random.default_rng(r) for r in range(lead[0] if lead else 1)]
 
 
 @given(seeds, leads, sizes, sizes, sizes)
 def test_dense_backward_is_the_adjoint(seed, lead, batch, n_in, n_out):
     rng = np.random.default_rng(seed)
-    layer, s = dense(rng, n_in, n_out, lead)
     x = rng.standard_normal((*lead, batch, n_in))
+    layer = alone(Dense(n_in, n_out), x.shape, rng, lead)
+    s = layer.table
+    s.grad[...] = 0
     y = layer.forward(x).copy()
     v_x, v_s, dy = directions(rng, x, s.theta, y)
     dx = layer.backward(dy).copy()
@@ -42,7 +41,7 @@ def test_relu_backward_is_the_adjoint_away_from_zero(seed, lead, batch, n):
     rng = np.random.default_rng(seed)
     x = rng.standard_normal((*lead, batch, n))
     x += np.sign(x)  # at least 1 away from the kink
-    layer = ReLU()
+    layer = alone(ReLU(), x.shape, rng, lead)
     y = layer.forward(x).copy()
     v, dy = directions(rng, x, y)
     dx = layer.backward(dy).copy()
@@ -52,7 +51,7 @@ def test_relu_backward_is_the_adjoint_away_from_zero(seed, lead, batch, n):
 
 
 def test_relu_has_gradient_zero_at_zero():
-    layer = ReLU()
+    layer = alone(ReLU(), (1, 3), np.random.default_rng(0))
     layer.forward(np.zeros((1, 3)))
     assert (layer.backward(np.ones((1, 3))) == 0).all()
 
@@ -61,11 +60,12 @@ def test_relu_has_gradient_zero_at_zero():
 def test_tanh_backward_is_the_adjoint_by_complex_steps(seed, lead, batch, n):
     rng = np.random.default_rng(seed)
     x = 3 * rng.standard_normal((*lead, batch, n))
-    layer = Tanh()
-    v, dy = directions(rng, x, x)
+    layer, v, dy = alone(Tanh(), x.shape, rng, lead), *directions(rng, x, x)
     # analytic, so Im f(x + ihv) / h is the derivative, with an error of order h² and no cancelling
+    (slot,) = layer.stage.slots
+    slot.dtype = np.dtype(complex)
     along = layer.forward(x + 1e-30j * v).imag / 1e-30
-    layer = Tanh()
+    slot.dtype = np.dtype(float)
     assert np.array_equal(layer.forward(x), np.tanh(x))
     dx = layer.backward(dy)
     assert np.isclose((dy * along).sum(), (dx * v).sum(), rtol=1e-9, atol=1e-9)
@@ -84,23 +84,21 @@ def test_the_hidden_nonlinearity_is_rectification_unless_chosen():
 @given(seeds, leads, st.floats(0.1, 0.9))
 def test_dropout_is_linear_with_its_mask_and_idle_in_tests(seed, lead, p):
     rng = np.random.default_rng(seed)
-    layer = Dropout(p)
-    layer.restart([np.random.default_rng(r) for r in range(lead[0] if lead else 1)])
     x = rng.standard_normal((*lead, 5, 4))
-    y = layer.forward(x, train=True)
+    layer = alone(Dropout(p), x.shape, rng, lead)
+    y = layer.forward(x, streams=streams(lead))
     dx = layer.backward(np.ones_like(x))
     assert np.allclose(y, x * dx)
     assert set(np.unique(dx)) <= {0.0, 1 / (1 - p)}
-    assert layer.forward(x) is x
+    assert layer.forward(x, train=False) is x
     assert layer.backward(x) is x
 
 
 @pytest.mark.parametrize("p", [0.25, 0.5])
 def test_dropout_keeps_the_mean(p):
-    layer = Dropout(p)
-    layer.restart([np.random.default_rng(0)])
     n = 400_000
-    y = layer.forward(np.ones((n, 1)), train=True)
+    layer = alone(Dropout(p), (n, 1), np.random.default_rng(0))
+    y = layer.forward(np.ones((n, 1)), streams=[np.random.default_rng(0)])
     # y is 1/(1-p) times a Bernoulli variable: five standard errors of its mean
     assert abs(y.mean() - 1) < 5 * np.sqrt(p / (1 - p) / n)
 
@@ -108,21 +106,28 @@ def test_dropout_keeps_the_mean(p):
 @given(seeds, dtypes, leads)
 def test_dtype_is_preserved_and_backward_overwrites(seed, dtype, lead):
     rng = np.random.default_rng(seed)
-    layer, s = dense(rng, 4, 3, lead, dtype)
-    relu, tanh, drop = ReLU(), Tanh(), Dropout(0.5)
-    drop.restart([np.random.default_rng(r) for r in range(lead[0] if lead else 1)])
+    layers = Dense(4, 3), ReLU(), Tanh(), Dropout(0.5)
+    net = pysi.Network(layers, seed=list(range(*lead)) if lead else 0, dtype=dtype)
+    s = net.synapses
+    s.theta[...] = rng.standard_normal(s.theta.shape)
     x = rng.standard_normal((*lead, 5, 4)).astype(dtype)
-    y = drop.forward(tanh.forward(relu.forward(layer.forward(x))), train=True)
+    y = net.forward(x, train=True)
     dy = rng.standard_normal(y.shape).astype(dtype)
-
-    def backward():
-        return layer.backward(relu.backward(tanh.backward(drop.backward(dy))))
-
-    dx, grad = backward().copy(), s.grad.copy()
+    net.backward(dy)
+    grad = s.grad.copy()
     s.grad[...] = np.nan
-    assert np.array_equal(backward(), dx)
+    net.backward(dy)
     assert np.array_equal(s.grad, grad)
-    assert y.dtype == dx.dtype == s.grad.dtype == dtype
+    assert y.dtype == s.grad.dtype == dtype
+    for kind in layers:
+        layer = alone(kind, (*lead, 5, 4), rng, lead, dtype)
+        dy = rng.standard_normal(layer.forward(x, streams=streams(lead)).shape).astype(dtype)
+        dx = layer.backward(dy).copy()
+        grad, layer.table.grad[...] = layer.table.grad.copy(), np.nan
+        grad[..., 0] = np.nan  # of no layer
+        assert np.array_equal(layer.backward(dy), dx)
+        assert np.array_equal(layer.table.grad, grad, equal_nan=True)
+        assert dx.dtype == layer.table.grad.dtype == dtype
 
 
 @given(
@@ -152,7 +157,7 @@ def test_the_network_s_gradient_is_the_derivative_of_its_loss(
     grad, theta = s.grad.copy(), s.theta.copy()
     (v,) = directions(rng, theta)
     h = 1e-6
-    pre = [layer.y for layer in net.layers if isinstance(layer, ReLU)]
+    pre = [m.kept for m in net.last.memories if isinstance(m.slot.layer, ReLU)]
     kinks = min((abs(y[y > 0]).min() for y in pre if (y > 0).any()), default=1.0)
     s.theta[...] = theta + h * v
     up, _ = loss()
@@ -201,6 +206,14 @@ def test_replicas_start_like_single_networks():
         ((3, 2), {"dropout": -0.1}),
         ((3, 2), {"seed": -1}),
         ((3, 2), {"seed": []}),
+        ((3, 2), {"seed": 1.7}),
+        ((3, 2), {"seed": [0, 1.0]}),
+        ((3, 2), {"seed": True}),
+        ((3, 2), {"seed": [True, False]}),
+        ((3, 2), {"seed": "1"}),
+        ((3, 2), {"seed": None}),
+        ((3, 2), {"seed": [[0, 1]]}),
+        ((3, 2), {"dtype": np.int64}),
     ],
 )
 def test_impossible_networks_are_config_errors(sizes, options):

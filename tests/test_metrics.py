@@ -6,12 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import pysi
+from pysi.experiments.correlation import correlation, mean_off_diagonal
 from pysi.metrics import (
     backward_transfer,
-    correlation,
     forward_transfer,
     intransigence,
-    mean_off_diagonal,
     sd,
 )
 from strategies import seeds

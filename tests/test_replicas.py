@@ -11,13 +11,14 @@ import strict_array
 from pysi.cli import main
 from pysi.experiments import machine, replicas
 from pysi.experiments.cell import Cell, all_cells, run_cell
-from pysi.storage.checkpoint import Checkpoint
 from pysi.experiments.protocols import PermutedMNIST, SplitCIFAR, SplitMNIST
 from pysi.experiments.replicas import SHARE, Replicas, bytes_of_one, side_by_side
 from pysi.experiments.result import Result
 from pysi.experiments.run import execute, resume, start
 from pysi.experiments.sweep import Sweep
-from pysi.synapses import SAVED, Synapses
+from pysi.storage.checkpoint import Checkpoint
+from pysi.storage.tables import SAVED
+from pysi.synapses import Synapses
 from test_cells import Stopped, go_on
 from test_experiments import numbers
 
@@ -70,7 +71,7 @@ def check_same(found, expected):
 
 
 def on_strict_device(monkeypatch):
-    monkeypatch.setattr("pysi.experiments.protocols.device_namespace", lambda name: strict_array)
+    monkeypatch.setattr("pysi.experiments.protocol.device_namespace", lambda name: strict_array)
 
 
 @pytest.mark.parametrize("config", TOGETHER, ids=lambda config: config.name)
@@ -183,7 +184,7 @@ def test_a_stopped_run_goes_on_side_by_side_with_the_same_bits(alone, tmp_path, 
 
 @pytest.fixture
 def loaded(dataset, monkeypatch):
-    monkeypatch.setattr("pysi.cli.load_dataset", lambda *args: dataset)
+    monkeypatch.setattr("pysi.experiments.protocol.load_dataset", lambda *args: dataset)
 
 
 def test_a_resumed_result_goes_on_as_it_was_begun(loaded, tmp_path):

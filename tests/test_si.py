@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 import pysi
 from oracle import Synapse
-from pysi.rules.si import CLAMPS
 from pysi.losses import softmax_cross_entropy
+from pysi.rules.si import CLAMPS
 from pysi.training import update
 from strategies import seeds, shape_tables, toy_net, toy_run, toy_tasks
 

@@ -12,7 +12,7 @@ import pytest
 
 from pysi.cli import main
 from pysi.experiments.result import Result
-from pysi.synapses import SAVED
+from pysi.storage.tables import SAVED
 from test_experiments import numbers
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="sends signals")

@@ -16,7 +16,7 @@ from pysi.experiments.result import key
 from pysi.experiments.run import start
 from pysi.experiments.sweep import Sweep, sweep_cells, validate
 from pysi.figures import figure_sweep
-from pysi.training import train, train_epoch
+from pysi.training import Run, train
 
 SMALL = {"epochs": 1, "hidden": (8,), "dataset": "mnist-5k"}
 WORDS = "--dataset mnist-5k --epochs 1 --hidden 8"
@@ -48,7 +48,7 @@ def poisoned(mnist_5k):
     """What every sweep below is given."""
     dataset = replace(mnist_5k, x_test=Poison(), y_test=Poison())
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pysi.cli.load_dataset", lambda *args: dataset)
+        patch.setattr("pysi.experiments.protocol.load_dataset", lambda *args: dataset)
         yield dataset
 
 
@@ -129,7 +129,7 @@ def test_cells_of_a_grid_share_no_file_but_their_trunk():
 )
 def test_bad_settings_exit_with_2_before_any_work(words, named, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("pysi.cli.load_dataset", lambda *args: pytest.fail("data was loaded"))
+    monkeypatch.setattr("pysi.experiments.protocol.load_dataset", lambda *args: pytest.fail("data was loaded"))
     assert main(["sweep", *words.split()]) == 2
     assert capsys.readouterr().err.startswith(f"pysi: {named}")
     assert not list(tmp_path.iterdir())
@@ -201,11 +201,12 @@ def test_ewc_has_strengths_and_no_xi(tmp_path):
 def test_task_1_is_trained_once_a_seed_for_all_c_and_xi(tmp_path, monkeypatch):
     trained = []
 
-    def counted(net, optimizer, rule, task, *args):
+    def counted(self, task, *args):
         trained.append(task.name)
-        return train_epoch(net, optimizer, rule, task, *args)
+        return learn_epoch(self, task, *args)
 
-    monkeypatch.setattr("pysi.training.train_epoch", counted)
+    learn_epoch = Run.learn_epoch
+    monkeypatch.setattr(Run, "learn_epoch", counted)
     sweep(f"{WORDS} {GRID}", ["--out", str(tmp_path / "sweep")])
     assert trained.count("0 or 1") == 2
     assert trained.count("2 or 3") == 2 * 5

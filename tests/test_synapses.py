@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import pysi
-from pysi.synapses import ROWS, SAVED
+from pysi.storage.tables import SAVED
+from pysi.synapses import ROWS
 from strategies import leads, seeds, shape_tables, tables
 
 

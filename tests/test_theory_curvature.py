@@ -6,9 +6,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import pysi
-from pysi.rules.fisher import diagonal_fisher
 from pysi.layers import Layer
 from pysi.losses import softmax_cross_entropy
+from pysi.rules.fisher import diagonal_fisher
 from pysi.theory import curvature
 from pysi.theory.curvature import (
     correlations,
@@ -32,8 +32,8 @@ def gradient(net, x, labels, active, theta):
 
 def kink(net):
     """Distance of the nearest ReLU input from its kink, after a forward pass."""
-    dense = [layer for layer in net.layers if isinstance(layer, pysi.layers.Dense)]
-    before = [layer.x @ layer.W.theta + layer.b.theta for layer in dense[:-1]]
+    dense = [m for m in net.last.memories if isinstance(m.slot.layer, pysi.layers.Dense)]
+    before = [m.kept @ m.weights[0] + m.weights[1] for m in dense[:-1]]
     return min((abs(a).min() for a in before), default=np.inf)
 
 

@@ -8,7 +8,7 @@ from pysi.images.convolution import Conv2D
 from pysi.images.pooling import MaxPool2D
 from pysi.images.winograd import WinogradConv2D
 from pysi.training import shuffled, training_step
-from strategies import bind, toy_cnn, toy_image_tasks, toy_tasks
+from strategies import alone, toy_cnn, toy_image_tasks, toy_tasks
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: the oracle is optional")
 
@@ -89,7 +89,7 @@ def test_a_training_run_equals_pytorch_step_by_step(c):
             for start in range(0, len(order), BATCH):
                 batch = order[start : start + BATCH]
                 x, y = task.x_train[batch] / 255, task.y_train[batch]
-                loss = training_step(net, optimizer, rule, x, y, task.active)
+                loss = training_step(net, optimizer, rule, x, y, task)
                 assert np.isclose(loss, oracle.step(x, y, task.active), rtol=1e-8, atol=1e-12)
                 compare()
         rule.end_task()
@@ -123,8 +123,8 @@ def kernel(W):
 @pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel")
 def test_convolutions_equal_pytorch_s(layer, options, size):
     rng = np.random.default_rng(0)
-    bind(layer, rng)
     x = rng.standard_normal((5, *size, 3))
+    layer = alone(layer, x.shape, rng)
     inputs = images(x).requires_grad_()
     W, b = kernel(layer.W.theta), torch.tensor(layer.b.theta, requires_grad=True)
     expected = torch.nn.functional.conv2d(inputs, W, b, **options)
@@ -139,8 +139,9 @@ def test_convolutions_equal_pytorch_s(layer, options, size):
 
 @pytest.mark.parametrize("size", [2, (2, 3), (3, 1)])
 def test_pooling_equals_pytorch_s(size):
-    rng, layer = np.random.default_rng(0), MaxPool2D(size)
+    rng = np.random.default_rng(0)
     x = rng.standard_normal((5, 7, 8, 3))
+    layer = alone(MaxPool2D(size), x.shape, rng)
     inputs = images(x).requires_grad_()
     expected = torch.nn.functional.max_pool2d(inputs, size)
     y = layer.forward(x)
@@ -170,7 +171,7 @@ def test_steps_of_a_cnn_equal_pytorch_s():
 
     for start in range(0, 45, 9):
         x, y = task.x_train[start * 5 :][:9], task.y_train[start * 5 :][:9]
-        loss = training_step(net, optimizer, rule, x, y, task.active)
+        loss = training_step(net, optimizer, rule, x, y, task)
         expected = F.cross_entropy(forward(images(x / 255)), torch.tensor(y))
         adam.zero_grad()
         expected.backward()

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import pysi
-from pysi.training import accuracy, shuffled, train_epoch
-from strategies import seeds, toy_dataset, toy_net, toy_run, toy_tasks
+from pysi.history import Epoch, Step, TaskEnded, TaskLearned
+from pysi.training import Run, score, shuffled
+from strategies import every_task, seeds, toy_dataset, toy_net, toy_run, toy_tasks
 
 
 @given(seeds, st.sampled_from([0.0, 0.5]), st.sampled_from(["adam", "sgd"]))
@@ -66,13 +67,10 @@ def test_an_epoch_visits_every_example_once_in_a_new_order(seed, n):
 
 @pytest.mark.smoke
 def test_the_last_smaller_batch_is_used():
-    task = toy_tasks()[0]
-    net, rule, optimizer = toy_net(), pysi.FineTuning(), pysi.SGD(0.1)
-    rule.start(net.synapses)
+    task, steps = toy_tasks()[0], []
     n = len(task.y_train)
-    losses = train_epoch(net, optimizer, rule, task, n - 1, (0, 1))
-    assert losses.shape == (2,)
-    assert optimizer.lr == 0.1
+    toy_run(pysi.FineTuning(), tasks=[task], batch_size=n - 1, epochs=1, listeners=[steps.append])
+    assert sum(isinstance(event, Step) for event in steps) == 2
 
 
 @pytest.mark.smoke
@@ -81,7 +79,7 @@ def test_accuracy_counts_every_example(monkeypatch):
     logits = net.forward(task.x_test)
     right = (np.where(task.active, logits, -np.inf).argmax(-1) == task.y_test).mean()
     monkeypatch.setattr("pysi.training.EVALUATION_BATCH", 7)
-    assert accuracy(net, task.x_test, task.y_test, task.active) == right
+    assert score(net, task, "test") == right
 
 
 def test_test_accuracy_is_not_train_accuracy():
@@ -109,10 +107,8 @@ def test_divergence_names_seed_task_epoch_and_step(replicas):
 
 
 class Exploding(pysi.SGD):
-    def delta(self, gradient, block):
-        step = super().delta(gradient, block)
-        step[..., 3] = np.inf
-        return step
+    def delta(self, gradient, rows):
+        return super().delta(gradient, rows) * np.inf
 
 
 def test_a_weight_that_is_not_finite_is_found_though_every_loss_was():
@@ -143,7 +139,7 @@ def test_bad_arguments_are_config_errors_before_any_work(options, named):
     arguments = {"net": toy_net(), "tasks": toy_tasks(), "epochs": 1, "batch_size": 4} | options
     with pytest.raises(pysi.ConfigError, match=named):
         pysi.train(
-            optimizer=pysi.Adam(), rule=pysi.FineTuning(), on_epoch=called.append, **arguments
+            optimizer=pysi.Adam(), rule=pysi.FineTuning(), listeners=[called.append], **arguments
         )
     assert not called
 
@@ -160,6 +156,10 @@ def test_bad_arguments_are_config_errors_before_any_work(options, named):
         lambda: pysi.split_tasks(toy_dataset(), 7),
         lambda: pysi.split_tasks(toy_dataset(), 0),
         lambda: pysi.split_tasks(toy_dataset(), 4),
+        lambda: pysi.split_tasks(toy_dataset(), 1.5),
+        lambda: pysi.split_tasks(toy_dataset(), (2, 5)),
+        lambda: pysi.split_tasks(toy_dataset(), (2, 0, 1)),
+        lambda: pysi.split_tasks(toy_dataset(), ()),
     ],
 )
 def test_impossible_tasks_are_config_errors(make):
@@ -218,7 +218,7 @@ def test_a_task_s_end_is_told_while_omega_is_its_own():
     def on_task(task):
         told.append((task, net.synapses.omega.copy(), net.synapses.Omega.copy()))
 
-    _, history = toy_run(rule, net=net, on_task=on_task)
+    _, history = toy_run(rule, net=net, listeners=[every_task(on_task)])
     assert [task for task, *_ in told] == [1, 2, 3]
     assert all((omega != 0).any() for _, omega, _ in told)
     assert (told[0][2] == 0).all()  # Ω comes after it

@@ -4,8 +4,8 @@ A reader of the core needs three names of it: `namespace` (the array module of a
 and the decorator `elementwise`; each does what plain NumPy would do.
 """
 
-from pysi.backend.arrays import namespace, stream, to_host
+from pysi.backend.arrays import namespace, stream, to_device, to_host
 from pysi.backend.elementwise import elementwise
 from pysi.backend.matmul import matmul
 
-__all__ = ["elementwise", "matmul", "namespace", "stream", "to_host"]
+__all__ = ["elementwise", "matmul", "namespace", "stream", "to_device", "to_host"]

@@ -66,6 +66,20 @@ def to_host(array):
     return array.get() if hasattr(array, "get") else np.asarray(array)
 
 
+def to_device(array, xp, moved=None):
+    """An array on the device of `xp`; None stays None.
+
+    `moved` is a dict that remembers what has been copied: what is moved with the same one goes on
+    being shared.
+    """
+    if array is None or xp is np:
+        return array
+    moved = {} if moved is None else moved
+    if id(array) not in moved:
+        moved[id(array)] = array, xp.asarray(array)  # held, so that its id stays its own
+    return moved[id(array)][1]
+
+
 def stream(seed, *key, xp=np):
     """A random generator of `xp` that depends on `seed` and `key` alone.
 
@@ -84,6 +98,47 @@ def stream(seed, *key, xp=np):
         words.append(int.from_bytes(part.encode(), "big") if isinstance(part, str) else part)
     (state,) = np.random.SeedSequence(words).generate_state(1, np.uint64)
     return xp.random.default_rng(int(state))
+
+
+class Ranges:
+    """The columns of a row, in ranges that are updated in turn: what one needs is in the cache.
+
+    Parameters
+    ----------
+    size : int
+        Columns of a row.
+    networks : int
+        Rows that lie side by side.
+    xp : module
+        A GPU takes all columns at once.
+    largest : int, optional
+        Columns in a range at most.
+
+    Raises
+    ------
+    ConfigError
+        A largest range that is no whole number from 1.
+    """
+
+    def __init__(self, size, networks, xp, largest=None):
+        most = max(1, CPU_BLOCK // networks) if largest is None else largest
+        if most != int(most) or most < 1:
+            raise ConfigError(f"block_size: expected a whole number from 1, found {largest}")
+        width = -(-size // -(-size // int(most))) if xp is np else size
+        self.size = size
+        self.ranges = [slice(i, min(i + width, size)) for i in range(0, size, width)]
+        self.known = {}
+
+    def __call__(self, array):
+        """The ranges of a row; of anything else the whole, as many times."""
+        if array.shape[-1:] != (self.size,):
+            return [array] * len(self.ranges)
+        found = self.known.get(id(array))
+        if found is None or found[0] is not array:
+            if len(self.known) > 64:
+                self.known.clear()
+            found = self.known[id(array)] = array, [array[..., part] for part in self.ranges]
+        return found[1]
 
 
 class Scratch:

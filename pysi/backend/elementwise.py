@@ -11,7 +11,6 @@ that broadcast, and numbers. Numbers are arguments of the program, so that a new
 no new one. A condition on an array's values cannot be recorded: write ``np.where(condition, a, b)``.
 """
 
-from contextlib import contextmanager
 from functools import cached_property, update_wrapper
 from inspect import signature
 from numbers import Real
@@ -324,12 +323,19 @@ class Recording(Recorder):
             program.run(arrays, self.numbers, ())
 
 
-@contextmanager
-def recording(name, xp, views):
-    """Within this context formulas on symbols are recorded; at its end they run in one go.
+class recording:
+    """A context in which formulas on symbols are recorded; at its end they run in one go.
 
-    An exception within it changes nothing.
+    An exception within it changes nothing. `views` gives the parts of an array that are updated in
+    turn, and the context gives what `wrap` makes of the recorder.
     """
-    recorder = Recording(name)
-    yield recorder
-    recorder.run(xp, views)
+
+    def __init__(self, name, xp, views, wrap=lambda recorder: recorder):
+        self.recorder, self.xp, self.views, self.wrap = Recording(name), xp, views, wrap
+
+    def __enter__(self):
+        return self.wrap(self.recorder)
+
+    def __exit__(self, kind, *details):
+        if kind is None:
+            self.recorder.run(self.xp, self.views)

@@ -6,8 +6,8 @@ import threading
 from contextlib import contextmanager
 
 from pysi.backend.arrays import device_namespace
-from pysi.cli.options import SWEPT, parser
-from pysi.data import fetch, load_dataset, status
+from pysi.cli.options import parser
+from pysi.data import fetch, status
 from pysi.errors import ConfigError, PysiError
 from pysi.experiments import machine
 from pysi.experiments.cell import all_cells, run_cell
@@ -52,9 +52,9 @@ def run(
     xi = settings.pop("xi", None) if sweep else None
     if resume:
         out = resume
-        result, config = resumed(out, kind=kind, **settings)
+        result, config = resumed(out, experiment=experiment, kind=kind, **settings)
     else:
-        chosen_for = {"methods": SWEPT} if sweep else {}
+        chosen_for = {"methods": protocol.swept} if sweep else {}
         config = protocol(**protocol.presets[preset or "full"] | chosen_for | settings)
         out = out or default_out(f"{experiment}{'-sweep' if sweep else ''}")
     # a GPU is not shared out
@@ -65,7 +65,8 @@ def run(
     if dask is not None:
         with connect(dask):  # what is wrong with it shows before a folder is made
             pass
-    dataset = load_dataset(result.content["dataset"]["name"] if resume else config.dataset, data)
+    name = result.content["dataset"]["name"] if resume else config.dataset
+    dataset = config.load_dataset(name, data)
     if sweep:
         dataset = dataset.hold_out()
     if not resume:

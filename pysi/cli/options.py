@@ -5,56 +5,42 @@ from pathlib import Path
 
 from pysi import __version__
 from pysi.data.catalogue import CATALOGUE
+from pysi.experiments.methods import METHODS
 from pysi.experiments.protocols import PROTOCOLS
 
-SETTINGS = {
-    "methods": dict(nargs="+", help="what to compare"),
-    "c": dict(type=float, nargs="+", help="strengths of Synaptic Intelligence; 0 is fine-tuning"),
-    "ewc_c": dict(type=float, nargs="+", help="strengths of EWC, λ/2"),
-    "seeds": dict(type=int, help="number of repetitions"),
-    "epochs": dict(type=int, help="epochs a task"),
-    "xi": dict(type=float, help="damping ξ of Eq. 5"),
-    "clamp": dict(help="where negative importance is cut off: cumulative, per_task or none"),
-    "tasks": dict(type=int, help="number of tasks that share out the classes"),
-    "hidden": dict(type=int, nargs="+", help="units of the hidden layers"),
-    "reset_optimizer": dict(
-        action=argparse.BooleanOptionalAction, help="whether Adam is reset between tasks"
-    ),
-    "dtype": dict(help="float32 or float64"),
-    "device": dict(help="numpy or cupy"),
-    "tf32": dict(action="store_true", help="whether a GPU may round to TF32, which is faster"),
-    "dataset": dict(help="which data set"),
-    "examples": dict(type=int, help="training examples of a task at most"),
-}
-
-SWEPT = ("si",)
-"""Whose settings `pysi sweep` chooses, if not told otherwise."""
+GRID = {"methods": {"nargs": 1, "help": "what to choose for"}, "xi": {"nargs": "+"}}
+"""What is different about the settings of a sweep."""
 
 
-def add_experiments(command, settings, **defaults):
-    """A subcommand for every experiment, with its settings as options; returns their parsers.
+def options_of(protocol, *, sweep=False):
+    """The settings of an experiment as options: argparse's arguments by the setting's name."""
+    offered = {name: METHODS[name].strengths for name in protocol.offers()}
+    able = [name for name, strengths in offered.items() if strengths or not sweep]
+    values, found = {"methods": able, "dataset": protocol.datasets}, {}
+    for name, how in protocol.options().items():
+        if name in protocol.lists("strengths") and name not in offered.values():
+            continue
+        how = how | (GRID.get(name, {}) if sweep else {})
+        default = protocol.swept if sweep and name == "methods" else getattr(protocol, name)
+        shown = " ".join(map(str, default)) if isinstance(default, tuple) else default
+        of = f", of {' '.join(values[name])}" if name in values else ""
+        found[name] = how | {"help": f"{how['help']}{of} (default: {shown})"}
+    return found
 
-    `defaults` are shown in place of the protocol's.
-    """
+
+def add_experiments(command, *, sweep=False):
+    """A subcommand for every experiment, with its settings as options; returns their parsers."""
     experiments = command.add_subparsers(dest="experiment", required=True)
     found = []
     for name, protocol in PROTOCOLS.items():
         sub = experiments.add_parser(
             name, help=protocol.__doc__.splitlines()[0], argument_default=argparse.SUPPRESS
         )
-        for setting, options in settings.items():
-            unused = setting == "ewc_c" and "ewc" not in protocol.offers
-            if unused or not hasattr(protocol, setting):
-                continue
-            if names := {"methods": protocol.offers, "dataset": protocol.datasets}.get(setting):
-                options = options | {"help": f"{options['help']}, of {' '.join(names)}"}
-            default = defaults.get(setting, getattr(protocol, setting))
-            shown = " ".join(map(str, default)) if isinstance(default, tuple) else default
-            options = options | {"help": f"{options['help']} (default: {shown})"}
+        for setting, options in options_of(protocol, sweep=sweep).items():
             if "action" not in options:
                 options["metavar"] = setting.upper()
             sub.add_argument(f"--{setting.replace('_', '-')}", **options)
-        sub.add_argument("--preset", choices=protocol.presets, help="full (default) or quick")
+        sub.add_argument("--preset", choices=protocol.presets, help="(default: full)")
         sub.add_argument("--data", metavar="DIR", help="folder of data sets (default: $PYSI_DATA)")
         sub.add_argument("--out", metavar="DIR", type=Path, help="new result folder")
         sub.add_argument("--jobs", type=int, metavar="N", help="processes (default: one a core)")
@@ -73,13 +59,9 @@ def parser():
     commands = top.add_subparsers(dest="command", required=True)
 
     run = commands.add_parser("run", help="run an experiment of the paper")
-    add_experiments(run, SETTINGS)
+    add_experiments(run)
     sweep = commands.add_parser("sweep", help="choose c and ξ on held-out training data")
-    grid = {
-        "methods": dict(nargs=1, help="what to choose for: si, ewc or online-ewc"),
-        "xi": SETTINGS["xi"] | {"nargs": "+"},
-    }
-    for sub in add_experiments(sweep, SETTINGS | grid, methods=SWEPT):
+    for sub in add_experiments(sweep, sweep=True):
         sub.add_argument("--dask", metavar="ADDRESS", help="run on the cluster of this scheduler")
 
     figure = commands.add_parser("figure", help="redraw the figure of a result")

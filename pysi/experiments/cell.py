@@ -1,7 +1,7 @@
 """One cell of an experiment's grid: one method at one strength from one seed."""
 
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 
@@ -9,17 +9,16 @@ from pysi.backend import to_host
 from pysi.backend.matmul import tensor_float_32
 from pysi.errors import DivergenceError
 from pysi.experiments import machine
-from pysi.experiments.methods import METHODS
-from pysi.experiments.protocols import Protocol
+from pysi.experiments.correlation import correlation
+from pysi.experiments.methods import METHODS, Method
+from pysi.experiments.protocol import Protocol
 from pysi.history import Epoch, TaskLearned
-from pysi.metrics import correlation
 from pysi.storage.checkpoint import Checkpoint
 from pysi.storage.files import atomic
-from pysi.tasks import joint_task
 from pysi.training import train
 
-LISTS = ("methods", "c", "ewc_c", "seeds")
-"""Settings that say which cells there are, and change nothing within one."""
+INTERVAL = 10
+"""Seconds between two checkpoints at least, within a task."""
 
 
 @dataclass(frozen=True)
@@ -34,12 +33,18 @@ class Cell:
     c : float
         Strength; 0 where the method has none.
     seed : int
+    how : Method
+        The entry in `METHODS`; another process need not know it.
     """
 
     config: Protocol
     method: str
     c: float
     seed: int
+    how: Method = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self):
+        object.__setattr__(self, "how", METHODS[self.method])
 
     @property
     def key(self):
@@ -50,9 +55,9 @@ class Cell:
     def name(self):
         """For files: all digits of c, because close values must not share one."""
         found, xi = self.method, self.config.xi
-        if METHODS[self.method].strengths:
+        if self.how.strengths:
             found += f"-c{self.c!r}".removesuffix(".0")
-        if self.method != "single" and xi != type(self.config).xi:
+        if not self.how.trains.first_only and xi != type(self.config).xi:
             found += f"-xi{xi!r}"
         return f"{found}-seed{self.seed}"
 
@@ -64,43 +69,37 @@ class Cell:
     @property
     def trunk(self):
         """The cell that trains task 1 for this one and others, or None."""
-        if METHODS[self.method].branches and self.method != "single":
-            return replace(self, method="single", c=0.0)
-        return None
+        return replace(self, method=self.how.trunk, c=0.0) if self.how.trunk else None
 
     @property
     def epochs(self):
-        """How many it trains, in how many tasks (a single epoch for joint training is long)."""
-        once = METHODS[self.method].trains in ("first task", "all at once")
-        return self.config.epochs * (1 if once else self.config.tasks - bool(self.trunk))
+        """How many it trains, without those of its trunk."""
+        return self.config.epochs * (self.how.trains.count(self.config.tasks) - bool(self.trunk))
 
     def checkpoint(self, out, threads):
         """Where it is saved at the end of a task, and of an epoch if ten seconds have passed."""
-        skip = LISTS + (self.config.after_task_1 if self.method == "single" else ())
+        skip = self.config.lists() + self.how.trains.first_only * self.config.after_task_1
         settings = {k: v for k, v in asdict(self.config).items() if k not in skip}
         if self.config.takes_images:
             threads = 1  # of the BLAS library; that of others changes nothing
         settings |= {"method": self.method, "c": self.c, "seed": self.seed, "blas_threads": threads}
-        return Checkpoint(out / "checkpoints" / f"{self.name}.npz", settings, interval=10)
+        return Checkpoint(out / "checkpoints" / f"{self.name}.npz", settings, interval=INTERVAL)
 
     def resumable(self, out, threads):
         """Its checkpoint, which goes on from the trunk's if it holds nothing yet."""
         own = self.checkpoint(out, threads)
-        return Branch(own, self.trunk.checkpoint(out, threads)) if self.trunk else own
+        if not self.trunk:
+            return own
+        trunk = self.trunk.checkpoint(out, threads)
+        return Branch(own.path, own.settings, trunk, omega=self.how.omega)
 
     def train(self, dataset, listeners=()):
         """Train and test it. Returns the network and its History.
 
         `listeners` are those of `pysi.train`. A DivergenceError names the cell.
         """
-        method, config = METHODS[self.method], self.config
-        tested = config.make_tasks(dataset)
-        tasks = {
-            "sequence": lambda: tested,
-            "each alone": lambda: tested,
-            "first task": lambda: tested[:1],
-            "all at once": lambda: [joint_task(tested)],
-        }[method.trains]()
+        method, config = self.how, self.config
+        tasks, tested = method.trains.tasks(config.make_tasks(dataset))
         net = config.make_network(self.seed, dropout=method.dropout)
         try:
             with tensor_float_32(net.synapses.xp, config.tf32):
@@ -111,9 +110,9 @@ class Cell:
                     tasks,
                     epochs=config.epochs,
                     batch_size=config.batch_size,
-                    tested=tasks if method.trains == "first task" else tested,
+                    tested=tested,
                     reset_optimizer=config.reset_optimizer,
-                    reset_network=method.trains == "each alone",
+                    reset_network=method.trains.reset,
                     listeners=listeners,
                 )
         except DivergenceError as err:
@@ -127,23 +126,24 @@ def all_cells(config):
     for seed in range(config.seeds):
         for name in config.methods:
             for c in config.strengths(METHODS[name]):
-                method = "fine-tuning" if (name, c) == ("si", 0) else name
-                found.append(Cell(config, method, c, seed))
+                at_zero = None if c else METHODS[name].at_zero
+                found.append(Cell(config, at_zero or name, c, seed))
     return list(dict.fromkeys(found))
 
 
-class Branch:
+class Branch(Checkpoint):
     """A cell's checkpoint that begins, as long as it is empty, at the end of the trunk's task 1."""
 
-    def __init__(self, own, trunk):
-        self.own, self.trunk = own, trunk
+    def __init__(self, path, settings, trunk, *, omega):
+        super().__init__(path, settings, interval=INTERVAL)
+        self.trunk, self.omega = trunk, omega
 
-    def begin(self, run):
-        """Let a run go on from the cell's newest state, or the trunk's, if there is one."""
-        (self.trunk if self.own.load() is None else self.own).begin(run)
-
-    def __call__(self, event):
-        self.own(event)
+    def load(self):
+        """The cell's newest state or, before there is one, the trunk's."""
+        found = super().load()
+        if found is None and (found := self.trunk.load()) and not self.omega:
+            found[0]["synapses.omega"][...] = 0  # that was the trunk's, which watches
+        return found
 
 
 class Reporter:
@@ -193,10 +193,9 @@ def run_cell(cell, dataset, out, threads, report):
         One for each network.
     """
     began = time.perf_counter()
-    watched = METHODS[cell.method].rule(cell.config, cell.c).name == "si"
 
     def keep(event):
-        if watched and isinstance(event, TaskLearned):
+        if cell.how.omega and isinstance(event, TaskLearned):
             rows = to_host(event.run.net.synapses.omega).reshape(len(cell.cells), -1)
             for one, omega in zip(cell.cells, rows, strict=True):
                 save_omega(omega, omega_file(out, one, event.task))
@@ -211,7 +210,7 @@ def run_cell(cell, dataset, out, threads, report):
         table = f"synapses/{one.name}.npz"
         net.synapses.save(out / table, replica=r if net.synapses.lead else ...)
         found[r] |= {
-            "omega_correlation": omega_correlation(net, one, out) if watched else None,
+            "omega_correlation": omega_correlation(net, one, out) if cell.how.omega else None,
             "epochs": own.epochs,
             "consolidation_s": own.consolidation,
             "synapses": table,
@@ -239,8 +238,8 @@ def save_omega(omega, path):
 
 def omega_correlation(net, cell, out):
     """Correlation of ω between tasks for every weight matrix, by name (Figure 5)."""
-    tasks = range(1, (cell.config.tasks if METHODS[cell.method].trains == "sequence" else 1) + 1)
-    omega = [np.load(omega_file(out, cell, task), mmap_mode="r") for task in tasks]
+    tasks = range(cell.how.trains.count(cell.config.tasks))
+    omega = [np.load(omega_file(out, cell, 1 + task), mmap_mode="r") for task in tasks]
     groups = (net.synapses.group(name) for name in net.synapses.shapes if name.endswith(".W"))
     return {
         group.name: correlation([row[group.columns] for row in omega]).round(6).tolist()

@@ -1,11 +1,49 @@
-"""The curves of Figures 3, 4 and 6: with which rule each is trained, and on what."""
+"""The methods that are compared: with which rule each is trained, on what, and how it is drawn.
+
+A new method is one entry in `METHODS`; nothing else knows any of them by name.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from pysi.errors import ConfigError
+from pysi.experiments.sequences import joint_task
 from pysi.rules.ewc import EWC, OnlineEWC
 from pysi.rules.rule import FineTuning
 from pysi.rules.si import SynapticIntelligence
+
+
+@dataclass(frozen=True)
+class Course:
+    """What a method learns of a sequence of tasks; by default, one task after the other.
+
+    Attributes
+    ----------
+    first_only : bool
+        Only the first task is learned and tested.
+    together : bool
+        All tasks are learned at once, as one.
+    reset : bool
+        The network begins anew with every task.
+    """
+
+    first_only: bool = False
+    together: bool = False
+    reset: bool = False
+
+    def tasks(self, sequence):
+        """The tasks that are learned, one after the other, and those that are tested."""
+        tested = sequence[:1] if self.first_only else sequence
+        return [joint_task(tested)] if self.together else tested, tested
+
+    def count(self, n):
+        """How many tasks are learned one after the other, of a sequence of n."""
+        return 1 if self.first_only or self.together else n
+
+    @property
+    def sequence(self):
+        """Whether one network learns task after task, and so may forget."""
+        return not (self.first_only or self.together or self.reset)
 
 
 @dataclass(frozen=True)
@@ -17,22 +55,60 @@ class Method:
     label : str
         For figures; `{c:g}` stands for the strength.
     rule : callable
-        From a protocol and a strength c to a new rule.
+        From a protocol and a strength c to a new rule. With ``--vectorise`` c is a sequence, one
+        value per network.
     strengths : str, optional
-        The protocol's setting that lists the values of c; without one there is nothing to vary.
-    branches : bool
-        Whether task 1 is trained just as by fine-tuning, so that it need be trained only once.
+        The protocol's setting that lists the values of c. A method without one cannot be swept.
+    at_zero : str, optional
+        The method that this one is with c = 0, if that has a name of its own.
+    xi : bool
+        Whether the damping ξ changes it.
+    trunk : str, optional
+        The method whose task 1 is just the same, so that it need be trained only once. A rule that
+        learns from the steps of task 1 has none, unless the trunk's rule does the same.
     dropout : float
         Probability of switching a hidden unit off while training.
-    trains : {"sequence", "each alone", "first task", "all at once"}
+    trains : Course
+        What it learns.
+    omega : bool
+        Whether its path integral ω is kept after every task, for Figure 5.
+    short : str, optional
+        Label in Figure 3.
+    colour, marker, zorder
+        How its curves are drawn, as Matplotlib has it. By default it gets a spare colour.
+    mark : {"line", "arrow"}, optional
+        What stands for it in Figure 4, if it is not a curve.
     """
 
     label: str
     rule: Callable
-    strengths: str | None = None
-    branches: bool = False
+    strengths: str | None = "c"
+    at_zero: str | None = None
+    xi: bool = False
+    trunk: str | None = None
     dropout: float = 0.0
-    trains: str = "sequence"
+    trains: Course = Course()
+    omega: bool = False
+    short: str | None = None
+    colour: str | None = None
+    marker: str = "h"
+    zorder: int = 2
+    mark: str | None = None
+
+    def title(self, c, *, short=False):
+        """Its label at a strength."""
+        return (short and self.short or self.label).format(c=c)
+
+
+class Register(dict):
+    """Entries by name; asking for one that is missing is a ConfigError."""
+
+    def __init__(self, what, entries):
+        super().__init__(entries)
+        self.what = what
+
+    def __missing__(self, name):
+        raise ConfigError(f"{self.what}: expected one of {list(self)}, found {name!r}")
 
 
 def synaptic_intelligence(config, c):
@@ -40,20 +116,51 @@ def synaptic_intelligence(config, c):
     return SynapticIntelligence(c, xi=config.xi, clamp=config.clamp)
 
 
+def ewc(config, c):
+    """Elastic weight consolidation, one penalty per task."""
+    return EWC(c)
+
+
+def online_ewc(config, c):
+    """Elastic weight consolidation with one running penalty."""
+    return OnlineEWC(c)
+
+
 def no_rule(config, c):
     """Plain training."""
     return FineTuning()
 
 
-METHODS = {
-    "single": Method("single task", synaptic_intelligence, branches=True, trains="first task"),
-    "fine-tuning": Method("fine-tuning", synaptic_intelligence, branches=True),
-    "si": Method("SI, c = {c:g}", synaptic_intelligence, "c", branches=True),
-    "ewc": Method("EWC, c = {c:g}", lambda config, c: EWC(c), "ewc_c", branches=True),
-    "online-ewc": Method(
-        "online EWC, c = {c:g}", lambda config, c: OnlineEWC(c), "ewc_c", branches=True
+# Colours are those of the paper's Figure 4, where it has the method.
+METHODS = Register("methods", {
+    "single": Method(
+        "single task", synaptic_intelligence, None, trains=Course(first_only=True), omega=True,
+        colour="#222222", marker="P", mark="line",
     ),
-    "dropout": Method("fine-tuning, dropout 0.5", no_rule, dropout=0.5),
-    "scratch": Method("from scratch", no_rule, branches=True, trains="each alone"),
-    "joint": Method("all tasks at once", no_rule, trains="all at once"),
-}
+    "fine-tuning": Method(
+        "fine-tuning", synaptic_intelligence, None, trunk="single", omega=True,
+        short="c = {c:g}", colour="#2a9d6f", marker="^",
+    ),
+    "si": Method(
+        "SI, c = {c:g}", synaptic_intelligence, at_zero="fine-tuning", xi=True, trunk="single",
+        omega=True, short="c = {c:g}", colour="#3b6fb6", marker="o", zorder=3,
+    ),
+    "ewc": Method(
+        "EWC, c = {c:g}", ewc, "ewc_c", trunk="single", colour="#777777", marker="s"
+    ),
+    "online-ewc": Method(
+        "online EWC, c = {c:g}", online_ewc, "ewc_c", trunk="single", colour="#8d6cab", marker="D"
+    ),
+    "dropout": Method(
+        "fine-tuning, dropout 0.5", no_rule, None, dropout=0.5, colour="#c8403a", marker="v"
+    ),
+    "scratch": Method(
+        "from scratch", no_rule, None, trunk="single", trains=Course(reset=True),
+        colour="#999999", marker="X",
+    ),
+    "joint": Method(
+        "all tasks at once", no_rule, None, trains=Course(together=True), colour="#b8860b",
+        marker="*", mark="arrow",
+    ),
+})  # fmt: skip
+"""All methods by name, in the order of tables."""

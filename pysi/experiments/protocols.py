@@ -1,123 +1,29 @@
-"""The paper's protocols, as frozen settings that know how to build what they describe."""
+"""The paper's experiments. A new one is one class and one entry in `PROTOCOLS`."""
 
 from dataclasses import dataclass
+from functools import partial
 
-import numpy as np
-
-from pysi.backend.arrays import device_namespace
 from pysi.errors import ConfigError
-from pysi.experiments.methods import METHODS
+from pysi.experiments.methods import Register
+from pysi.experiments.protocol import Protocol, option
+from pysi.experiments.sequences import cifar_tasks
+from pysi.figures import figure3, figure4, figure5, figure6
 from pysi.images.cnn import CNN
 from pysi.network import MLP
-from pysi.optim import Adam
-from pysi.tasks import cifar_tasks, permuted_tasks, split_tasks
+from pysi.tasks import permuted_tasks, split_tasks
+
+MASKED = "task-incremental (the readout is masked to the task's classes)"
 
 
 @dataclass(frozen=True)
-class Protocol:
-    """What the benchmarks have in common; the defaults are those of split MNIST.
+class OnDigits(Protocol):
+    """What the experiments on MNIST have in common."""
 
-    Attributes
-    ----------
-    methods : tuple of str
-        What to compare: names in `pysi.experiments.methods.METHODS`.
-    c : tuple of float
-        Strengths of Synaptic Intelligence; c = 0 is fine-tuning.
-    ewc_c : tuple of float
-        Strengths of EWC, λ/2 of its authors.
-    seeds : int
-        Repetitions; their seeds are 0, 1, ….
-    epochs, batch_size, lr
-        Of each task. Adam's other arguments are its defaults.
-    xi, clamp
-        See `pysi.SynapticIntelligence`.
-    tasks : int
-        Length of the sequence.
-    hidden : tuple of int
-        Units of the hidden layers.
-    reset_optimizer : bool
-        Whether Adam forgets its state between tasks.
-    dtype : {"float32", "float64"}
-    device : {"numpy", "cupy"}
-    tf32 : bool
-        Whether a GPU rounds the factors of matrix products to ten binary places.
-    dataset : str
-        One of the class's `datasets`.
-
-    Raises
-    ------
-    ConfigError
-        A value that makes no sense, before any work.
-    """
-
-    datasets = ("mnist", "mnist-5k")
-    offers = tuple(METHODS)
-    """Methods that make sense."""
-    after_task_1 = ("xi", "clamp")
-    """Settings that change nothing before the end of task 1."""
-    takes_images = False
-    """Whether the network takes images, which are shared out over threads."""
-
-    methods: tuple = ("si",)
-    c: tuple = (0.0, 1.0)
-    ewc_c: tuple = (100.0,)
-    seeds: int = 10
-    epochs: int = 10
-    xi: float = 1e-3
-    clamp: str = "cumulative"
-    tasks: int = 5
-    hidden: tuple = (256, 256)
-    batch_size: int = 64
-    lr: float = 1e-3
-    reset_optimizer: bool = True
-    dtype: str = "float32"
-    device: str = "numpy"
-    tf32: bool = False
-    dataset: str = "mnist"
-
-    def __post_init__(self):
-        for name in ("c", "ewc_c"):
-            values = tuple(float(c) for c in getattr(self, name))
-            object.__setattr__(self, name, values)
-            good = all(0 <= c < np.inf for c in values)
-            if not values or len(set(values)) < len(values) or not good:
-                raise ConfigError(
-                    f"{name}: expected one or more different, finite strengths ≥ 0, found {values}"
-                )
-        for name in ("hidden", "methods"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))
-        if not self.methods or set(self.methods) - set(self.offers):
-            raise ConfigError(f"methods: expected some of {self.offers}, found {self.methods}")
-        for name in ("seeds", "epochs", "batch_size", "tasks"):
-            value = getattr(self, name)
-            if int(value) != value or value < 1:
-                raise ConfigError(f"{name}: expected a whole number from 1, found {value}")
-        if not self.hidden or any(int(n) != n or n < 1 for n in self.hidden):
-            raise ConfigError(f"hidden: expected whole numbers of units, found {self.hidden}")
-        for method in METHODS.values():  # checks xi and clamp
-            for c in self.strengths(method):
-                method.rule(self, c)
-        self.make_optimizer()  # checks lr
-        if self.dtype not in ("float32", "float64"):
-            raise ConfigError(f"dtype: expected float32 or float64, found {self.dtype!r}")
-        if self.dataset not in self.datasets:
-            raise ConfigError(
-                f"dataset: expected {' or '.join(self.datasets)}, found {self.dataset!r}"
-            )
-        device_namespace(self.device)
-        if self.tf32 and (self.device, self.dtype) != ("cupy", "float32"):
-            raise ConfigError(
-                "tf32: expected the device 'cupy' and float32, found "
-                f"{self.device!r} and {self.dtype}"
-            )
-
-    def make_tasks(self, dataset):
-        """The sequence of tasks on this data set."""
-        raise NotImplementedError
-
-    def strengths(self, method):
-        """The values of c at which a method is run."""
-        return getattr(self, method.strengths) if method.strengths else (0.0,)
+    datasets = {
+        "mnist": "",
+        "mnist-5k": "mnist-5k is a small subset: not comparable with the paper.",
+    }
+    zero_readout = False
 
     def make_network(self, seed, *, dropout=0.0):
         """784 - hidden - 10, from Glorot's initial weights."""
@@ -125,26 +31,21 @@ class Protocol:
             (784, *self.hidden, 10),
             dropout=dropout,
             zero_readout=self.zero_readout,
-            seed=seed,
-            dtype=np.dtype(self.dtype),
-            xp=device_namespace(self.device),
+            **self.building(seed),
         )
-
-    def make_optimizer(self):
-        """A fresh Adam."""
-        return Adam(self.lr)
 
 
 @dataclass(frozen=True)
-class SplitMNIST(Protocol):
+class SplitMNIST(OnDigits):
     """Split MNIST: Section 5.1 and Figure 3 of Zenke, Poole & Ganguli (2017).
 
     Tasks of consecutive digits, a masked readout that starts at zero, Adam reset between tasks.
     """
 
     name = "split-mnist"
-    scenario = "task-incremental (the readout is masked to the task's classes)"
+    scenario = MASKED
     zero_readout = True
+    figures = {"figure3": figure3}
     presets = {"full": {}, "quick": {"seeds": 2, "epochs": 2}}
 
     def __post_init__(self):
@@ -159,7 +60,7 @@ class SplitMNIST(Protocol):
 
 
 @dataclass(frozen=True)
-class PermutedMNIST(Protocol):
+class PermutedMNIST(OnDigits):
     """Permuted MNIST: Section 5.2 and Figure 4 of Zenke, Poole & Ganguli (2017).
 
     All digits in every task, pixels in another order each; one readout, Adam kept between tasks.
@@ -167,8 +68,14 @@ class PermutedMNIST(Protocol):
 
     name = "permuted-mnist"
     scenario = "domain-incremental (one readout for all tasks)"
-    zero_readout = False
     after_task_1 = ("xi", "clamp", "tasks")
+    equal_tasks = True
+    compared = {"dense1.W": "First layer weights", "dense2.W": "Second layer weights"}
+    figures = {
+        "figure4": figure4,
+        "figure4-train": partial(figure4, part="train"),
+        "figure5": figure5,
+    }
     presets = {
         "full": {},
         "quick": {  # strengths chosen for this smaller network on held-out data
@@ -203,10 +110,12 @@ class SplitCIFAR(Protocol):
     """
 
     name = "split-cifar"
-    scenario = "task-incremental (the readout is masked to the task's classes)"
-    datasets = ("cifar10-100",)
-    offers = ("single", "fine-tuning", "si", "scratch")
+    scenario = MASKED
+    datasets = {"cifar10-100": ""}
+    refuses = ("dropout", "joint")  # it has dropout anyway; each task has classes of its own
     takes_images = True
+    tabulates_tasks = True
+    figures = {"figure6": figure6, "figure6-train": partial(figure6, part="train")}
     presets = {
         "full": {},
         "quick": {  # few images need small batches; c was chosen on held-out ones
@@ -223,7 +132,7 @@ class SplitCIFAR(Protocol):
     hidden: tuple = (512,)
     batch_size: int = 256
     dataset: str = "cifar10-100"
-    examples: int | None = None
+    examples: int | None = option(None, "training examples of a task at most", type=int)
 
     def __post_init__(self):
         super().__post_init__()
@@ -239,13 +148,11 @@ class SplitCIFAR(Protocol):
 
     def make_network(self, seed, *, dropout=0.0):
         """The paper's convolutional network, which has dropout in any case."""
-        return CNN(
-            10 * self.tasks,
-            hidden=self.hidden[0],
-            seed=seed,
-            dtype=np.dtype(self.dtype),
-            xp=device_namespace(self.device),
-        )
+        return CNN(10 * self.tasks, hidden=self.hidden[0], **self.building(seed))
 
 
-PROTOCOLS = {protocol.name: protocol for protocol in (SplitMNIST, PermutedMNIST, SplitCIFAR)}
+PROTOCOLS = Register(
+    "experiment",
+    {protocol.name: protocol for protocol in (SplitMNIST, PermutedMNIST, SplitCIFAR)},
+)
+"""All experiments by name."""

@@ -12,7 +12,8 @@ import numpy as np
 from pysi.experiments import machine
 from pysi.experiments.cell import Cell
 from pysi.experiments.methods import METHODS
-from pysi.training import EVALUATION_BATCH, training_step
+from pysi.rules.fisher import IMAGES
+from pysi.training import EVALUATION_BATCH, shuffled, training_step
 
 SHARE = 0.8
 """Of the free memory, how much may be used."""
@@ -38,8 +39,13 @@ class Replicas(Cell):
 
 
 def kind(cell):
-    """What cells must share to be trained as one. Fine-tuning is c = 0."""
-    return cell.config, "si" if cell.method == "fine-tuning" else cell.method
+    """What cells must share to be trained as one; a method may be another one with c = 0."""
+    same = (
+        name
+        for name, method in METHODS.items()
+        if method.at_zero == cell.method and method.rule == cell.how.rule
+    )
+    return cell.config, next(same, cell.method)
 
 
 def side_by_side(cells, dataset, jobs=1):
@@ -50,7 +56,7 @@ def side_by_side(cells, dataset, jobs=1):
     cells : list of Cell
     dataset : Dataset
     jobs : int
-        Processes that share the memory; so many parts there are at least, if there can be.
+        Processes that share the memory; there are at least this many parts, where possible.
 
     Returns
     -------
@@ -78,32 +84,42 @@ def room(device, jobs):
 
 def bytes_of_one(cell, dataset):
     """Memory that one more network takes: measured on one, over everything that a run does."""
-    config, method = cell.config, METHODS[cell.method]
-    tasks = config.make_tasks(dataset)
-    tested = sizes(tasks, ("y_train", "y_test"), EVALUATION_BATCH)
+    config = cell.config
+    tasks, tested = cell.how.trains.tasks(config.make_tasks(dataset))
+    evaluated = sizes(tested, ("y_train", "y_test"), EVALUATION_BATCH)
     trained = sizes(tasks, ("y_train",), config.batch_size)
     task = max(tasks, key=lambda task: len(task.y_train))
-    few = {
-        name: getattr(task, name)[: max(tested[-1], trained[-1])]
-        for name in ("x_train", "y_train", "x_test", "y_test")
-    }
-    task = replace(task, **few)
+    n, count = len(task.y_train), max(evaluated[-1], trained[-1])
     with machine.peak_of(config.device) as peak:
-        net = config.make_network((cell.seed,), dropout=method.dropout)
-        xp = net.synapses.xp
-        task = task.to(xp)
-        optimizer, rule = config.make_optimizer(), method.rule(config, (cell.c,))
+        net = config.make_network((cell.seed,), dropout=cell.how.dropout)
+        optimizer, rule = config.make_optimizer(), cell.how.rule(config, (cell.c,))
+        few = first(task, count).to(net.synapses.xp)
+        seen = first(few, IMAGES) if config.takes_images else few  # rules take no more at a time
         rule.start(net.synapses)
         optimizer.start(net.synapses)
-        net.restart(0, 1)
-        x, y = task.part("train")
-        for size in trained:
-            batch = xp.arange(size)[None]
-            training_step(net, optimizer, rule, x[batch], y[batch], task)
-        for size in tested:
-            net.logits(x[:size])
-        rule.end_task(net, task)
+
+        def learn(sizes):
+            rule.start_task(net, seen)
+            order = shuffled(net, n, 0, 1) % count
+            net.restart(0, 1)
+            x, y = few.part("train")
+            for size in sizes:
+                batch = order[..., :size]
+                training_step(net, optimizer, rule, x[batch], y[batch], few)
+
+        learn(trained)
+        for size in evaluated:
+            net.logits(few.part("train")[0][:size])
+        rule.end_task(net, seen)
+        rule.refresh()
+        learn(trained[-1:])  # with what the rule remembers of a task
     return peak.bytes
+
+
+def first(task, n):
+    """A task with its first n examples of each part."""
+    names = ("x_train", "y_train", "x_test", "y_test")
+    return replace(task, **{name: getattr(task, name)[:n] for name in names})
 
 
 def sizes(tasks, parts, batch):

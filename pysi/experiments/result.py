@@ -6,13 +6,15 @@ from pathlib import Path
 import numpy as np
 
 from pysi.errors import DataError
+from pysi.experiments.correlation import mean_off_diagonal
 from pysi.experiments.methods import METHODS
+from pysi.experiments.protocol import Protocol
+from pysi.experiments.protocols import PROTOCOLS
 from pysi.metrics import (
     backward_transfer,
     forgetting,
     forward_transfer,
     intransigence,
-    mean_off_diagonal,
     sd,
     sem,
 )
@@ -55,6 +57,16 @@ class Result:
         return self.content["runs"]
 
     @property
+    def protocol(self):
+        """The class of its experiment's settings; of an unknown experiment, what all have."""
+        return PROTOCOLS.get(self.content["experiment"], Protocol)
+
+    @property
+    def figures(self):
+        """The functions that draw it, by name."""
+        return self.protocol.figures if self.protocol is not Protocol else {}
+
+    @property
     def threads(self):
         """How many threads every process uses."""
         environment = self.content["environment"]
@@ -80,7 +92,7 @@ class Result:
         Where each task is learned alone, that is the end of its own training.
         """
         matrices = self.select(method, c, part)
-        if len(matrices) and METHODS[method].trains == "each alone":
+        if len(matrices) and METHODS[method].trains.reset:
             return np.diagonal(matrices, axis1=1, axis2=2)
         return matrices[:, -1] if len(matrices) else matrices
 
@@ -89,13 +101,13 @@ class Result:
         return [run for run in self.runs if (run["method"], run["c"]) == (method, c)]
 
     def correlations(self, layer):
-        """Correlations of ω between several tasks in a weight matrix, such as "dense1.W".
+        """Correlations of ω between several tasks in one weight matrix, by its name.
 
         A dict from each curve, (method, c), that has them to an array, (seeds, tasks, tasks).
         """
         found = {}
         for run in self.runs:
-            matrix = (run["omega_correlation"] or {layer: []})[layer]
+            matrix = (run["omega_correlation"] or {}).get(layer, [])
             if len(matrix) > 1:
                 found.setdefault((run["method"], run["c"]), []).append(matrix)
         return {curve: np.array(matrices) for curve, matrices in found.items()}
@@ -140,12 +152,11 @@ class Result:
 
     def alone(self):
         """Mean accuracy of networks that learn a single task, or None if not of every task."""
-        scratch, single = self.final("scratch"), self.select("single")
-        if len(scratch):
-            return scratch.mean()
+        curves = [(METHODS[method].trains, self.final(method, c)) for method, c in self.curves()]
+        each = [accuracy.mean() for trains, accuracy in curves if trains.reset]
+        first = [accuracy.mean() for trains, accuracy in curves if trains.first_only]
         # the first task stands for the others only where all are equally hard
-        same = self.content["experiment"] == "permuted-mnist"
-        return single.mean() if same and len(single) else None
+        return next(iter(each + (first if self.protocol.equal_tasks else [])), None)
 
     def table(self):
         """A plain-text summary: accuracy ± SEM and forgetting for each c, scenario and chance."""
@@ -165,20 +176,20 @@ class Result:
             test = self.select(method, c)
             final = (self.final(method, c, part) for part in ("test", "train"))
             cells = [with_sem(accuracy.mean(axis=-1)) for accuracy in final]
-            if test.shape[-1] > 1 and METHODS[method].trains == "sequence":
+            if test.shape[-1] > 1 and METHODS[method].trains.sequence:
                 cells += [with_sem(f(test)) for f in (forgetting, backward_transfer)]
                 cells.append(with_sem(forward_transfer(test, self.content["chance"])))
                 if alone is not None:
                     cells.append(with_sem(intransigence(test, alone)))
             lines.append(row(method, strength(method, c), len(test), *cells))
         lines += self.table_of_tasks() + self.table_of_correlations()
-        if data["name"] == "mnist-5k":
-            lines += ["", "mnist-5k is a small subset: not comparable with the paper."]
+        if remark := self.protocol.datasets.get(data["name"]):
+            lines += ["", remark]
         return "\n".join(lines)
 
     def table_of_tasks(self):
-        """The numbers of Figure 6, as lines; none for another experiment."""
-        if self.content["experiment"] != "split-cifar":
+        """The numbers of Figure 6, as lines; none for an experiment without that table."""
+        if not self.protocol.tabulates_tasks:
             return []
         tasks = [f"task {j + 1}" for j in range(len(self.content["task_names"]))]
         lines = ["", "test accuracy on each task after the last one, mean ± SD over seeds:", ""]

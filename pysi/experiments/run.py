@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pysi.errors import ConfigError, DataError
 from pysi.experiments import machine
-from pysi.experiments.cell import LISTS, run_cell
+from pysi.experiments.cell import run_cell
 from pysi.experiments.parallel import parallel
 from pysi.experiments.protocols import PROTOCOLS
 from pysi.experiments.replicas import side_by_side
@@ -84,37 +84,40 @@ def start(
     return result
 
 
-def resume(out, *, kind=Result, **more):
+def resume(out, *, experiment=None, kind=Result, **more):
     """The result in a folder, and its settings, to be continued: what has begun goes on.
 
     Parameters
     ----------
     out : Path
+    experiment : str, optional
+        What it must be a result of.
     kind : type
         Of the result.
     **more
-        New values of the settings that list the runs (methods, c, ewc_c, seeds); finished runs that
-        are on the new list no more are kept.
+        New values of the settings that only list runs (methods, c, ewc_c, seeds). Finished runs
+        that are no longer on the list are kept.
 
     Raises
     ------
     ConfigError
-        Another setting.
+        Another setting, kind or experiment.
     """
-    if others := sorted(more.keys() - set(LISTS)):
+    result = kind.load(out)
+    found = result.content["experiment"]
+    if type(result) is not kind or experiment not in (None, found):
+        raise ConfigError(
+            f"{out}: expected a result of `pysi {kind.command} {experiment or found}`, found one "
+            f"of `pysi {result.command} {found}`"
+        )
+    protocol = PROTOCOLS.get(found)
+    if protocol is None:
+        raise DataError(f"{out}: found an unknown experiment {found!r}")
+    if others := sorted(more.keys() - set(protocol.lists())):
         raise ConfigError(
             f"{', '.join(others)}: a resumed result goes on with the settings that it has; only "
-            f"{', '.join(LISTS)} can be given anew"
+            f"{', '.join(protocol.lists())} can be given anew"
         )
-    result = kind.load(out)
-    if type(result) is not kind:
-        raise ConfigError(
-            f"{out}: expected a result of `pysi {kind.command}`, found one of "
-            f"`pysi {result.command}`"
-        )
-    protocol = PROTOCOLS.get(result.content["experiment"])
-    if protocol is None:
-        raise DataError(f"{out}: found an unknown experiment {result.content['experiment']!r}")
     try:
         config = replace(protocol(**result.content["config"]), **more)
     except TypeError as err:

@@ -11,6 +11,7 @@ from pysi.experiments import machine
 from pysi.experiments.cell import Reporter, all_cells, outcomes
 from pysi.experiments.methods import METHODS
 from pysi.experiments.result import Result, key, with_sem
+from pysi.figures import figure_sweep
 from pysi.metrics import sem
 
 
@@ -27,6 +28,7 @@ class Sweep(Result):
     format = "pysi-sweep-1"
     file = "sweep.json"
     command = "sweep"
+    figures = {"sweep": figure_sweep}
 
     def add(self, run):
         """Put a finished run in its place; one that is there already changes nothing."""
@@ -72,8 +74,8 @@ class Sweep(Result):
             error = float(sem(points[best]))
             close = sum(mean >= means[best] - error for mean in others)
         tried = {"c": (c, {point[1] for point in points})}
-        if method == "si":
-            tried["xi"] = (xi, {point[2] for point in points if point[0] == "si"})
+        if METHODS[method].xi:
+            tried["xi"] = (xi, {point[2] for point in points if point[0] == method})
         return {
             "method": method,
             "c": c,
@@ -105,7 +107,7 @@ class Sweep(Result):
         ]
         for point, values in self.points().items():
             method, c, xi = point
-            damping = f"{xi:g}" if method == "si" else "-"  # the others have none
+            damping = f"{xi:g}" if METHODS[method].xi else "-"
             mark = " <- chosen" if point == tuple(chosen[k] for k in ("method", "c", "xi")) else ""
             lines.append(f"{method:<12} {c:>8g} {damping:>8} {len(values):>5}  "
                          f"{with_sem(values)}{mark}")  # fmt: skip
@@ -132,15 +134,16 @@ def sweep_cells(config, xi):
         More than one method, or one without a strength; values of ξ that are not different, or
         for a method that has none.
     """
-    if len(config.methods) != 1 or not METHODS[config.methods[0]].strengths:
-        able = [name for name, method in METHODS.items() if method.strengths]
+    able = [name for name in config.offers() if METHODS[name].strengths]
+    if len(config.methods) != 1 or config.methods[0] not in able:
         raise ConfigError(
             f"methods: expected one of {able} for a sweep, found {' '.join(config.methods)}"
         )
+    (method,) = config.methods
     if not xi or len(set(xi)) < len(xi):
         raise ConfigError(f"xi: expected one or more different dampings, found {xi}")
-    if config.methods != ("si",) and list(xi) != [config.xi]:
-        raise ConfigError(f"xi: expected none, because {config.methods[0]} has none, found {xi}")
+    if not METHODS[method].xi and list(xi) != [config.xi]:
+        raise ConfigError(f"xi: expected none, because {method} has none, found {xi}")
     cells = [
         cell if cell.c else replace(cell, config=config)
         for value in xi

@@ -1,12 +1,12 @@
 """The paper's figures, from results.
 
-In reading order: `style` (what they share), `figure3` to `figure6`, `sweep`.
+In reading order: `style` (what they share), `figure3` to `figure6`, `sweep`. Which figures an
+experiment has, it says itself: see `pysi.experiments.protocols`.
 """
 
 from pathlib import Path
 
 from pysi.errors import ConfigError, DataError
-from pysi.experiments.sweep import Sweep
 from pysi.figures.figure3 import figure3
 from pysi.figures.figure4 import figure4
 from pysi.figures.figure5 import figure5
@@ -15,33 +15,11 @@ from pysi.figures.style import COLOURS
 from pysi.figures.sweep import figure_sweep
 from pysi.storage.files import atomic
 
-__all__ = [
-    "COLOURS",
-    "FIGURES",
-    "draw",
-    "figure3",
-    "figure4",
-    "figure5",
-    "figure6",
-    "figure_sweep",
-]
-
-FIGURES = {
-    "split-mnist": {"figure3": figure3},
-    "permuted-mnist": {
-        "figure4": figure4,
-        "figure4-train": lambda result: figure4(result, "train"),
-        "figure5": figure5,
-    },
-    "split-cifar": {
-        "figure6": figure6,
-        "figure6-train": lambda result: figure6(result, "train"),
-    },
-}
+__all__ = ["COLOURS", "draw", "figure3", "figure4", "figure5", "figure6", "figure_sweep"]
 
 
 def draw(result, folder):
-    """Write the figures of an experiment, each as PNG and PDF; returns the paths.
+    """Write the figures of a result, each as PNG and PDF; returns the paths.
 
     Raises
     ------
@@ -50,19 +28,15 @@ def draw(result, folder):
     DataError
         A folder that cannot be written to.
     """
-    experiment = result.content["experiment"]
-    if experiment not in FIGURES or not result.runs:
+    if not result.figures or not result.runs:
         raise ConfigError(
-            f"result: expected finished runs of one of {list(FIGURES)}, "
-            f"found {len(result.runs)} of {experiment!r}"
+            "result: expected finished runs of an experiment that has figures, found "
+            f"{len(result.runs)} of {result.content['experiment']!r}"
         )
-    figures = {"sweep": figure_sweep} if isinstance(result, Sweep) else FIGURES[experiment]
     paths = []
-    for name, make in figures.items():
-        if make is figure5 and not result.correlations("dense1.W"):
-            continue
-        fig = make(result)
-        paths += [save(fig, Path(folder) / f"{name}.{kind}") for kind in ("png", "pdf")]
+    for name, make in result.figures.items():
+        if (fig := make(result)) is not None:
+            paths += [save(fig, Path(folder) / f"{name}.{kind}") for kind in ("png", "pdf")]
     return paths
 
 

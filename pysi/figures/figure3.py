@@ -28,8 +28,7 @@ def figure3(result):
     axes = fig.subplots(1, n + 1, sharex=True, sharey=True, squeeze=False)[0]
     for colour, (method, c) in zip(cycle(COLOURS), sequences(result), strict=False):
         accuracy = result.select(method, c)
-        si = method in ("fine-tuning", "si")
-        label = f"c = {c:g}" if si else METHODS[method].label.format(c=c)
+        label = METHODS[method].title(c, short=True)
         panels = [accuracy[:, j:, j] for j in range(n)] + [average_accuracy(accuracy)]
         for ax, values in zip(axes, panels, strict=True):
             plot(ax, n, values, color=colour, marker="o", label=label, clip_on=False, zorder=3)

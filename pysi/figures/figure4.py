@@ -11,11 +11,32 @@ from pysi.metrics import average_accuracy
 def close_up(averages, marks, chance):
     """Limits that show the marks, and the curves that end within a twentieth of the best one."""
     best = max((values[:, -1].mean() for values in averages), default=chance)
-    near = best - 0.05 * (best - chance)  # of its height above chance, not above another curve
+    near = best - 0.05 * abs(best - chance)  # of its height above chance, not above another curve
     curves = [values.ravel() for values in averages if values[:, -1].mean() >= near]
     shown = np.concatenate([marks, *curves])  # SEM bars end within the range of the seeds
+    if not shown.size:
+        return 0, 1.02
     margin = 0.1 * np.ptp(shown) + 1e-3
     return shown.min() - margin, shown.max() + margin
+
+
+def dotted(close, whole, n, height, label):
+    """A dotted line through the close-up, with its name in the legend."""
+    close.axhline(height, color="k", ls=":", lw=1)
+    whole.plot([], [], "k:", lw=1, label=label)
+
+
+def arrow(close, whole, n, height, label):
+    """An arrow at the end of the close-up, with its name beside it."""
+    close.annotate(
+        label, (n, height), (1.08, height),
+        textcoords=("axes fraction", "data"), va="center", fontsize=8,
+        arrowprops={"arrowstyle": "-|>", "color": "k", "shrinkB": 4},
+    )  # fmt: skip
+
+
+MARKS = {"line": dotted, "arrow": arrow}
+"""How methods are shown that do not learn task after task; see `Method.mark`."""
 
 
 def figure4(result, part="test"):
@@ -24,7 +45,7 @@ def figure4(result, part="test"):
     Parameters
     ----------
     result : Result
-        Of permuted MNIST.
+        Of any sequence of tasks; in the paper, of permuted MNIST.
     part : {"test", "train"}
         Which accuracy.
 
@@ -36,29 +57,26 @@ def figure4(result, part="test"):
         whole, with the chance level.
     """
     n, chance = len(result.content["task_names"]), result.content["chance"]
-    single, joint = (result.select(method, part=part) for method in ("single", "joint"))
+    marks = [
+        (METHODS[method], result.select(method, c, part).mean())
+        for method, c in result.curves()
+        if METHODS[method].mark
+    ]
     fig = require("matplotlib.figure").Figure(figsize=(5.6, 4.4), layout="constrained")
     close, whole = fig.subplots(2, 1, sharex=True, height_ratios=(1, 1.3))
     curves, averages = sequences(result), []
     for method, c in curves:
         averages.append(average_accuracy(result.select(method, c, part)))
         for ax in (close, whole):
-            label = METHODS[method].label.format(c=c)
+            label = METHODS[method].title(c)
             plot(ax, n, averages[-1], label=label, **curve_style(method, c, curves))
-    if len(single):
-        close.axhline(single.mean(), color="k", ls=":", lw=1)
-        whole.plot([], [], "k:", lw=1, label=METHODS["single"].label)  # for the legend
-    if len(joint):
-        close.annotate(
-            METHODS["joint"].label, (n, joint.mean()), (1.08, joint.mean()),
-            textcoords=("axes fraction", "data"), va="center", fontsize=8,
-            arrowprops={"arrowstyle": "-|>", "color": "k", "shrinkB": 4},
-        )  # fmt: skip
+    for method, height in marks:
+        MARKS[method.mark](close, whole, n, height, method.label)
     whole.axhline(chance, color="0.4", ls="--", lw=1, label="chance")
     whole.legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1, 1.05))
     for ax in (close, whole):
         ax.spines[["top", "right"]].set_visible(False)
-    close.set_ylim(close_up(averages, [x.mean() for x in (single, joint) if len(x)], chance))
+    close.set_ylim(close_up(averages, [height for _, height in marks], chance))
     whole.set(ylim=(0, 1.02), xlim=(0.7, n + 0.3), xlabel="Tasks learned", xticks=range(1, n + 1))
     fig.supylabel(f"Average accuracy ({part})", fontsize=10)
     return fig

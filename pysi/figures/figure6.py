@@ -38,7 +38,7 @@ def figure6(result, part="test"):
             width,
             yerr=errors,
             color=curve_style(method, c, curves)["color"],
-            label=METHODS[method].label.format(c=c),
+            label=METHODS[method].title(c),
             edgecolor="white",
             linewidth=0.5,
             error_kw={"elinewidth": 0.8, "capsize": 1.5, "capthick": 0.8, "ecolor": "0.15"},

@@ -7,27 +7,28 @@ from pysi.experiments.methods import METHODS
 from pysi.metrics import sem
 
 COLOURS = ("#3b6fb6", "#d95f02", "#2a9d6f", "#8d6cab", "#b8860b", "#666666")
-STYLES = {
-    "single": ("#222222", "P"), "fine-tuning": ("#2a9d6f", "^"), "si": ("#3b6fb6", "o"),
-    "ewc": ("#777777", "s"), "online-ewc": ("#8d6cab", "D"), "dropout": ("#c8403a", "v"),
-    "scratch": ("#999999", "X"), "joint": ("#b8860b", "*"),
-}  # fmt: skip
-"""Colour and marker of each method; where Figure 4 of the paper has it, its colour there."""
+SPARE = ("#d95f02", "#17a2b8", "#d4569b", "#7a8b1f", "#8c564b")
+"""For methods that name no colour of their own."""
 
 
 def sequences(result):
     """The curves of a result that go through all tasks."""
-    return [(m, c) for m, c in result.curves() if METHODS[m].trains == "sequence"]
+    return [(m, c) for m, c in result.curves() if METHODS[m].trains.sequence]
+
+
+def colour_of(method):
+    """A method's colour; without one of its own, a spare one that it shares with few others."""
+    spare = [name for name, other in METHODS.items() if not other.colour]
+    return METHODS[method].colour or SPARE[spare.index(method) % len(SPARE)]
 
 
 def curve_style(method, c, curves):
     """How a curve is drawn: strengths of one method go from light to full colour."""
     strengths = [other for m, other in curves if m == method]
     weakness = 1 - (strengths.index(c) + 1) / len(strengths)
-    colour, marker = STYLES[method]
-    rgb = np.array(require("matplotlib.colors").to_rgb(colour))
+    rgb = np.array(require("matplotlib.colors").to_rgb(colour_of(method)))
     rgb += 0.7 * weakness * (1 - rgb)
-    return {"color": rgb, "marker": marker, "zorder": 3 if method == "si" else 2}
+    return {"color": rgb, "marker": METHODS[method].marker, "zorder": METHODS[method].zorder}
 
 
 def plot(ax, n, values, **style):

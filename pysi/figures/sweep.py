@@ -3,6 +3,7 @@
 import numpy as np
 
 from pysi.experiments.machine import require
+from pysi.experiments.methods import METHODS
 
 
 def figure_sweep(sweep):
@@ -25,7 +26,7 @@ def figure_sweep(sweep):
         curve = {c: v for (_, c, x), v in sorted(points.items()) if x == xi or c == 0}
         for c, values in curve.items():
             ax.plot([c] * len(values), values, ".", color=colour if c else "0.5", alpha=0.5)
-        label = f"ξ = {xi:g}" if any(method == "si" for method, _, _ in points) else "mean"
+        label = f"ξ = {xi:g}" if any(METHODS[method].xi for method, _, _ in points) else "mean"
         means = [values.mean() for values in curve.values()]
         ax.plot(list(curve), means, color=colour, lw=1.5, label=label)
     ax.plot(chosen["c"], chosen["validation_accuracy"], "ko", mfc="none", ms=11, label="chosen")

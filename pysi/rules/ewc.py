@@ -83,6 +83,7 @@ class EWC(QuadraticPenalty):
         s.theta_ref[...] += share * change
         s.Omega[...] = total
         s.omega[...] = 0  # of a rule that watched task 1 before this one took over
+        self.refresh()
 
     def penalty(self):
         return super().penalty() + self._c.reshape(self.c.shape) * self.constant
@@ -119,3 +120,4 @@ class OnlineEWC(EWC):
         s.Omega[...] += F
         s.theta_ref[...] = s.theta
         s.omega[...] = 0
+        self.refresh()

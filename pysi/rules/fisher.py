@@ -15,12 +15,13 @@ with δ = ∂L_n/∂y, so its square is a product of squares, and the sum is one
           \qquad \sum_n δ_{nj}^2 \text{ for the bias.}
 
 The sum over labels needs a δ for each, but the input x is the same for all of them: the squares are
-added up before the product.
+added up before the product. So a layer with weights has two functions for this:
+``add_squares(total, dy, kept, memory)`` returns the total with one dy (the first total is 0), and
+``squared_gradients(total, kept)`` the sums of squares for each of its parameters.
 """
 
 from pysi.backend import to_host
 from pysi.errors import ConfigError
-from pysi.layers import Layer
 from pysi.losses import softmax
 
 IMAGES = 50
@@ -30,7 +31,7 @@ IMAGES = 50
 def check_layers(net):
     """Raise a ConfigError if a layer with weights cannot square its gradients."""
     for layer in net.layers:
-        if layer.parameters and type(layer).add_squares is Layer.add_squares:
+        if layer.parameters and not hasattr(layer, "add_squares"):
             raise ConfigError(
                 f"layers: expected layers that can square the gradients of single examples "
                 f"(add_squares and squared_gradients), found {layer}"

@@ -9,7 +9,7 @@ from pysi.rules.rule import Rule
 
 @elementwise
 def penalised(g, theta, theta_ref, pull):
-    """g + 2c Ω (θ - θ̃), with pull = 2c Ω."""
+    """Return g + 2c Ω (θ - θ̃), with pull = 2c Ω."""
     return (theta - theta_ref) * pull + g
 
 
@@ -17,29 +17,19 @@ class QuadraticPenalty(Rule):
     """Pull every synapse back to its reference weight: c Σ Ω (θ - θ̃)², gradient 2cΩ(θ - θ̃) (Eq. 4).
 
     Subclasses differ in how they find Ω and θ̃: `end_task` sets both in the table. The step reads
-    2cΩ, which is computed anew after `end_task`; whoever changes Ω at another time calls `refresh`.
+    2cΩ, which `pysi.train` then has computed anew; who changes Ω by hand calls `refresh`.
 
     Parameters
     ----------
     c : float or sequence of float
-        Strength, c ≥ 0. With R networks, one value for all or one for each.
-
-    Raises
-    ------
-    ConfigError
-        A strength that is negative or not finite; as many strengths as there are no networks.
+        Strength, finite and c ≥ 0. With R networks, one value for all or one for each.
     """
 
     def __init__(self, c):
         values = np.asarray(c, dtype=float)
         if values.ndim > 1 or not np.all(np.isfinite(values)) or np.any(values < 0):
-            raise ConfigError(f"c: expected a finite strength c ≥ 0, or one a network, found {c}")
+            raise ConfigError(f"c: expected a finite strength c ≥ 0, or one per network, found {c}")
         self.c = values
-
-    def __init_subclass__(cls, **options):
-        super().__init_subclass__(**options)
-        if "end_task" in cls.__dict__:
-            cls.end_task = refreshing(cls.end_task)
 
     def __repr__(self):
         return f"{type(self).__name__}(c={self.c.tolist()})"
@@ -47,10 +37,9 @@ class QuadraticPenalty(Rule):
     def start(self, synapses):
         super().start(synapses)
         if self.c.ndim and self.c.shape != synapses.lead:
-            raise ConfigError(
-                f"c: expected one value, or one for each network of the table (leading axes "
-                f"{synapses.lead}), found {self.c.shape[0]} values"
-            )
+            networks = f"each network of the table (leading axes {synapses.lead})"
+            found = f"found {self.c.shape[0]} values"
+            raise ConfigError(f"c: expected one value, or one for {networks}, {found}")
         c = self.c[..., None] if self.c.ndim else self.c
         synapses.theta_ref[...] = synapses.theta
         synapses.omega[...] = 0
@@ -75,14 +64,3 @@ class QuadraticPenalty(Rule):
         change *= change
         change *= self._pull
         return change.sum(axis=-1) / 2
-
-
-def refreshing(end_task):
-    """The same `end_task`, which then brings 2cΩ up to date, so that no subclass can forget it."""
-
-    def end_and_refresh(self, net=None, task=None):
-        end_task(self, net, task)
-        self.refresh()
-
-    end_and_refresh.__doc__ = end_task.__doc__
-    return end_and_refresh

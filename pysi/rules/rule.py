@@ -12,10 +12,9 @@ In the order in which `pysi.train` calls them::
     end_task         after each task: what it keeps of the task
     penalty          per epoch: the value whose gradient total_gradient adds
 
-A step's hooks `total_gradient`, `modulate` and `after_step` receive `rows`, the table as formulas
-(see `pysi.synapses.Update`): they are called once per step, for all synapses together, and may only
-use elementwise mathematics. ``rows.theta``, ``rows.grad``, ``rows.omega``, ``rows.Omega`` and
-``rows.theta_ref`` have the shape (..., P); ``rows.part(row)`` is any other array of that shape.
+`total_gradient`, `modulate` and `after_step` are called once per step, for all synapses together.
+They receive `rows`, the table as formulas (see `pysi.synapses.Update`): ``rows.theta`` and so on,
+(..., P), and ``rows.part(row)``, any other row. Only elementwise mathematics is possible there.
 """
 
 
@@ -45,23 +44,11 @@ class Rule:
         """Recompute what follows from the table, after somebody else has changed it."""
 
     def output_gradient(self, net, x, logits):
-        """Return gradients of what the rule adds to the loss of a minibatch, or None.
+        """Return gradients of what the rule adds to the loss of a minibatch x, or None.
 
-        They take part in the total gradient, and never enter `grad`, from which ω is learned.
-
-        Parameters
-        ----------
-        net : Network
-            Right after the forward pass; `net.features` is the input of its last layer.
-        x : array, (..., B, *input_shape)
-            The minibatch.
-        logits : array, (..., B, K)
-
-        Returns
-        -------
-        None, or (dlogits, dfeatures)
-            With respect to the logits, (..., B, K), and to the input of the last layer,
-            (..., B, features). Either may be None.
+        They are (dlogits, dfeatures): with respect to the `logits`, (..., B, K), and to
+        `net.features`, the input of the last layer, (..., B, features); either may be None. They
+        take part in the total gradient, and never enter `grad`, from which ω is learned.
         """
         return None
 

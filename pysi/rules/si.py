@@ -35,17 +35,12 @@ class SynapticIntelligence(QuadraticPenalty):
     Parameters
     ----------
     c : float or sequence of float
-        Strength of the penalty c Σ Ω (θ - θ̃)²; dimensionless.
+        Strength c ≥ 0 of the penalty c Σ Ω (θ - θ̃)²; dimensionless.
     xi : float
         Damping ξ ≥ 0 of Eq. 5, in units of θ². With ξ = 0, a synapse that never moved gets 0/0 = 0.
     clamp : {"cumulative", "per_task", "none"}
         Where negative importance is cut off: from the sum over tasks, as in the authors' code; from
         each task's contribution; or nowhere, as Eq. 5 is printed.
-
-    Raises
-    ------
-    ConfigError
-        For c < 0, ξ < 0 or an unknown clamp.
     """
 
     name = "si"
@@ -75,3 +70,4 @@ class SynapticIntelligence(QuadraticPenalty):
             xp.maximum(s.Omega, 0, out=s.Omega)
         s.theta_ref[...] = s.theta
         s.omega[...] = 0
+        self.refresh()

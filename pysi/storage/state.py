@@ -7,7 +7,7 @@ import numpy as np
 
 from pysi.backend import to_host
 from pysi.errors import ConfigError
-from pysi.synapses import SAVED
+from pysi.storage.tables import SAVED
 
 
 def state(run):

@@ -1,0 +1,120 @@
+"""Checks of a layer: that its backward pass belongs to its forward pass.
+
+For the map y(x, θ) of a layer and its Jacobian J, the chain rule must give the same number in both
+directions: ⟨dy, J v⟩ = ⟨Jᵀ dy, v⟩ for any direction v of its input and weights. J v is measured by
+central differences, Jᵀ dy is what `backward` returns and writes. One random direction tests all
+entries at once.
+"""
+
+import numpy as np
+
+from pysi.backend import stream
+from pysi.backend.memory import Slot
+from pysi.backend.stages import Stage
+from pysi.errors import ConfigError
+from pysi.synapses import Synapses
+
+
+def check_layer(layer, x, *, seed=0, step=1e-6, tolerance=1e-5):
+    """Check a layer's two functions, in float64 on the CPU.
+
+    Parameters
+    ----------
+    layer : Layer
+    x : array_like, (examples, ...)
+        Inputs near which the layer is smooth: none of a ReLU's may be 0.
+    seed : int
+        Of the weights, the layer's random numbers, and the directions.
+    step : float
+        Of the central differences.
+    tolerance : float
+        How far the two sides may be apart, relative to the product of the norms of dy and J v.
+
+    Raises
+    ------
+    ConfigError
+        A shape that is not as `output_shape` says; an input or dy that was written to; a gradient
+        that does not fit; a gradient that depends on what the layer did before, or that differs if
+        the examples come in two parts.
+
+    Examples
+    --------
+    >>> from pysi.layers import Tanh
+    >>> check_layer(Tanh(), [[0.3, -1.2]])
+    """
+    x = np.array(x, dtype=np.float64)
+    trial = Trial(layer, x, seed)
+    y = trial.forward(x).copy()
+    expected = (len(x), *layer.output_shape(x.shape[1:]))
+    if y.shape != expected:
+        trial.refuse("y", f"shape {expected}, as output_shape says", y.shape)
+    rng = np.random.default_rng(seed)
+    dy = rng.standard_normal(y.shape)
+    dx, grad = trial.backward(x, dy)
+
+    def compare(what, product, before, after):
+        Jv = (after - before) / (2 * step)
+        measured = (dy * Jv).sum()
+        scale = np.linalg.norm(dy) * np.linalg.norm(Jv) + 1e-3 * np.linalg.norm(dy)
+        if not abs(product - measured) <= tolerance * scale:
+            trial.refuse(what, f"⟨dy, Jv⟩ = {measured:.8g}, by differences", f"{product:.8g}")
+
+    v = rng.standard_normal(x.shape)
+    ends = [trial.forward(x + sign * step * v).copy() for sign in (-1, 1)]
+    compare("dx", (dx * v).sum(), *ends)
+    theta = trial.table.theta.copy()
+    for name in layer.parameters:
+        group = trial.table.group(f"layer.{name}")
+        v, ends = np.zeros_like(theta), []
+        v[group.columns] = rng.standard_normal(group.theta.size)
+        for sign in (-1, 1):
+            trial.table.theta[...] = theta + sign * step * v
+            ends.append(trial.forward(x).copy())
+        trial.table.theta[...] = theta
+        compare(f"∂L/∂{name}", (grad * v).sum(), *ends)
+    trial.backward(x[:1], dy[:1])
+    if not all(map(np.array_equal, trial.backward(x, dy), (dx, grad))):
+        trial.refuse("backward", "the same gradient at every call", "another one")
+    if layer.parameters and not layer.random:
+        parts = Trial(layer, x, seed, size=-(-len(x) // 2))
+        if not np.allclose(parts.backward(x, dy)[1], grad, rtol=1e-9, atol=1e-9):
+            trial.refuse("∂L/∂W", "the same in two parts of the batch", "another one")
+
+
+class Trial:
+    """One layer by itself, with a table of its own."""
+
+    def __init__(self, layer, x, seed, size=None):
+        self.layer, self.seed = layer, seed
+        shapes = {f"layer.{name}": shape for name, shape in layer.parameters.items()}
+        self.table = Synapses({"none": (1,)} | shapes, dtype=np.float64)
+        self.table.theta[...] = stream(seed, "check").standard_normal(self.table.size) / 2
+        self.table.grad[...] = np.nan  # what is not written shows
+        slot, shape = Slot(layer, "layer", self.table), layer.output_shape(x.shape[1:])
+        self.stage = Stage([slot], shape, x.ndim - 1, size, keeps=True, last=True)
+
+    def refuse(self, what, expected, found):
+        """Raise the ConfigError that says what is wrong with the layer."""
+        raise ConfigError(f"{self.layer}: {what}: expected {expected}, found {found}")
+
+    def forward(self, x):
+        """Y for x; the same random numbers every time."""
+        self.stage.restart([[stream(self.seed, "check")]])
+        given = x.copy()
+        y = self.stage.forward(x, True)
+        if not np.array_equal(x, given):
+            self.refuse("forward", "x to be only read", "that it was written to")
+        return y
+
+    def backward(self, x, dy):
+        """Dx and the row of gradients after a forward pass."""
+        self.forward(x)
+        given = dy.copy()
+        dx = self.stage.gradients(dy, True)
+        if not np.array_equal(dy, given):
+            self.refuse("backward", "dy to be only read", "that it was written to")
+        grad = self.table.grad.copy()
+        grad[0] = 0
+        if self.stage.size is None and (dx is None or dx.shape != x.shape):
+            self.refuse("dx", f"shape {x.shape}, that of x", dx if dx is None else dx.shape)
+        return np.array(dx), grad

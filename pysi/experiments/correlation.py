@@ -1,0 +1,67 @@
+"""How alike the tasks' ω are: correlations between rows, as in the paper's Figure 5."""
+
+import numpy as np
+
+
+def correlation(rows, *, chunk=1 << 20):
+    """Pearson correlation of every pair of rows, as of ω between tasks in the paper's Figure 5.
+
+    Parameters
+    ----------
+    rows : sequence of T array_like, (P,)
+        Read in chunks of columns, so that they may be files that are larger than the memory.
+
+    Returns
+    -------
+    ndarray, (T, T)
+        0 where a row is constant, 1 on the diagonal.
+
+    Examples
+    --------
+    >>> correlation([[1, 2, 3], [3, 2, 1], [0, 2, 4]])
+    array([[ 1., -1.,  1.],
+           [-1.,  1., -1.],
+           [ 1., -1.,  1.]])
+    """
+    n = len(rows[0])
+    first = np.array([row[0] for row in rows], float)[:, None]
+
+    def chunks():
+        for start in range(0, n, chunk):
+            part = np.array([row[start : start + chunk] for row in rows], float)
+            yield part - first  # changes no correlation, and makes a constant row exactly 0
+
+    mean = sum(part.sum(axis=1) for part in chunks()) / n
+    products = 0
+    for part in chunks():
+        centred = part - mean[:, None]
+        products = products + centred @ centred.T
+    scale = np.sqrt(np.diagonal(products))
+    scale = np.outer(scale, scale)
+    found = np.divide(products, scale, out=np.zeros_like(products), where=scale > 0)
+    np.fill_diagonal(found, 1)
+    return found
+
+
+def mean_off_diagonal(matrix):
+    """Mean of what is off the diagonal: of a correlation matrix, how alike different tasks are.
+
+    Parameters
+    ----------
+    matrix : array_like, (..., T, T)
+
+    Returns
+    -------
+    ndarray, (...)
+        NaN for a single task, which has no other.
+
+    Examples
+    --------
+    >>> mean_off_diagonal([[1.0, 0.2], [0.4, 1.0]]).round(3)
+    np.float64(0.3)
+    """
+    matrix = np.asarray(matrix, dtype=float)
+    n = matrix.shape[-1]
+    if n == 1:
+        return np.full(matrix.shape[:-2], np.nan)[()]
+    return (matrix.sum(axis=(-2, -1)) - np.trace(matrix, axis1=-2, axis2=-1)) / (n * (n - 1))

@@ -1,0 +1,202 @@
+"""What all experiments have in common: settings that know how to build what they describe."""
+
+from argparse import BooleanOptionalAction
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from pysi.backend.arrays import device_namespace
+from pysi.data import load_dataset
+from pysi.errors import ConfigError
+from pysi.experiments.methods import METHODS, synaptic_intelligence
+from pysi.figures import figure4
+from pysi.optim import Adam
+
+
+def option(default, help, *, lists_runs=False, strengths=False, **how):
+    """A setting that the command line offers: a field, with argparse's arguments.
+
+    `lists_runs` says that it only lists which runs there are, and changes nothing within one;
+    `strengths`, that it lists values of c.
+    """
+    if strengths:
+        lists_runs, how = True, {"type": float, "nargs": "+"} | how
+    about = {"lists_runs": lists_runs, "strengths": strengths, "how": {"help": help} | how}
+    return field(default=default, metadata=about)
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """What the experiments have in common; the defaults are those of split MNIST.
+
+    A subclass describes one experiment: at least its `name`, `scenario`, `datasets`, `make_tasks`
+    and `make_network`.
+
+    Attributes
+    ----------
+    methods : tuple of str
+        What to compare: names in `pysi.experiments.methods.METHODS`.
+    c : tuple of float
+        Strengths of every method that has no list of its own; for Synaptic Intelligence, c = 0 is
+        fine-tuning.
+    ewc_c : tuple of float
+        Strengths of EWC, λ/2 of its authors.
+    seeds : int
+        Repetitions; their seeds are 0, 1, ….
+    epochs, batch_size, lr
+        Of each task. Adam's other arguments are its defaults.
+    xi, clamp
+        See `pysi.SynapticIntelligence`.
+    tasks : int
+        Length of the sequence.
+    hidden : tuple of int
+        Units of the hidden layers.
+    reset_optimizer : bool
+        Whether Adam forgets its state between tasks.
+    dtype : {"float32", "float64"}
+    device : {"numpy", "cupy"}
+    tf32 : bool
+        Whether a GPU rounds the factors of matrix products to ten binary places.
+    dataset : str
+        One of the class's `datasets`.
+
+    Raises
+    ------
+    ConfigError
+        A value that makes no sense, before any work.
+    """
+
+    name = scenario = None
+    """What results and the command line call it; in words, what the network is told of the task."""
+    datasets = {}
+    """Data sets that it can use, each with a remark for the table, which may be empty."""
+    refuses = ()
+    """Methods that make no sense."""
+    after_task_1 = ("xi", "clamp")
+    """Settings that change nothing before the end of task 1."""
+    takes_images = False
+    """Whether the network takes images, which are divided among threads."""
+    equal_tasks = False
+    """Whether all tasks are equally hard, so that the first one stands for the others."""
+    tabulates_tasks = False
+    """Whether the table shows the accuracy on every task."""
+    compared = {}
+    """Weight matrices that Figure 5 shows, with a title for each."""
+    figures = {"accuracy": figure4}
+    """Functions from a result to a Matplotlib figure, or None if it lacks what is shown."""
+    presets = {"full": {}}
+    """Settings by the name of a preset."""
+    swept = ("si",)
+    """Whose settings a sweep chooses, if not told otherwise."""
+
+    methods: tuple = option(("si",), "what to compare", lists_runs=True, nargs="+")
+    c: tuple = option((0.0, 1.0), "strengths; 0 is fine-tuning", strengths=True)
+    ewc_c: tuple = option((100.0,), "strengths of EWC, λ/2", strengths=True)
+    seeds: int = option(10, "number of repetitions", lists_runs=True, type=int)
+    epochs: int = option(10, "epochs per task", type=int)
+    xi: float = option(1e-3, "damping ξ of Eq. 5", type=float)
+    clamp: str = option(
+        "cumulative", "where negative importance is cut off: cumulative, per_task or none"
+    )
+    tasks: int = option(5, "number of tasks", type=int)
+    hidden: tuple = option((256, 256), "units of the hidden layers", type=int, nargs="+")
+    batch_size: int = 64
+    lr: float = 1e-3
+    reset_optimizer: bool = option(
+        True, "whether Adam is reset between tasks", action=BooleanOptionalAction
+    )
+    dtype: str = option("float32", "float32 or float64")
+    device: str = option("numpy", "numpy or cupy")
+    tf32: bool = option(
+        False, "whether a GPU may round to TF32, which is faster", action="store_true"
+    )
+    dataset: str = option("mnist", "which data set")
+
+    @classmethod
+    def options(cls):
+        """How the command line offers each setting: argparse's arguments, by name."""
+        found = {name: cls.about(name) for name in cls.__dataclass_fields__}
+        return {name: about["how"] for name, about in found.items() if about}
+
+    @classmethod
+    def lists(cls, kind="lists_runs"):
+        """The settings that only list runs; or, of these, the "strengths"."""
+        return tuple(name for name in cls.__dataclass_fields__ if cls.about(name).get(kind))
+
+    @classmethod
+    def about(cls, name):
+        """What is known about a setting; a subclass may have given it another default."""
+        fields = (of.__dict__.get("__dataclass_fields__", {}).get(name) for of in cls.__mro__)
+        return next((found.metadata for found in fields if found and found.metadata), {})
+
+    @classmethod
+    def offers(cls):
+        """The methods that can be compared, by name."""
+        return tuple(
+            name
+            for name, method in METHODS.items()
+            if name not in cls.refuses and method.strengths in (None, *cls.lists("strengths"))
+        )
+
+    def __post_init__(self):
+        for name in self.lists("strengths"):
+            values = tuple(float(c) for c in getattr(self, name))
+            object.__setattr__(self, name, values)
+            good = all(0 <= c < np.inf for c in values)
+            if not values or len(set(values)) < len(values) or not good:
+                raise ConfigError(
+                    f"{name}: expected one or more different, finite strengths ≥ 0, found {values}"
+                )
+        for name in ("hidden", "methods"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        if not self.methods or set(self.methods) - set(self.offers()):
+            raise ConfigError(f"methods: expected some of {self.offers()}, found {self.methods}")
+        for name in ("seeds", "epochs", "batch_size", "tasks"):
+            value = getattr(self, name)
+            if int(value) != value or value < 1:
+                raise ConfigError(f"{name}: expected a whole number from 1, found {value}")
+        if not self.hidden or any(int(n) != n or n < 1 for n in self.hidden):
+            raise ConfigError(f"hidden: expected whole numbers of units, found {self.hidden}")
+        synaptic_intelligence(self, 0.0)  # checks xi and clamp
+        for method in map(METHODS.get, self.methods):
+            for c in self.strengths(method):
+                method.rule(self, c)
+        self.make_optimizer()  # checks lr
+        if self.dtype not in ("float32", "float64"):
+            raise ConfigError(f"dtype: expected float32 or float64, found {self.dtype!r}")
+        if self.dataset not in self.datasets:
+            raise ConfigError(
+                f"dataset: expected {' or '.join(self.datasets)}, found {self.dataset!r}"
+            )
+        device_namespace(self.device)
+        if self.tf32 and (self.device, self.dtype) != ("cupy", "float32"):
+            raise ConfigError(
+                "tf32: expected the device 'cupy' and float32, found "
+                f"{self.device!r} and {self.dtype}"
+            )
+
+    @staticmethod
+    def load_dataset(name, folder=None):
+        """The data set of this name, from the user's folder or wherever it is."""
+        return load_dataset(name, folder)
+
+    def make_tasks(self, dataset):
+        """The sequence of tasks on this data set."""
+        raise NotImplementedError
+
+    def make_network(self, seed, *, dropout=0.0):
+        """A new network, or several side by side; `building(seed)` holds what all need."""
+        raise NotImplementedError
+
+    def building(self, seed):
+        """Arguments that every network takes."""
+        xp = device_namespace(self.device)
+        return {"seed": seed, "dtype": np.dtype(self.dtype), "xp": xp}
+
+    def make_optimizer(self):
+        """A fresh Adam."""
+        return Adam(self.lr)
+
+    def strengths(self, method):
+        """The values of c at which a method is run."""
+        return getattr(self, method.strengths) if method.strengths else (0.0,)

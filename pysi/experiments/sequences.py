@@ -1,0 +1,66 @@
+"""What the paper's benchmarks make of tasks: CIFAR-10 then CIFAR-100, and all tasks at once."""
+
+import numpy as np
+
+from pysi.errors import ConfigError
+from pysi.tasks import Task, consecutive_tasks
+
+
+def cifar_tasks(dataset, n_tasks=6, *, examples=None):
+    """CIFAR-10, then ten classes of CIFAR-100 at a time, in the order of their fine labels.
+
+    Parameters
+    ----------
+    dataset : pysi.data.Dataset
+        CIFAR-10 and CIFAR-100 as one data set.
+    n_tasks : int
+        From 1 to 11.
+    examples : int, optional
+        Training examples of a task at most: the first ones. By default, all.
+
+    Returns
+    -------
+    list of Task
+
+    Raises
+    ------
+    ConfigError
+        A number of tasks that the classes do not suffice for.
+
+    References
+    ----------
+    Zenke, Poole & Ganguli (2017), Section 5.3.
+    """
+    names = ["CIFAR-10"] + [f"CIFAR-100, {k} to {k + 9}" for k in range(0, 100, 10)]
+    if n_tasks != int(n_tasks) or not 1 <= n_tasks <= len(names):
+        raise ConfigError(f"tasks: expected a number from 1 to {len(names)}, found {n_tasks}")
+    return consecutive_tasks(dataset, names[:n_tasks], [10] * n_tasks, examples=examples)
+
+
+def joint_task(tasks):
+    """All tasks at once, their examples mixed: what sequential learning is measured against.
+
+    Parameters
+    ----------
+    tasks : sequence of Task
+
+    Returns
+    -------
+    Task
+        Holds a copy of every task's examples.
+
+    Raises
+    ------
+    ConfigError
+        Tasks with different active classes: one softmax cannot serve them together.
+    """
+    active = tasks[0].active
+    for task in tasks:
+        if (task.active != active).any().item():
+            raise ConfigError(
+                f"tasks: expected tasks with the same active classes to be learned jointly, found "
+                f"others in {tasks[0].name!r} and {task.name!r}"
+            )
+    train, test = (list(zip(*(task.part(name) for task in tasks), strict=True))
+                   for name in ("train", "test"))  # fmt: skip
+    return Task("all tasks", *map(np.concatenate, (*train, *test)), active, loss=tasks[0].loss)
