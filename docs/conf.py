@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import sys
 from pathlib import Path
 
 from docutils import nodes
@@ -11,12 +12,24 @@ from sphinx.util import logging
 import pysi
 
 here = Path(__file__).parent
+sys.path.insert(0, str(here))
+import literate  # noqa: E402
 
 # Sphinx reads only what lies below this folder, so the course is copied into it; git ignores that.
 shutil.rmtree(here / "notebooks", ignore_errors=True)
 (here / "notebooks").mkdir()
 for notebook in (here.parent / "notebooks").glob("*.ipynb"):
     shutil.copy2(notebook, here / "notebooks")
+
+# The core, in the order of reading.md, as pages that show whole files; git ignores them too.
+shutil.rmtree(here / "core", ignore_errors=True)
+(here / "core").mkdir()
+core = re.findall(r"\]\(core/([\w.]+)\) \|", (here / "reading.md").read_text())
+for module in core:
+    source = (Path(pysi.__file__).parent / f"{module.replace('.', '/')}.py").read_text()
+    (here / "core" / f"{module}.rst").write_text(literate.page(module, source))
+contents = ["The core", "========", "", ".. toctree::", "", *(f"   {module}" for module in core)]
+(here / "core" / "index.rst").write_text("\n".join(contents) + "\n")
 
 project = "pysi"
 release = version = pysi.__version__

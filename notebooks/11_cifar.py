@@ -52,13 +52,11 @@ root = next(folder for folder in (here, *here.parents) if (folder / "setup.cfg")
 
 # %%
 net = pysi.CNN(60)
-x = np.zeros((1, *net.input_shape), np.float32)
 counts = [sum(map(prod, layer.parameters.values())) for layer in net.layers]
-print(f"{'':<16}{'of one image':<16}{'synapses':>10}\n{'input':<16}{x.shape[1:]!s:<16}")
-for layer, count in zip(net.layers, counts, strict=True):
-    x = layer.forward(x)
+print(f"{'':<16}{'of one image':<16}{'synapses':>10}\n{'input':<16}{net.input_shape!s:<16}")
+for layer, shape, count in zip(net.layers, net.shapes[1:], counts, strict=True):
     synapses = f"{count:,}" if count else ""
-    print(f"{type(layer).__name__:<16}{x.shape[1:]!s:<16}{synapses:>10}".rstrip())
+    print(f"{type(layer).__name__:<16}{shape!s:<16}{synapses:>10}".rstrip())
 print(f"{'all':<32}{sum(counts):>10,}")
 
 # %% [markdown]

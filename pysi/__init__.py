@@ -1,8 +1,30 @@
 """Synaptic Intelligence (Zenke, Poole & Ganguli, ICML 2017) from scratch, in NumPy or CuPy.
 
-Reading order: `errors`, `backend`, `fusion`, `matmul`, `data`, `tasks`, `synapses`, `nn`, `optim`,
-`consolidation`, `history`, `state`, `training`, `metrics`, `experiments`, `theory`, `figures`,
-`options`, `cli`. Imports flow one way.
+There are two reading orders. *An hour* is the core, all that the method itself needs::
+
+    synapses layers losses network optim
+    rules: rule quadratic si
+    tasks training metrics
+
+*All* is every module, each after those that it imports::
+
+    errors
+    backend: arrays program passes kernel recorder elementwise matmul memory stages uses
+    storage: files tables
+    synapses layers losses network optim
+    rules: rule quadratic si
+    tasks history guards training metrics
+    rules: distillation fisher ewc
+    checking
+    storage: state checkpoint
+    data: idx dataset mnist mnist_5k cifar catalogue download sources
+    images: convolution pooling tiles winograd cnn
+    theory: quadratic importance normalization surrogate paths curvature checks claims
+    experiments: machine correlation sequences methods parallel
+    figures: style figure3 figure4 figure5 figure6 sweep
+    experiments: protocol protocols cell result replicas run sweep
+    cli: options
+    __main__
 """
 
 from pysi.checking import check_layer

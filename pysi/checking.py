@@ -71,7 +71,7 @@ def check_layer(layer, x, *, seed=0, step=1e-6, tolerance=1e-5):
             trial.table.theta[...] = theta + sign * step * v
             ends.append(trial.forward(x).copy())
         trial.table.theta[...] = theta
-        compare(f"∂L/∂{name}", (grad * v).sum(), *ends)
+        compare(f"∂L/∂{name}", (grad * v)[group.columns].sum(), *ends)
     trial.backward(x[:1], dy[:1])
     if not all(map(np.array_equal, trial.backward(x, dy), (dx, grad))):
         trial.refuse("backward", "the same gradient at every call", "another one")
@@ -91,7 +91,8 @@ class Trial:
         self.table.theta[...] = stream(seed, "check").standard_normal(self.table.size) / 2
         self.table.grad[...] = np.nan  # what is not written shows
         slot, shape = Slot(layer, "layer", self.table), layer.output_shape(x.shape[1:])
-        self.stage = Stage([slot], shape, x.ndim - 1, size, keeps=True, last=True)
+        stages = (Stage([slot], shape, x.ndim - 1, n, keeps=True, last=True) for n in (size, None))
+        self.stage, self.other = stages
 
     def refuse(self, what, expected, found):
         """Raise the ConfigError that says what is wrong with the layer."""
@@ -109,6 +110,7 @@ class Trial:
     def backward(self, x, dy):
         """Dx and the row of gradients after a forward pass."""
         self.forward(x)
+        self.other.forward(-x, False)  # an evaluation in between, which must not be remembered
         given = dy.copy()
         dx = self.stage.gradients(dy, True)
         if not np.array_equal(dy, given):

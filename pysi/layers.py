@@ -187,8 +187,8 @@ class Dropout(Layer):
             return x, None
         drawn = memory("drawn", x.shape)
         rows = drawn.reshape(len(memory.streams), -1)
-        for row, stream in zip(rows, memory.streams, strict=True):
-            row[...] = stream.random(row.shape, dtype=row.dtype)
+        for r, stream in enumerate(memory.streams):
+            rows[r] = stream.random(rows.shape[1:], dtype=rows.dtype)
         out = memory("y", x.shape), drawn
         return dropped(x, drawn, self.p, x.dtype.type(1 / (1 - self.p)), out=out)
 

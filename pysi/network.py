@@ -62,6 +62,7 @@ class Network:
     input_shape = property(lambda self: self.shapes[0], doc="Shape of one example.")
     output_shape = property(lambda self: self.shapes[-1], doc="Shape of its output.")
     last = property(lambda self: self._uses.last, doc="The pass that `backward` belongs to.")
+    tested = property(lambda self: self._uses.of("test"), doc="The last pass without training.")
     features = property(lambda self: self.last.features, doc="What the last layer received there.")
 
     @property

@@ -71,7 +71,7 @@ class Update(Handle):
 
     def __init__(self, views, recorder):
         super().__init__(map(recorder.symbol, views))
-        self.part = recorder.symbol
+        self.part = recorder.part
 
     def advance(self, delta):
         """θ ← θ + Δθ. The only place where training changes θ, so Δθ is the realised step."""

@@ -6,24 +6,27 @@ the device (`.item()`, `.get()`, `bool()`) is counted in `syncs`, and copies fro
 `transfers`, so that tests can hold them at zero inside a training step. `launches` counts whatever
 computes, one at least for every call, and `copies` what was made contiguous for a matrix product.
 
-Kernels are run by Python, which reads their source line by line, and matrix products by a stand-in
-for cuBLAS that is given addresses and distances, as the real one.
+Kernels are run by Python, which reads their source line by line with the types that C++ gives to
+every expression, and matrix products by a stand-in for cuBLAS that is given addresses and
+distances, as the real one.
 """
 
 import ctypes
-import re
 import sys
+from weakref import WeakValueDictionary
 
 import numpy as np
+
+import strict_cpp
 
 bool_, float32, float64, uint8, int64 = np.bool_, np.float32, np.float64, np.uint8, np.int64
 inf, nan, newaxis = np.inf, np.nan, None
 __version__ = "double"
 syncs = transfers = launches = copies = allocated = 0
-VIEWS = (
-    "reshape", "swapaxes", "moveaxis", "as_strided", "broadcast_to", "ravel", "transpose", "squeeze"
+NOTHING = (
+    "reshape", "swapaxes", "moveaxis", "as_strided", "broadcast_to", "ravel", "transpose", "squeeze",
+    "empty_like",
 )  # fmt: skip
-TYPES = {"float": float32, "double": float64, "bool": bool_, "long long": int64}
 _PLAIN = (bool, int, float, type(None), type(...), slice, str, type, np.dtype)
 
 
@@ -46,7 +49,7 @@ def _wrap(value):
 
 
 def _function(function):
-    views = getattr(function, "__name__", "") in VIEWS
+    views = getattr(function, "__name__", "") in NOTHING
 
     def on_device(*args, **kwargs):
         global launches
@@ -56,6 +59,10 @@ def _function(function):
         return out if isinstance(out, ndarray) else _wrap(result)
 
     return on_device
+
+
+_owners = WeakValueDictionary()
+"""The first array of this module that was made of an array that owns its memory."""
 
 
 class Pointer:
@@ -68,8 +75,13 @@ class ndarray:
 
     def __init__(self, host):
         global allocated
-        self._host = host
-        allocated += host.nbytes if host.base is None else 0
+        self._host, self.base = host, None
+        if host.base is None:
+            allocated += host.nbytes
+            _owners.setdefault(id(host), self)
+        elif isinstance(host.base, np.ndarray):  # always the same object, as CuPy's
+            owner = _owners.get(id(host.base))
+            self.base = ndarray(host.base) if owner is None else owner
 
     shape = property(lambda self: self._host.shape)
     dtype = property(lambda self: self._host.dtype)
@@ -177,6 +189,10 @@ def ascontiguousarray(array):
     return ndarray(np.ascontiguousarray(array._host))
 
 
+def may_share_memory(a, b):
+    return np.may_share_memory(a._host, b._host)
+
+
 def matmul(a, b, out=None):
     raise TypeError("CuPy's matmul copies: use pysi.backend.matmul")
 
@@ -202,38 +218,34 @@ class lib:
 
 
 class ElementwiseKernel:
-    """Runs the lines that `pysi.backend.elementwise` writes, which must be C++, as Python."""
+    """Runs the lines that `pysi.backend.kernel` writes, which must be C++, as Python.
 
-    def __init__(self, in_params, out_params, operation, name):
+    They are declarations ``type name = expression;`` and assignments ``name = expression;``. What
+    C++ makes of an expression is in `strict_cpp`, and nothing is known of any formula.
+    """
+
+    def __init__(self, in_params, out_params, operation, name, preamble=""):
         self.inputs, self.outputs = (
             [tuple(entry.split()) for entry in params.split(", ") if entry]
             for params in (in_params, out_params)
         )
-        source = re.sub(r"^auto ", "", operation, flags=re.M).replace(";", "")
-        source = re.sub(r"(\w+) \? (\w+) : (\w+)$", r"where(\1, \2, \3)", source, flags=re.M)
-        typed = rf"^({'|'.join(TYPES)}) (\w+) = (.*)$"
-        source = re.sub(typed, r"\2 = convert(\3, '\1')", source, flags=re.M)
-        self.code = compile(source, name, "exec")
+        self.parameters = self.inputs + self.outputs
+        assert len({name for _, name in self.parameters}) == len(self.parameters)
+        self.lines = strict_cpp.compiled(operation, preamble)
 
     def __call__(self, *args):
         global launches
         launches += 1
-        names = [name for _, name in self.inputs + self.outputs]
-        values = dict(zip(names, map(_unwrap, args), strict=True))
-        shape = np.broadcast_shapes(*(np.shape(value) for value in values.values()))
-        memory = {}
-        for dtype, name in self.inputs + self.outputs:
-            if isinstance(values[name], np.ndarray) and values[name].dtype != dtype:
-                raise TypeError(f"{name}: expected {dtype}, found {values[name].dtype}")
+        arrays = {n: _unwrap(arg) for (_, n), arg in zip(self.parameters, args, strict=True)}
+        for dtype, name in self.parameters:
+            if isinstance(arrays[name], np.ndarray) and arrays[name].dtype != dtype:
+                raise TypeError(f"{name}: expected {dtype}, found {arrays[name].dtype}")
+        shape, outputs = np.broadcast_shapes(*map(np.shape, arrays.values())), set()
         for _, name in self.outputs:
-            if values[name].shape != shape:
-                raise ValueError(f"{name}: expected shape {shape}, found {values[name].shape}")
-            memory[name] = values[name]
-        functions = {name: getattr(np, name) for name in ("where", "sqrt", "exp", "log", "tanh")}
-        functions["convert"] = lambda value, declared: np.array(value, TYPES[declared])
-        exec(self.code, functions, values)
-        for name, array in memory.items():
-            array[...] = values[name]
+            outputs.add(name)
+            if arrays[name].shape != shape:
+                raise ValueError(f"{name}: expected shape {shape}, found {arrays[name].shape}")
+        strict_cpp.run(self.lines, self.parameters, arrays, outputs)
 
 
 def _at(address, char, strides, shape):

@@ -11,7 +11,7 @@ import pysi
 import strict_array
 from pysi.backend import namespace, stream, to_host
 from pysi.backend.arrays import device_namespace
-from pysi.training import train_epoch, training_step
+from pysi.training import Run, training_step
 from strategies import (
     ready,
     seeds,
@@ -53,6 +53,56 @@ def test_the_strict_double_refuses_implicit_conversion(mix):
         mix(strict_array.zeros(2))
 
 
+def kernel(operation, outputs="float32 o", inputs="float32 a, int64 k, bool c"):
+    arrays = {"float32": np.full(2, 3, "f"), "int64": np.full(2, 7), "bool": np.full(2, True)}
+    given = [entry.split()[0] for entry in (inputs + ", " + outputs).split(", ")]
+    given = [strict_array.ndarray(arrays[dtype].copy()) for dtype in given]
+    made = strict_array.ElementwiseKernel(inputs, outputs, operation, "test", preamble="")
+    made(*given)
+    return to_host(given[-1])[0].item()
+
+
+@pytest.mark.parametrize(
+    ("operation", "outputs", "expected"),
+    [
+        ("o = a + k;", "float32 o", 10),
+        ("o = c + c;", "float32 o", 2),  # conditions become whole numbers
+        ("o = c + c;", "bool o", True),
+        ("int t = a / 2;\no = t;", "float32 o", 1),
+        ("o = (float)k / a;", "float32 o", np.float32(7) / np.float32(3)),
+        ("o = -c;", "float32 o", -1),
+        ("bool t = k == 7;\no = t ? a : 5;", "float32 o", 3),
+        ("o = 9;\nfloat t = o;\no = t + 1;", "float32 o", 10),  # what is written is read
+        ("o = 0.1;", "float32 o", float(np.float32(0.1))),
+        ("o = 0.1 * a;", "float32 o", float(np.float32(0.1 * 3))),  # in double
+        ("o = sqrt(a) == sqrt(3.0);", "bool o", False),
+    ],
+)
+def test_the_strict_double_computes_with_the_types_of_c(operation, outputs, expected):
+    assert kernel(operation, outputs) == expected
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        "o = k / 2;", "o = sqrt(k);", "o = pow(a, 2.0);", "o = b;", "a = o;", "o = sin(a);",
+        "o = pysi_abs(a);", "float a = 1;", "o = k if c else a;", "o = a",
+    ],
+)  # fmt: skip
+def test_the_strict_double_refuses_what_is_not_c_or_loses_numbers(operation):
+    with pytest.raises((TypeError, KeyError, AssertionError, NameError, AttributeError, SyntaxError)):
+        kernel(operation)
+
+
+def test_the_strict_double_wants_arrays_of_the_declared_types():
+    made = strict_array.ElementwiseKernel("float32 a", "float32 o", "o = a;", "test")
+    one, other = strict_array.ndarray(np.ones(2, "f")), strict_array.ndarray(np.ones(2))
+    with pytest.raises(TypeError, match="expected float32"):
+        made(one, other)
+    with pytest.raises(ValueError, match="expected shape"):
+        made(one, strict_array.ndarray(np.ones(1, "f")))
+
+
 def test_the_strict_double_keeps_views_and_counts():
     a = strict_array.zeros((2, 3))
     a[1, :2][...] = 5
@@ -92,7 +142,7 @@ def test_nothing_is_transferred_or_waited_for_inside_a_step(dropout):
     task = toy_tasks()[0].to(strict_array)
     before = strict_array.syncs, strict_array.transfers
     for _ in range(3):
-        training_step(net, optimizer, rule, task.x_train[:8], task.y_train[:8], task.active)
+        training_step(net, optimizer, rule, task.x_train[:8], task.y_train[:8], task)
     assert (strict_array.syncs, strict_array.transfers) == before
 
 
@@ -102,7 +152,7 @@ def test_nothing_is_transferred_or_waited_for_inside_a_step(dropout):
         (toy_net, toy_tasks, {}, 30),
         (toy_net, toy_tasks, {"dropout": 0.5}, 36),
         (toy_cnn, toy_image_tasks, {}, 168),
-        (toy_cnn, toy_image_tasks, {"fast": False}, 138),
+        (toy_cnn, toy_image_tasks, {"fast": False}, 117),
     ],
 )
 def test_a_step_has_few_launches_and_copies_no_factor(make, tasks, options, launches):
@@ -110,18 +160,25 @@ def test_a_step_has_few_launches_and_copies_no_factor(make, tasks, options, laun
     rule, optimizer = ready(net)
     for again in (False, True):
         before = strict_array.launches, strict_array.copies
-        training_step(net, optimizer, rule, task.x_train[:8], task.y_train[:8], task.active)
+        training_step(net, optimizer, rule, task.x_train[:8], task.y_train[:8], task)
         if again:  # the first one makes scratch memory
             assert strict_array.launches - before[0] == launches
         assert strict_array.copies == before[1]
 
 
 def test_an_epoch_copies_its_order_to_the_device_and_nothing_else():
-    net, task = toy_net([0, 1], xp=strict_array), toy_tasks()[0].to(strict_array)
-    rule, optimizer = ready(net)
-    before = strict_array.syncs, strict_array.transfers
-    train_epoch(net, optimizer, rule, task, 16, (0, 1))
-    assert (strict_array.syncs, strict_array.transfers) == (before[0], before[1] + 1)
+    net, tasks = toy_net([0, 1], xp=strict_array), toy_tasks()[:1]
+    rule, optimizer = pysi.SynapticIntelligence(1.0), pysi.Adam(0.01)
+    run, seen = Run(net, optimizer, rule, tasks, epochs=2, batch_size=16), []
+    for event in run.learn():
+        seen.append((type(event).__name__, strict_array.syncs, strict_array.transfers))
+    steps = [counts for name, *counts in seen if name == "Step"]
+    assert len(steps) == 2 * 5
+    for epoch in (steps[:5], steps[5:]):
+        assert all(counts == epoch[0] for counts in epoch)  # none in any step
+    assert steps[5][1] == steps[0][1] + 1  # an order is all that an epoch begins with
+    losses, penalty, finite = 1, 1, 1
+    assert steps[5][0] <= steps[0][0] + losses + penalty + finite
 
 
 def test_tasks_that_share_their_data_share_them_on_a_device_too():

@@ -70,6 +70,23 @@ def test_a_result_is_extended_from_the_command_line(mnist_5k, tmp_path, capsys):
     assert Result.load(tmp_path).content == result.content
 
 
+@pytest.mark.parametrize("command", ["run", "sweep"])
+def test_the_result_of_another_experiment_is_not_resumed(mnist_5k, tmp_path, capsys, command):
+    words = f"{command} permuted-mnist --dataset mnist-5k --methods si --epochs 1 --tasks 1 --c 1"
+    more = f"--hidden 8 --seeds 1 --jobs 1 --out {tmp_path}"
+    assert main([*words.split(), *more.split()]) == 0
+    before = {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+    capsys.readouterr()
+    for wanted in ("run split-mnist", "run split-cifar", "sweep split-mnist", "sweep split-cifar"):
+        if "sweep" in wanted and command == "run":
+            continue  # there is no sweep in the folder
+        assert main([*wanted.split(), "--resume", str(tmp_path)]) == 2
+        told = capsys.readouterr().err
+        assert f"expected a result of `pysi {wanted}`" in told
+        assert f"found one of `pysi {command} permuted-mnist`" in told
+    assert {path: path.read_bytes() for path in before} == before
+
+
 @pytest.mark.smoke
 @pytest.mark.skipif(os.name == "nt", reason="sends SIGTERM")
 def test_sigterm_ends_in_order_even_if_it_comes_twice(monkeypatch):

@@ -1,7 +1,5 @@
 """The paper's convolutional network: its size, its start, its gradient, and on a device."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -16,7 +14,7 @@ from pysi.images.winograd import WinogradConv2D
 from pysi.layers import Dense, Dropout, ReLU
 from pysi.losses import softmax_cross_entropy
 from pysi.training import training_step
-from strategies import directions, ready, seeds, toy_cnn, toy_image_tasks, toy_run
+from strategies import alone, directions, ready, seeds, toy_cnn, toy_image_tasks, toy_run
 
 GROUPS = {  # of the paper's network with six tasks of ten classes
     "conv1": (3, 3, 3, 32), "conv2": (3, 3, 32, 32), "conv3": (3, 3, 32, 64),
@@ -90,16 +88,21 @@ def example(rng, net, n=7):
 
 
 def test_every_dropout_has_the_stream_of_its_name(monkeypatch):
-    monkeypatch.setattr("pysi.network.CPU_IMAGES", None)
+    monkeypatch.setattr("pysi.backend.uses.CPU_IMAGES", None)
     net = toy_cnn(5, (0.25, 0.5))
     x, _, _ = example(np.random.default_rng(0), net)
     net.restart(2, 1)
     found, y, count = net.forward(x, train=True).copy(), x, 0
-    for layer in net.layers:
+    for layer, name in zip(net.layers, net.names, strict=True):
+        streams = None
         if isinstance(layer, Dropout):
             count += 1
-            layer.restart([stream(5, 2, 1, f"dropout{count}")])
-        y = layer.forward(y, train=True)
+            streams = [stream(5, 2, 1, f"dropout{count}")]
+        one = alone(layer, y.shape, np.random.default_rng(0))
+        for part in layer.parameters:
+            getattr(one, part).theta[...] = net.synapses.group(f"{name}.{part}").theta
+        y = one.forward(y, streams=streams)
+    assert count == 3
     assert np.allclose(found, y, rtol=1e-12)
 
 
@@ -114,13 +117,14 @@ def test_its_gradient_is_the_derivative_of_its_loss_by_a_complex_step(seed, fast
     # Piecewise analytic, so Im L(θ + ihv) / h is the derivative, with an error of order h². No
     # real part is changed, so that no unit switches, and no other pixel is the largest.
     theta, y = s.theta + 1e-30j * v, x.astype(complex)
-    for layer in toy_cnn(fast=fast).layers:
-        groups = {}
-        for part, shape in layer.parameters.items():
-            values = theta[getattr(layer, part).columns].reshape(shape)
-            groups[part] = SimpleNamespace(theta=values, grad=values.copy(), shape=shape)
-        layer.bind(groups)
-        y = layer.forward(y)
+    for layer, name in zip(net.layers, net.names, strict=True):
+        one = alone(layer, y.shape, rng)
+        (slot,) = one.stage.slots
+        slot.dtype, slot.weights = np.dtype(complex), tuple(
+            theta[s.group(f"{name}.{part}").columns].reshape(shape)
+            for part, shape in layer.parameters.items()
+        )
+        y = one.forward(y)
     along, _ = softmax_cross_entropy(y, labels, active)
     assert np.isclose(along.real, loss, rtol=1e-10)
     assert np.isclose(along.imag / 1e-30, (grad * v).sum(), rtol=1e-8, atol=1e-10)
@@ -190,7 +194,7 @@ def test_it_learns_one_task_after_the_other():
 @pytest.mark.parametrize("seed", [4, [4, 9]])
 @pytest.mark.parametrize("dropout", [(0.0, 0.0), (0.25, 0.5)])
 def test_a_device_gives_numpy_s_numbers(seed, dropout, monkeypatch):
-    monkeypatch.setattr("pysi.network.CPU_IMAGES", None)  # all at once, as on a device
+    monkeypatch.setattr("pysi.backend.uses.CPU_IMAGES", None)  # all at once, as on a device
     runs = [
         toy_run(
             pysi.SynapticIntelligence(1.0),
@@ -215,7 +219,7 @@ def test_nothing_is_transferred_or_waited_for_inside_a_step(dropout, fast):
     theta = to_host(net.synapses.theta)
     before = strict_array.syncs, strict_array.transfers
     for _ in range(3):
-        training_step(net, optimizer, rule, task.x_train[batch], task.y_train[batch], task.active)
+        training_step(net, optimizer, rule, task.x_train[batch], task.y_train[batch], task)
     assert (strict_array.syncs, strict_array.transfers) == before
     assert (to_host(net.synapses.theta) != theta).mean() > 0.5
 

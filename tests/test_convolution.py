@@ -75,8 +75,8 @@ def test_backward_is_the_adjoint(drawn):
 def test_same_margins(size, kernel, stride, expected):
     layer = Conv2D(1, 1, kernel, stride=stride)
     other = Conv2D(1, 1, (kernel, 1), stride=(stride, 1))
-    assert layer.margins(np.zeros((1, size, size, 1))) == [expected, expected]
-    assert other.margins(np.zeros((1, size, 9, 1))) == [expected, (9, 0, 0)]
+    assert layer.margins((1, size, size, 1)) == [expected, expected]
+    assert other.margins((1, size, 9, 1)) == [expected, (9, 0, 0)]
 
 
 @pytest.mark.smoke
@@ -87,7 +87,8 @@ def test_an_impulse_is_answered_by_the_mirrored_kernel():
     layer.b.theta[...] = 0
     y = layer.forward(x)[0, :, :, 0]
     assert np.array_equal(y[1:4, 1:4], layer.W.theta[::-1, ::-1, 0, 0])
-    assert abs(y).sum() == abs(y[1:4, 1:4]).sum()
+    y[1:4, 1:4] = 0
+    assert (y == 0).all()
 
 
 @given(convolutions(), dtypes)
@@ -140,7 +141,7 @@ def test_several_networks_may_see_the_same_images():
 
 @given(seeds)
 def test_initial_weights_are_glorot_uniform(seed):
-    net = pysi.Network([Conv2D(30, 20, (3, 4))], seed=[seed, 0], input_shape=(5, 5, 30))
+    net = pysi.Network([Conv2D(30, 20, (3, 4))], seed=[seed, seed + 1], input_shape=(5, 5, 30))
     W = net.synapses.group("conv1.W").theta[0]
     limit = np.sqrt(6 / (12 * 30 + 12 * 20))  # of a unit, 12·30 inputs and 12·20 outputs
     assert limit * 0.99 < abs(W).max() <= limit

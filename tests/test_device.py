@@ -8,7 +8,7 @@ import pytest
 import pysi
 import strict_array
 from pysi.backend import stream, to_host
-from pysi.backend.arrays import Scratch, device_namespace
+from pysi.backend.arrays import device_namespace
 from pysi.backend.matmul import matmul, tensor_float_32
 from pysi.cli import main
 from pysi.experiments.cell import Cell
@@ -26,7 +26,17 @@ from pysi.rules.rule import FineTuning
 from pysi.storage.checkpoint import Checkpoint
 from pysi.theory import claims
 from pysi.training import training_step
-from strategies import ready, toy_cnn, toy_dataset, toy_image_tasks, toy_net, toy_run, toy_tasks
+from strategies import (
+    alone,
+    every_epoch,
+    ready,
+    toy_cnn,
+    toy_dataset,
+    toy_image_tasks,
+    toy_net,
+    toy_run,
+    toy_tasks,
+)
 
 
 @pytest.fixture(params=["double", pytest.param("cupy", marks=pytest.mark.gpu)])
@@ -79,7 +89,7 @@ def test_one_step_agrees_with_numpy(xp, network, seed, optimizer, dtype, toleran
             module.broadcast_to(array[:32], (*s.lead, *array[:32].shape))
             for array in (here.x_train, here.y_train)
         )
-        losses.append(training_step(net, optimizer, rule, x, labels, here.active))
+        losses.append(training_step(net, optimizer, rule, x, labels, here))
         tables.append(s)
     assert close(losses[0], losses[1], tolerance)
     assert close(tables[0].grad, tables[1].grad, tolerance)
@@ -98,22 +108,13 @@ LAYERS = [
 @pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: type(layer).__name__)
 @pytest.mark.parametrize("lead", [(), (2,)])
 def test_layers_agree_with_numpy(xp, layer, lead):
-    rng = np.random.default_rng(0)
-    shape = (5, 7, 6, 3) if layer.kind in ("conv", "pool", "flatten") else (5, 3)
-    x, theta = rng.standard_normal((*lead, *shape)), rng.standard_normal((*lead, 112))
-    found = []
+    shape = (*lead, *((5, 7, 6, 3) if layer.kind in ("conv", "pool", "flatten") else (5, 3)))
+    x, found = np.random.default_rng(0).standard_normal(shape), []
     for module in (np, xp):
-        here = layer.twin()
-        here.work = Scratch()
-        arrays = []
-        if layer.parameters:
-            s = pysi.Synapses(layer.parameters, lead=lead, dtype=np.float64, xp=module)
-            s.theta[...] = module.asarray(theta[..., : len(s)])
-            here.bind({name: s.group(name) for name in here.parameters})
-            arrays = [s.grad]
-        y = here.forward(module.asarray(x), train=True)
+        here = alone(layer, shape, np.random.default_rng(1), lead, xp=module)
+        y = here.forward(module.asarray(x))
         dx = here.backward(module.cos(y))
-        found.append([to_host(array).copy() for array in (y, dx, *arrays)])
+        found.append([to_host(array).copy() for array in (y, dx, here.table.grad)])
     for host, device in zip(*found, strict=True):
         assert np.allclose(host, device, rtol=1e-11, atol=1e-11)
 
@@ -222,13 +223,13 @@ def test_tables_travel_between_devices(xp, tmp_path):
 @pytest.mark.parametrize("seed", [1, [1, 2]])
 def test_a_stopped_run_goes_on_from_its_checkpoint(xp, seed, tmp_path):
     def run(name, stop=None):
-        def on_epoch(task, epoch):
+        def interrupt(task, epoch):
             if (task, epoch) == stop:
                 raise KeyboardInterrupt
 
-        checkpoint = Checkpoint(tmp_path / name, {})
+        listeners = Checkpoint(tmp_path / name, {}), every_epoch(interrupt)
         rule = pysi.SynapticIntelligence(1.0)
-        return toy_run(rule, net=toy_net(seed, xp=xp), checkpoint=checkpoint, on_epoch=on_epoch)[0]
+        return toy_run(rule, net=toy_net(seed, xp=xp), listeners=listeners)[0]
 
     with pytest.raises(KeyboardInterrupt):
         run("a.npz", stop=(2, 1))
@@ -301,7 +302,11 @@ def test_a_sweep(xp, tmp_path, monkeypatch):
 
 @pytest.mark.gpu
 def test_products_cannot_be_captured_in_a_cuda_graph_but_formulas_can():
-    cupy = pytest.importorskip("cupy")
+    pytest.importorskip("cupy")
+    try:
+        cupy = device_namespace("cupy")
+    except pysi.ConfigError as err:
+        pytest.skip(str(err))
     net = toy_net(xp=cupy)
     rule, optimizer = pysi.SynapticIntelligence(1.0), pysi.SGD(0.1)
     rule.start(net.synapses)

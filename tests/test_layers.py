@@ -90,8 +90,10 @@ def test_dropout_is_linear_with_its_mask_and_idle_in_tests(seed, lead, p):
     dx = layer.backward(np.ones_like(x))
     assert np.allclose(y, x * dx)
     assert set(np.unique(dx)) <= {0.0, 1 / (1 - p)}
-    assert layer.forward(x, train=False) is x
+    assert np.array_equal(layer.forward(x, train=False), x)
     assert layer.backward(x) is x
+    ((memory,),) = layer.stage.parts
+    assert Dropout(p).forward(x, memory)[0] is x  # nothing is copied
 
 
 @pytest.mark.parametrize("p", [0.25, 0.5])

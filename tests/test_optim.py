@@ -19,12 +19,16 @@ def steps(make, synapses, gradients):
     optimizer, made = make(), []
     optimizer.start(synapses)
     for gradient in gradients:
-        optimizer.next_step()
-        step = np.empty_like(gradient)
-        for block in synapses.blocks():
-            step[block.columns] = optimizer.delta(gradient[block.columns], block)
-        made.append(step)
+        made.append(one_step(optimizer, synapses, gradient))
     return made
+
+
+def one_step(optimizer, synapses, gradient):
+    optimizer.next_step()
+    step = synapses.zeros()
+    with synapses.update() as rows:
+        rows.part(step)[...] = optimizer.delta(rows.part(gradient), rows)
+    return step
 
 
 @given(optimizers, tables(), seeds)
@@ -76,8 +80,7 @@ def test_start_forgets_the_past():
         used = make()
         for _ in range(2):
             used.start(s)
-            used.next_step()
-            again = used.delta(np.ones(3), s.blocks()[0]).copy()
+            again = one_step(used, s, np.ones(3))
         assert np.array_equal(first, again)
 
 

@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -37,16 +36,22 @@ def numbers(result):
 class Poison:
     """Stands for a test set that must not be looked at."""
 
-    flags = SimpleNamespace()
-
     def __array__(self, *args, **kwargs):
         raise AssertionError("the test set was looked at")
+
+
+def poison(dataset):
+    """A copy of a data set without a test set."""
+    dataset = replace(dataset)
+    for name in ("x_test", "y_test"):
+        object.__setattr__(dataset, name, Poison())
+    return dataset
 
 
 @pytest.fixture(scope="module", autouse=True)
 def poisoned(mnist_5k):
     """What every sweep below is given."""
-    dataset = replace(mnist_5k, x_test=Poison(), y_test=Poison())
+    dataset = poison(mnist_5k)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("pysi.experiments.protocol.load_dataset", lambda *args: dataset)
         yield dataset
@@ -79,7 +84,7 @@ def test_the_held_out_part_and_the_rest_are_the_training_set(poisoned):
 
 def test_the_held_out_part_is_always_the_same_random_one():
     x, y = np.arange(600, dtype=np.uint8)[:, None], np.arange(600)
-    dataset = Dataset("numbers", x, y, Poison(), Poison(), 600, "here", {})
+    dataset = poison(Dataset("numbers", x, y, x, y, 600, "here", {}))
     first, second = dataset.hold_out(), dataset.hold_out()
     assert np.array_equal(first.y_test, second.y_test)
     assert set(first.y_train).isdisjoint(first.y_test)
@@ -129,7 +134,9 @@ def test_cells_of_a_grid_share_no_file_but_their_trunk():
 )
 def test_bad_settings_exit_with_2_before_any_work(words, named, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("pysi.experiments.protocol.load_dataset", lambda *args: pytest.fail("data was loaded"))
+    monkeypatch.setattr(
+        "pysi.experiments.protocol.load_dataset", lambda *args: pytest.fail("data was loaded")
+    )
     assert main(["sweep", *words.split()]) == 2
     assert capsys.readouterr().err.startswith(f"pysi: {named}")
     assert not list(tmp_path.iterdir())

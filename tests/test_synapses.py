@@ -23,14 +23,44 @@ def test_groups_partition_the_columns(shapes, lead):
 
 
 @given(tables())
-def test_blocks_partition_the_columns_and_are_views(s):
-    for block in s.blocks():
-        block.theta[...] = 7
-        block.advance(np.full(block.theta.shape, 2.0))
-    assert (s.theta == 9).all()
-    widths = [block.theta.shape[-1] for block in s.blocks()]
+def test_an_update_writes_every_column_once(s):
+    before, two = s.theta.copy(), np.full(s.theta.shape, 2.0)
+    with s.update() as rows:
+        rows.omega[...] = rows.theta
+        rows.advance(rows.part(two))
+        rows.Omega[...] = rows.Omega + rows.theta
+        assert np.array_equal(s.theta, before)  # nothing is computed yet
+    assert np.array_equal(s.omega, before)
+    assert np.array_equal(s.theta, before + 2)
+
+
+@given(tables(), st.data())
+def test_the_columns_are_cut_into_ranges_of_nearly_one_size(s, data):
+    largest = data.draw(st.integers(1, 300))
+    ranges = pysi.Synapses(s.shapes, lead=s.lead, block_size=largest)._ranges.ranges
+    widths = [part.stop - part.start for part in ranges]
     assert sum(widths) == len(s)
+    assert max(widths) <= largest
     assert len(set(widths[:-1])) <= 1
+    assert [part.start for part in ranges] == np.cumsum([0, *widths[:-1]]).tolist()
+
+
+def test_an_update_that_fails_changes_nothing():
+    s = pysi.Synapses({"a": (2, 3)})
+    s.table[...] = np.random.default_rng(0).standard_normal(s.table.shape)
+    before = s.table.copy()
+    with pytest.raises(ZeroDivisionError), s.update() as rows:
+        rows.theta[...] = rows.theta + rows.omega
+        rows.Omega[...] = 1 / 0
+    assert np.array_equal(s.table, before)
+
+
+def test_what_is_not_elementwise_is_refused_in_an_update():
+    s = pysi.Synapses({"a": (2, 3)})
+    for formula in (lambda rows: rows.theta.sum(), lambda rows: rows.theta[0],
+                    lambda rows: np.sort(rows.theta), lambda rows: bool(rows.theta > 0)):  # fmt: skip
+        with pytest.raises(pysi.ConfigError, match="formula 'update'"), s.update() as rows:
+            formula(rows)
 
 
 @given(tables(), st.data())
@@ -48,10 +78,11 @@ def test_every_handle_is_a_view_of_the_same_synapse(s, data):
 @pytest.mark.smoke
 def test_rows_cannot_be_rebound():
     s = pysi.Synapses({"a": (2, 3)})
-    for handle in (s, s.group("a"), s[0], s.blocks()[0]):
-        for row in ROWS:
-            with pytest.raises(AttributeError):
-                setattr(handle, row, np.zeros(6))
+    with s.update() as rows:
+        for handle in (s, s.group("a"), s[0], rows):
+            for row in ROWS:
+                with pytest.raises(AttributeError):
+                    setattr(handle, row, np.zeros(6))
 
 
 @given(tables(leads=st.sampled_from([(), (2,)])))
@@ -131,6 +162,12 @@ def test_a_failed_save_keeps_the_old_file(saved, monkeypatch):
 def test_impossible_tables_are_config_errors(shapes, dtype):
     with pytest.raises(pysi.ConfigError):
         pysi.Synapses(shapes, dtype=dtype)
+
+
+@pytest.mark.parametrize("size", [-3, 0, 1.5, -0.5])
+def test_impossible_block_sizes_are_config_errors(size):
+    with pytest.raises(pysi.ConfigError, match=f"block_size: .* from 1, found {size}"):
+        pysi.Synapses({"a": (2,)}, block_size=size)
 
 
 def test_unknown_groups_and_synapses_are_refused():

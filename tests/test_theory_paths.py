@@ -42,9 +42,10 @@ def watched(kind, *args):
     """An optimizer of this kind that remembers its steps."""
 
     class Watched(kind):
-        def delta(self, gradient, block):
-            delta = super().delta(gradient, block)
-            self.steps.append(delta.copy())
+        def delta(self, gradient, rows):
+            delta = super().delta(gradient, rows)
+            self.steps.append(self.synapses.zeros())
+            rows.part(self.steps[-1])[...] = delta
             return delta
 
     optimizer = Watched(*args)

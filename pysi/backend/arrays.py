@@ -23,9 +23,17 @@ CPU_IMAGES = 4
 """Images that a CPU takes through all convolutions at once: a layer of them fits in the cache."""
 
 
+MODULES = {}
+"""The array module of every type of array that was seen."""
+
+
 def namespace(array):
     """The module whose functions work on `array`: `numpy`, `cupy`, or one with their interface."""
-    return sys.modules[type(array).__module__.partition(".")[0]]
+    kind = type(array)
+    module = MODULES.get(kind)
+    if module is None:
+        module = MODULES[kind] = sys.modules[kind.__module__.partition(".")[0]]
+    return module
 
 
 def device_namespace(device):
@@ -127,18 +135,12 @@ class Ranges:
         width = -(-size // -(-size // int(most))) if xp is np else size
         self.size = size
         self.ranges = [slice(i, min(i + width, size)) for i in range(0, size, width)]
-        self.known = {}
 
     def __call__(self, array):
         """The ranges of a row; of anything else the whole, as many times."""
-        if array.shape[-1:] != (self.size,):
+        if array.shape[-1:] != (self.size,) or len(self.ranges) == 1:
             return [array] * len(self.ranges)
-        found = self.known.get(id(array))
-        if found is None or found[0] is not array:
-            if len(self.known) > 64:
-                self.known.clear()
-            found = self.known[id(array)] = array, [array[..., part] for part in self.ranges]
-        return found[1]
+        return [array[..., part] for part in self.ranges]
 
 
 class Scratch:

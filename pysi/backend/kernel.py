@@ -1,97 +1,72 @@
 """A recorded program on a GPU: one kernel, whatever the number of its operations."""
 
-import numpy as np
-
-from pysi.backend.program import OPERATIONS, is_number, numbers_of, scalar_nodes
+from pysi.backend.program import OPERATIONS, Program, Typed, remember
 from pysi.errors import ConfigError
 
-TYPES = {"f": ("float32", "float"), "d": ("float64", "double"), "?": ("bool", "bool")}
-TYPES |= dict.fromkeys("lq", ("int64", "long long"))
-"""What NumPy and C++ call a type, by the letter that stands for it."""
+TYPES = {"float32": "float", "float64": "double", "bool": "bool", "int64": "long long"}
+"""What C++ calls a type."""
 PREAMBLE = """
-template<class T, class S> __device__ T pysi_maximum(T a, S b) {
-  return (a >= b || a != a) ? a : (T)b; }
-template<class T, class S> __device__ T pysi_minimum(T a, S b) {
-  return (a <= b || a != a) ? a : (T)b; }
+template<class T> __device__ T pysi_maximum(T a, T b) { return (a > b || a != a) ? a : b; }
+template<class T> __device__ T pysi_minimum(T a, T b) { return (a < b || a != a) ? a : b; }
 template<class T> __device__ T pysi_abs(T a) { return a < 0 ? -a : (a == 0 ? (T)0 : a); }
 template<class T> __device__ T pysi_sign(T a) {
   return a > 0 ? (T)1 : a < 0 ? (T)-1 : a == 0 ? (T)0 : a; }
-template<class T, class S> __device__ bool pysi_and(T a, S b) { return a && b; }
-template<class T, class S> __device__ bool pysi_or(T a, S b) { return a || b; }
+template<class T> __device__ bool pysi_and(T a, T b) { return a && b; }
+template<class T> __device__ bool pysi_or(T a, T b) { return a || b; }
 template<class T> __device__ bool pysi_not(T a) { return !a; }
 """
 """NumPy's functions where C++ has none that treats NaN as it does."""
 
 
-def names(dtype, formula):
-    """What NumPy and C++ call a dtype; a ConfigError for one that no kernel here knows."""
-    if dtype.char not in TYPES:
-        known = ", ".join(dict(TYPES.values()))
-        raise ConfigError(f"formula {formula!r}: expected arrays of {known}, found {dtype}")
-    return TYPES[dtype.char]
-
-
 class Kernel:
-    """A program for arrays of certain shapes and types; arguments as for `Passes`."""
+    """A program for arrays of certain types; arguments as for `Passes`."""
 
     kernels = {}
     """Those that were made before, by module and source: there is one for all shapes."""
 
-    def __init__(self, program, arrays, aliases, xp):
-        self.xp, self.name = xp, program.name
-        scalars, self.several = scalar_nodes(program), True
-        self.numbers, self.evaluate = numbers_of(program, scalars)
-        dtypes = [names(a.dtype, program.name) for a in arrays]
-        floats = {numpy for numpy, _ in dtypes if numpy.startswith("float")}
-        if len(floats) > 1:
-            raise ConfigError(
-                f"formula {program.name!r}: expected arrays of one floating type, found "
-                f"{sorted(floats)}; convert them first"
-            )
-        self.dtype, self.type = (
-            next(iter(floats), "float64"),
-            {"float32": "float"}.get(next(iter(floats), ""), "double"),
-        )
-        kinds, lines, used = [], [], set()
-        types = {i: a.dtype.kind for i, a in enumerate(arrays)}
-        for i, (operation, operands) in enumerate(program.nodes):
-            if i in scalars:
-                continue
-            used |= {o for o in operands if isinstance(o, int)}
-            expression = OPERATIONS[operation].format(*map(self.text, operands))
-            lines.append(f"auto t{i} = {expression};")
-            types[i, 0] = self.kind(operation, operands, types)
-        try:
-            self.shape = np.broadcast_shapes(*(a.shape for a in arrays))
-        except ValueError as err:
-            raise ConfigError(
-                f"formula {program.name!r}: expected arrays that broadcast, found shapes "
-                f"{[a.shape for a in arrays]}"
-            ) from err
-        self.new = [(self.shape, "bool" if self.is_condition(ref, types) else self.dtype)
-                    for ref in program.results]  # fmt: skip
-        ends, written, self.fresh = [], [], []
-        for i, ref in enumerate(program.results):
-            alias = aliases[i] if aliases else None
-            if alias is None:
-                self.fresh.append(i)
-                kinds.append(f"{self.new[i][1]} o{i}")
-                ends.append(f"o{i} = {self.text(ref)};")
-            else:
-                written.append((alias, ref))
-        written += program.writes.items()
-        self.written = [i for i, _ in written]
-        ends += [f"a{i} = {self.text(ref)};" for i, ref in written]
-        used |= {o for o in [*program.results, *program.writes.values()] if isinstance(o, int)}
-        self.read = sorted(used - set(self.written))
-        inputs = [f"{dtypes[i][0]} a{i}" for i in self.read]
-        inputs += [f"{self.dtype} s{i}" for i in self.numbers.values()]
-        outputs = [f"{dtypes[i][0]} a{i}" for i in self.written] + kinds
-        source = ", ".join(inputs), ", ".join(outputs), "\n".join(lines + ends)
+    def __init__(self, typed, aliases, xp):
+        self.typed, self.xp = typed, xp
+        self.numbers, self.evaluate = typed.numbers, typed.evaluate
+        self.new = [(s, d or typed.dtype) for s, d in map(typed.kind, typed.results)]
+        places = aliases or [None] * len(self.new)
+        self.fresh = [i for i, place in enumerate(places) if place is None]
+        written = [(a, r) for a, r in zip(places, typed.results, strict=True) if a is not None]
+        written += typed.writes.items()
+        self.written = [array for array, _ in written]
+        ends = [("o", i, self.new[i][1], typed.results[i]) for i in self.fresh]
+        ends += [("a", i, typed.kinds[i][1], ref) for i, ref in written]
+        shapes = {self.new[i][0] for i in self.fresh} | {typed.kinds[i][0] for i in self.written}
+        if len(shapes) > 1:
+            self.split(ends)
+            return
+        self.parts = None
+        # all is read before anything is written: a result may be an array that is written to
+        lines = [f"{self.c(typed.kinds[i, 0][1])} t{i} = {self.expression(*line)};"
+                 for i, *line in typed.lines]  # fmt: skip
+        lines += [f"{self.c(d)} r{k} = {self.text(ref)};" for k, (*_, d, ref) in enumerate(ends)]
+        lines += [f"{kind}{i} = r{k};" for k, (kind, i, *_) in enumerate(ends)]
+        used = {o for _, _, operands, _ in typed.lines for o in operands}
+        used |= {ref for *_, ref in ends}
+        self.read = sorted({o for o in used if isinstance(o, int)} - set(self.written))
+        for i in self.read:
+            self.c(typed.kinds[i][1])
+        inputs = [f"{typed.kinds[i][1]} a{i}" for i in self.read]
+        inputs += [f"{typed.dtype} s{i}" for i in self.numbers.values()]
+        outputs = [f"{dtype} {kind}{i}" for kind, i, dtype, _ in ends]
+        source = ", ".join(inputs), ", ".join(outputs), "\n".join(lines)
         key = xp.__name__, source
-        if key not in self.kernels:
-            self.kernels[key] = xp.ElementwiseKernel(*source, "pysi_fused", preamble=PREAMBLE)
-        self.kernel = self.kernels[key]
+        self.kernel = self.kernels.get(key)
+        if self.kernel is None:
+            made = xp.ElementwiseKernel(*source, "pysi_fused", preamble=PREAMBLE)
+            self.kernel = remember(self.kernels, key, made)
+
+    def c(self, dtype):
+        """What C++ calls a type; a ConfigError for one that no kernel here knows."""
+        if str(dtype) not in TYPES:
+            raise ConfigError(
+                f"formula {self.typed.name!r}: expected arrays of {', '.join(TYPES)}, found {dtype}"
+            )
+        return TYPES[str(dtype)]
 
     def text(self, operand):
         """How an operand is written in C++."""
@@ -99,28 +74,40 @@ class Kernel:
             return f"s{self.numbers[operand]}"
         return f"t{operand[0]}" if isinstance(operand, tuple) else f"a{operand}"
 
-    @staticmethod
-    def kind(operation, operands, types):
-        """Whether an operation gives a condition, "b", or a number, "f"."""
-        compares = OPERATIONS[operation].startswith(("pysi_and", "pysi_or", "pysi_not"))
-        if compares or any(
-            sign in OPERATIONS[operation] for sign in ("==", "!=", "> ", "< ", ">=")
-        ):
-            return "b"
-        if operation == "where" and all(types.get(o) == "b" for o in operands[1:]):
-            return "b"
-        return "f"
+    def expression(self, name, operands, types):
+        """One operation in C++, in the types in which NumPy computes it."""
+        words = []
+        for operand, dtype in zip(operands, types, strict=True):
+            held = self.typed.kind(operand)[1] or self.typed.dtype
+            cast = "" if held == dtype else f"({self.c(dtype)})"
+            words.append(cast + self.text(operand))
+        return OPERATIONS[name].format(*words)
 
-    @staticmethod
-    def is_condition(ref, types):
-        return not is_number(ref) and types.get(ref) == "b"
+    def split(self, ends):
+        """Compute results of other shapes by kernels of their own; `run` then copies them."""
+        groups, self.parts = {}, []
+        for end in ends:
+            groups.setdefault(self.typed.kind(end[-1])[0], []).append(end)
+        for group in groups.values():
+            name, nodes = self.typed.name, self.typed.program.nodes
+            program = Program(name, nodes, tuple(ref for *_, ref in group), {})
+            kernel = Kernel(Typed(program, self.typed.arrays), None, self.xp)
+            self.parts.append((kernel, [end[:2] for end in group]))
 
     def run(self, arrays, numbers, outs):
         """Run it; returns its results."""
         if not outs and self.new:
             outs = tuple([self.xp.empty(shape, dtype) for shape, dtype in self.new])
+        if self.parts:
+            found = [(part.run(arrays, numbers, ()), places) for part, places in self.parts]
+            for results, places in found:
+                for (kind, i), result in zip(places, results, strict=True):
+                    (outs if kind == "o" else arrays)[i][...] = result
+            return outs
+        if self.evaluate is not None:
+            numbers = self.evaluate(numbers)
         self.kernel(
-            *[arrays[i] for i in self.read], *self.evaluate(numbers),
-            *[arrays[i] for i in self.written], *[outs[i] for i in self.fresh],
+            *[arrays[i] for i in self.read], *numbers[: len(self.numbers)],
+            *[outs[i] for i in self.fresh], *[arrays[i] for i in self.written],
         )  # fmt: skip
         return outs

@@ -23,8 +23,8 @@ class Memory:
     streams = None
     need_dx = True
 
-    def __init__(self, slot, order=0, shared=None, fresh=False):
-        self.slot, self.order, self.shared, self.fresh = slot, order, shared, fresh
+    def __init__(self, slot, order=0, shared=None):
+        self.slot, self.order, self.shared = slot, order, shared
         self.weights, self.gradients, self.derived = slot.weights, slot.gradients, None
         self.train, self.forwards, self.own, self.kept = False, True, {}, None
 
@@ -34,8 +34,6 @@ class Memory:
         At first it holds zeros, later what was left in it; it is made anew if its shape changes.
         The last layer is lent new arrays at every call, since they leave the network.
         """
-        if self.fresh and self.forwards:
-            return self.slot.xp.empty(shape, dtype or self.slot.dtype)
         return self._from(self.own, name, shape, dtype)
 
     def passing(self, name, shape, dtype=None):
@@ -55,9 +53,9 @@ class Memory:
         return self.shared.stores.setdefault(self.slot.name, {})
 
     def _from(self, store, name, shape, dtype):
-        array = store.get(name)
-        if array is None or array.shape != shape:
-            array = store[name] = self.slot.xp.zeros(shape, dtype or self.slot.dtype)
+        array, dtype = store.get(name), dtype or self.slot.dtype
+        if array is None or array.shape != shape or array.dtype != dtype:
+            array = store[name] = self.slot.xp.zeros(shape, dtype)
         return array
 
     def secure(self, kept):
@@ -71,14 +69,17 @@ class Memory:
 
 
 def arrays_in(value):
-    """All arrays in a value: itself, its items or its attributes."""
+    """All arrays in a value: itself, its items, its attributes, or what a function remembers."""
     if hasattr(value, "__array_interface__"):
         return [value]
     if isinstance(value, tuple | list):
         return [array for item in value for array in arrays_in(item)]
     if isinstance(value, dict):
         return arrays_in(list(value.values()))
-    return arrays_in(list(vars(value).values())) if hasattr(value, "__dict__") else []
+    held = [cell.cell_contents for cell in getattr(value, "__closure__", None) or ()]
+    held += getattr(value, "__dict__", {}).values()
+    held += [getattr(value, name, None) for name in getattr(type(value), "__slots__", ())]
+    return arrays_in(held) if held else []
 
 
 def overlap(held, kept):

@@ -1,8 +1,11 @@
-"""A recorded program: a list of elementwise operations, and what NumPy and C++ call each of them."""
+"""A recorded program: elementwise operations in a row, with the shape and type of each result."""
 
+import operator
 from dataclasses import dataclass
 
 import numpy as np
+
+from pysi.errors import ConfigError
 
 OPERATIONS = {
     "add": "{} + {}", "subtract": "{} - {}", "multiply": "{} * {}", "divide": "{} / {}",
@@ -12,9 +15,21 @@ OPERATIONS = {
     "square": "{0} * {0}", "power": "pow({}, {})", "abs": "pysi_abs({})", "sign": "pysi_sign({})",
     "maximum": "pysi_maximum({}, {})", "minimum": "pysi_minimum({}, {})",
     "logical_and": "pysi_and({}, {})", "logical_or": "pysi_or({}, {})",
-    "logical_not": "pysi_not({})", "where": "{} ? {} : {}",
+    "logical_not": "pysi_not({})", "bitwise_and": "pysi_and({}, {})",
+    "bitwise_or": "pysi_or({}, {})", "invert": "pysi_not({})", "where": "{} ? {} : {}",
+    "assign": "{}",
 }  # fmt: skip
-"""What can be recorded, by NumPy's name, and how C++ writes it."""
+"""What can be recorded, by NumPy's name, and how C++ writes it.
+
+Assign is what ``old[...] = value`` does; its operands are the value and the old one.
+"""
+PYTHON = {
+    "add": operator.add, "subtract": operator.sub, "multiply": operator.mul,
+    "divide": operator.truediv, "negative": operator.neg,
+}  # fmt: skip
+"""What computes numbers from numbers, where that is not NumPy."""
+CONDITIONS = ("bitwise_and", "bitwise_or", "invert")
+"""Python's operators &, | and ~: here of conditions alone, not of whole numbers' bits."""
 
 
 @dataclass(frozen=True)
@@ -26,11 +41,11 @@ class Program:
     name : str
     nodes : list of (str, tuple)
         A name in `OPERATIONS` and its operands: an int i is the array i, ("n", i) the number i,
-        ("c", x) the constant x, and (i, 0) the result of node i.
+        ("c", x, text) the constant x, and (i, 0) the result of node i.
     results : tuple
         What is returned: operands.
     writes : dict of int to operand
-        What is written to an array in the end.
+        What is written to an array after all has been computed.
     """
 
     name: str
@@ -39,48 +54,181 @@ class Program:
     writes: dict
 
 
+PROGRAMS = 1024
+"""How many programs are kept in memory; beyond that they are made again."""
+
+
+def remember(cache, key, made):
+    """Put what was made into a cache, and return it; a full cache begins anew."""
+    if len(cache) >= PROGRAMS:
+        cache.clear()
+    cache[key] = made
+    return made
+
+
 def is_number(operand):
     """Whether an operand is a number by itself: an argument, or a constant."""
     return isinstance(operand, tuple) and operand[0] in ("n", "c")
 
 
-def scalar_nodes(program):
-    """Which nodes compute numbers from numbers alone: a set of indices."""
-    found = set()
-    for i, (_, operands) in enumerate(program.nodes):
-        if all(is_number(o) or (isinstance(o, tuple) and o[0] in found) for o in operands):
-            found.add(i)
-    return found
+def number(function):
+    """The same function, of numbers: they are Python's, and what it returns is."""
+    return lambda *values: np.asarray(function(*values)).item()
 
 
-def numbers_of(program, scalars):
-    """A function from the numbers that are given to those that the program uses.
+class Typed:
+    """A program, with the shape and the type of everything in it.
 
-    Returns
-    -------
-    where : dict
-        From an operand to its index among the latter.
-    evaluate : callable
-        From the given numbers to a list of all.
+    Attributes
+    ----------
+    dtype : dtype
+        The one floating type of the formula, which its numbers have.
+    kinds : dict
+        From an operand to its (shape, dtype); a number has no dtype.
+    results, writes : tuple, dict
+        As in the program.
+    lines : list of (int, str, tuple, tuple)
+        Each operation on arrays that is needed: its index, name, operands, and the types that it
+        takes them in.
+    numbers, evaluate : dict, callable or None
+        Where an operand is in the numbers that are used, and how they follow from those given;
+        None: they are the first of those.
+
+    Raises
+    ------
+    ConfigError
+        Shapes that do not broadcast, or floating types that differ; the message names the formula.
     """
-    where, constants, steps = {}, {}, []
-    for i, (name, operands) in enumerate(program.nodes):
-        for operand in operands:
-            if is_number(operand) and operand[0] == "c":
-                constants[operand] = operand[1]
-        if i in scalars:
-            steps.append((i, getattr(np, name), operands))
 
-    def evaluate(numbers):
-        if not constants and not steps:
-            return numbers
-        values = {("n", i): value for i, value in enumerate(numbers)} | constants
-        for i, function, operands in steps:
-            values[i, 0] = float(function(*(values[operand] for operand in operands)))
-        return [values[operand] for operand in order]
+    def __init__(self, program, arrays):
+        self.name, self.program = program.name, program
+        self.arrays = [(a.shape, a.dtype) if hasattr(a, "shape") else a for a in arrays]
+        floats = {dtype for _, dtype in self.arrays if dtype.kind == "f"}
+        if len(floats) > 1:
+            self.refuse("arrays of one floating type", f"{sorted(map(str, floats))}")
+        self.dtype = next(iter(floats), np.dtype(float))
+        self.kinds = dict(enumerate(self.arrays))
+        self.lines, scalars, same = [], [], {}
+        for i, (name, operands) in enumerate(program.nodes):
+            operands = tuple(same.get(o, o) for o in operands)
+            if name == "assign":
+                value, old = operands
+                if self.kind(old)[1] is None or self.kind(old) == self.kind(value):
+                    same[i, 0] = value
+                    continue
+                self.check_write(value, *self.kind(old))
+                self.kinds[i, 0] = self.kind(old)
+                self.lines.append((i, name, (value,), (self.kind(old)[1],)))
+            elif all(self.kind(o)[1] is None for o in operands):
+                scalars.append((i, name, operands))
+                self.kinds[i, 0] = (), None
+            else:
+                self.kinds[i, 0], types = self.infer(name, operands)
+                self.lines.append((i, name, operands, types))
+        self.results = tuple(same.get(ref, ref) for ref in program.results)
+        self.writes = {array: same.get(ref, ref) for array, ref in program.writes.items()}
+        for array, ref in self.writes.items():
+            self.check_write(ref, *self.kinds[array])
+        needed, before = {*self.results, *self.writes.values()}, [*scalars, *self.lines]
+        for i, _, operands, *_ in sorted(before, reverse=True, key=lambda line: line[0]):
+            if (i, 0) in needed:
+                needed |= set(operands)
+        self.lines = [line for line in self.lines if (line[0], 0) in needed]
+        scalars = [line for line in scalars if (line[0], 0) in needed]
+        self.numbers, self.evaluate = self.numbers_of(scalars)
 
-    given = sorted({o for _, os in program.nodes for o in os if is_number(o) and o[0] == "n"})
-    last = max((o[1] for o in given), default=-1)
-    order = [("n", i) for i in range(last + 1)] + list(constants) + [(i, 0) for i, *_ in steps]
-    where |= {operand: i for i, operand in enumerate(order)}
-    return where, evaluate
+    def refuse(self, expected, found):
+        raise ConfigError(
+            f"formula {self.name!r}: expected {expected}, found {found}; convert them first"
+        )
+
+    def kind(self, ref):
+        """Shape and dtype of an operand; of a number (), None."""
+        return ((), None) if is_number(ref) else self.kinds[ref]
+
+    def is_scalar(self, ref):
+        """Whether an operand is a number, be it given or computed from numbers."""
+        return self.kind(ref)[1] is None
+
+    def check_write(self, ref, shape, dtype):
+        """Refuse to write to an array what it cannot hold."""
+        held, found = self.kind(ref)
+        try:
+            good = np.broadcast_shapes(held, shape) == shape
+        except ValueError:
+            good = False
+        if not good or not np.can_cast(found or self.dtype, dtype, "same_kind"):
+            self.refuse(f"a result for an array {dtype}{shape}", f"{found or 'number'}{held}")
+
+    def returns(self, ref, array):
+        """Refuse an array that is given for a result of another shape or type."""
+        shape, dtype = self.kind(ref)
+        dtype = dtype or self.dtype
+        if (array.shape, array.dtype) != (shape, dtype):
+            self.refuse(f"out {dtype}{shape}", f"{array.dtype}{array.shape}")
+
+    def infer(self, name, operands):
+        """Shape and type of what an operation gives, and the types that it takes."""
+        shapes, dtypes = zip(*map(self.kind, operands), strict=True)
+        known = [d for d in (dtypes[1:] if name == "where" else dtypes) if d is not None]
+        try:
+            shape = np.broadcast_shapes(*shapes)
+        except ValueError:
+            found = [s for s, d in zip(shapes, dtypes, strict=True) if d is not None]
+            self.refuse("arrays that broadcast", f"shapes {found} in {name}")
+        if name in CONDITIONS and any(d.kind != "b" for d in known):
+            self.refuse(f"conditions in {name}", " and ".join(map(str, known)))
+        asked = []
+        for operand, dtype in zip(operands, dtypes, strict=True):
+            if dtype is None:  # a number has the type of the formula, and is cast to no other
+                whole = operand[0] == "c" and type(operand[1]) is int
+                if name in CONDITIONS:
+                    dtype = np.dtype(bool)
+                elif known and all(d.kind in "iu" for d in known) and whole:
+                    dtype = int
+                else:
+                    dtype = float if any(d.kind == "f" for d in known) else self.dtype
+            asked.append(dtype)
+        try:
+            if name == "where":
+                weak = [{int: 0, float: 0.0}.get(d, d) for d in asked[1:]]
+                dtype = np.result_type(*weak)
+                return (shape, self.allowed(name, dtype, known)), (np.dtype(bool), dtype, dtype)
+            *types, dtype = getattr(np, name).resolve_dtypes((*asked, None))
+        except TypeError:
+            self.refuse(f"other types in {name}", " and ".join(map(str, known)))
+        if name == "power" and dtype.kind != "f":
+            self.refuse("floats in power", f"{dtype}")
+        return (shape, self.allowed(name, dtype, known)), tuple(types)
+
+    def allowed(self, name, dtype, known):
+        """The type of a result: a condition, whole numbers, or the formula's floating type."""
+        if dtype != self.dtype and dtype not in (np.bool, np.int64) and dtype not in known:
+            self.refuse(f"results of type {self.dtype}", f"{dtype} from {name} of {known}")
+        return dtype
+
+    def numbers_of(self, scalars):
+        """Where each number that is used is, and a function from those given to all of them."""
+        used = [o for _, _, operands, _ in self.lines for o in operands]
+        used += [*self.results, *self.writes.values()]
+        used = sorted(dict.fromkeys(o for o in used if self.is_scalar(o)), key=str)
+        if all(o == ("n", i) for i, o in enumerate(used)):
+            return {o: i for i, o in enumerate(used)}, None
+        scope = {}
+        lines = ["def evaluate(N):"]
+
+        def text(operand):
+            if operand[0] == "n":
+                return f"N[{operand[1]}]"
+            if operand[0] == "c":
+                name = f"c{len(scope)}"
+                scope[name] = operand[1]
+                return name
+            return f"m{operand[0]}"
+
+        for i, name, operands in scalars:
+            scope[f"f{i}"] = PYTHON.get(name) or number(getattr(np, name))
+            lines.append(f"    m{i} = f{i}({', '.join(map(text, operands))})")
+        lines.append(f"    return [{', '.join(map(text, used))}]")
+        exec("\n".join(lines), scope)
+        return {operand: i for i, operand in enumerate(used)}, scope["evaluate"]

@@ -63,9 +63,8 @@ class Stage:
     def lend(self, count, train):
         """Memories for `count` parts; the first has the layer's streams, others spring from it."""
         while len(self.parts) < count:
-            ends = [False] * (len(self.slots) - 1) + [self.last and not self.size]
-            order, pairs = len(self.parts), zip(self.slots, ends, strict=True)
-            self.parts.append([Memory(slot, order, self.passing, end) for slot, end in pairs])
+            order = len(self.parts)
+            self.parts.append([Memory(slot, order, self.passing) for slot in self.slots])
         for k in range(self.ready, count if train else 0):
             for memory, streams in zip(self.parts[k], self.streams, strict=True):
                 memory.streams = streams if k == 0 or not streams else [
@@ -103,7 +102,8 @@ class Stage:
                 run(k, self.parts[k if self.keeps else share])
 
         if not self.size:
-            return run(0, self.parts[0])
+            y = run(0, self.parts[0])
+            return y.copy() if self.last else y  # what a layer was lent is used again
         shapes = {(s.stop - s.start, train) for s in slices}
         if self.keeps and not shapes <= self.seen:
             for k in range(len(slices)):  # one after the other, to see what layers keep

@@ -19,6 +19,7 @@ class Uses:
         slots = [Slot(layer, name, table) for layer, name in zip(layers, names, strict=True)]
         # images go through their layers in parts, which end where there are features
         end = next((i for i, shape in enumerate(shapes) if len(shape) == 1), len(slots))
+        end = min(end, len(slots) - 1)  # what the last layer receives is asked for as a whole
         few = CPU_IMAGES if table.xp is np else None
         self.stages = [
             (part, shapes[stop], len(shapes[start]), size)

@@ -93,18 +93,20 @@ def bytes_of_one(cell, dataset):
     with machine.peak_of(config.device) as peak:
         net = config.make_network((cell.seed,), dropout=cell.how.dropout)
         optimizer, rule = config.make_optimizer(), cell.how.rule(config, (cell.c,))
-        few = first(task, count).to(net.synapses.xp)
+        xp = net.synapses.xp
+        few = first(task, count).to(xp)
         seen = first(few, IMAGES) if config.takes_images else few  # rules take no more at a time
         rule.start(net.synapses)
         optimizer.start(net.synapses)
 
         def learn(sizes):
             rule.start_task(net, seen)
-            order = shuffled(net, n, 0, 1) % count
+            order = shuffled(net, n, 0, 1)
             net.restart(0, 1)
             x, y = few.part("train")
             for size in sizes:
-                batch = order[..., :size]
+                shown = order[..., :size]
+                batch = xp.where(shown < count, shown, 0)
                 training_step(net, optimizer, rule, x[batch], y[batch], few)
 
         learn(trained)

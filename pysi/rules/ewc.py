@@ -58,6 +58,7 @@ class EWC(QuadraticPenalty):
         self.fisher = fisher
 
     def check(self, net, tasks):
+        super().check(net, tasks)
         check_layers(net)
 
     def start(self, synapses):
@@ -112,7 +113,7 @@ class OnlineEWC(EWC):
         super().__init__(c, fisher=fisher)
         if not (np.isfinite(gamma) and 0 <= gamma <= 1):
             raise ConfigError(f"gamma: expected 0 ≤ γ ≤ 1, found {gamma}")
-        self.gamma = gamma
+        self.gamma = float(gamma)
 
     def end_task(self, net=None, task=None):
         s, F = self.synapses, self.estimate(net, task)

@@ -41,8 +41,7 @@ def check_layers(net):
 def squared_gradients(net, *dlogits):
     """Sum over examples of the squared gradient of each example, for every synapse.
 
-    Belongs to the last forward pass of the network, like `Network.backward`, but leaves the table
-    as it is.
+    Belongs to the network's last forward pass without `train`, and leaves the table as it is.
 
     Parameters
     ----------
@@ -78,7 +77,7 @@ def squared_gradients(net, *dlogits):
         return dx
 
     for dy in dlogits:
-        net.last.visit(dy, visit)
+        net.tested.visit(dy, visit)
     s = net.synapses
     squared = s.zeros()
     for memory, total in sorted(totals.items(), key=lambda item: item[0].order):

@@ -34,12 +34,19 @@ class QuadraticPenalty(Rule):
     def __repr__(self):
         return f"{type(self).__name__}(c={self.c.tolist()})"
 
-    def start(self, synapses):
-        super().start(synapses)
+    def check(self, net, tasks):
+        self.fit(net.synapses)
+
+    def fit(self, synapses):
+        """Raise a ConfigError if there are not as many strengths as networks."""
         if self.c.ndim and self.c.shape != synapses.lead:
             networks = f"each network of the table (leading axes {synapses.lead})"
             found = f"found {self.c.shape[0]} values"
             raise ConfigError(f"c: expected one value, or one for {networks}, {found}")
+
+    def start(self, synapses):
+        super().start(synapses)
+        self.fit(synapses)
         c = self.c[..., None] if self.c.ndim else self.c
         synapses.theta_ref[...] = synapses.theta
         synapses.omega[...] = 0
