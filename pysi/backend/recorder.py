@@ -1,0 +1,237 @@
+"""Symbols, which stand for arrays while a formula is recorded: what it does to them is noted."""
+
+from numbers import Real
+
+import numpy as np
+
+from pysi.backend.arrays import namespace
+from pysi.backend.program import OPERATIONS, Program
+from pysi.errors import ConfigError
+
+SYNONYMS = {"absolute": "abs", "true_divide": "divide"}
+"""What some of NumPy's functions call themselves, and are called here."""
+KINDS = {}
+"""What arguments are, by type: "array", "number" or "symbol"."""
+
+
+def classify(value, name="formula"):
+    """What an argument of a formula is; see `KINDS`."""
+    if isinstance(value, Symbol):
+        kind = "symbol"
+    elif isinstance(value, Real | np.bool):
+        kind = "number"
+    elif hasattr(value, "dtype") and hasattr(value, "shape"):
+        kind = "array"
+    else:
+        found = type(value).__name__
+        raise ConfigError(f"formula {name!r}: expected arrays and numbers, found {found}")
+    KINDS[type(value)] = kind
+    return kind
+
+
+class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
+    """Stands for an array or a number, or for what a formula made of them, while it is recorded."""
+
+    __hash__ = None
+
+    def __init__(self, recorder, ref, array=None):
+        self.recorder, self.ref, self.array = recorder, ref, array
+
+    def __array_ufunc__(self, ufunc, method, *inputs, out=None, **options):
+        name = SYNONYMS.get(ufunc.__name__, ufunc.__name__)
+        if method != "__call__" or options:
+            self.recorder.refuse(f"{name}.{method} with options {sorted(options)}")
+        found = self.recorder.operation(name, inputs)
+        if out is None:
+            return found
+        if type(out[0]) is not Symbol:
+            self.recorder.refuse("an array that is written to", "its own symbols")
+        out[0][...] = found
+        return out[0]
+
+    def __array_function__(self, function, types, args, kwargs):
+        name = function.__name__
+        if name == "where" and len(args) == 3 and not kwargs:
+            return self.recorder.operation("where", args)
+        if name == "clip" and len(args) == 3 and not kwargs:
+            return np.minimum(np.maximum(args[0], args[1]), args[2])
+        self.recorder.refuse(f"{name} of {len(args)} arguments and {sorted(kwargs)}")
+
+    def __pow__(self, exponent):
+        # as NumPy's own operator, and exact on every device
+        if type(exponent) in (int, float) and exponent in (2, 0.5):
+            return np.square(self) if exponent == 2 else np.sqrt(self)
+        return np.power(self, exponent)
+
+    def __getitem__(self, key):
+        if key is not ...:
+            self.recorder.refuse(f"the index {key}", "whole arrays, x[...]")
+        return self
+
+    def __setitem__(self, key, value):
+        self[key].recorder.write(self, value)
+
+    def __getattr__(self, name):
+        if name.startswith("__"):
+            raise AttributeError(name)
+        self.recorder.refuse(f"the attribute {name!r}")
+
+    def __bool__(self):
+        self.recorder.refuse(
+            "one",
+            "no condition on the values of arrays or numbers",
+            "use where(condition, yes, no)",
+        )
+
+    __float__ = __int__ = __complex__ = __index__ = __iter__ = __len__ = __bool__
+
+    def __contains__(self, value):
+        self.__bool__()
+
+
+class Recorder:
+    """Takes down what a formula does to symbols: `nodes`, each a function and its operands.
+
+    Operands are those of a `Program`, or (node, result) for one of the results of a whole formula.
+    """
+
+    def __init__(self, name):
+        self.name = name
+        self.arrays, self.numbers, self.nodes = [], [], []
+        self.symbols, self.writes, self.owners = {}, {}, set()
+
+    def refuse(self, found, expected=None, remedy="compute it outside of the formula"):
+        """Raise the ConfigError that says what cannot be recorded."""
+        expected = expected or f"where, clip or one of {sorted(OPERATIONS)}"
+        raise ConfigError(f"formula {self.name!r}: expected {expected}, found {found}; {remedy}")
+
+    def symbol(self, array):
+        """The symbol of an array; always the same one."""
+        found = self.symbols.get(id(array))
+        if found is None:
+            i = len(self.arrays)
+            found = self.symbols[id(array)] = Symbol(self, i, i)
+            self.arrays.append(array)
+            self.owners.add(id(array if array.base is None else array.base))
+        return found
+
+    def part(self, array):
+        """The symbol of any array, if nothing of it is in another one under another name."""
+        found = self.symbols.get(id(array))
+        if found is not None:
+            return found
+        if id(array if array.base is None else array.base) in self.owners and any(
+            overlap(array, held) for held in self.arrays
+        ):
+            self.refuse("a view of an array that has a symbol already", "arrays apart from others")
+        return self.symbol(array)
+
+    def operand(self, value):
+        """What an operand is called."""
+        if type(value) is Symbol:
+            if value.recorder is not self:
+                self.refuse(f"a symbol of {value.recorder.name!r}", "its own arrays")
+            return value.ref
+        kind = KINDS.get(type(value)) or classify(value, self.name)
+        return self.number(value) if kind == "number" else self.part(value).ref
+
+    def number(self, value):
+        """What a number is called."""
+        self.numbers.append(float(value))
+        return "n", len(self.numbers) - 1
+
+    def operation(self, name, operands):
+        """Record one of `OPERATIONS`; returns the symbol of what it computes."""
+        if name not in OPERATIONS:
+            self.refuse(repr(name))
+        self.nodes.append((name, tuple(map(self.operand, operands))))
+        return Symbol(self, (len(self.nodes) - 1, 0))
+
+    def call(self, formula, args):
+        """Record a whole formula as one node; returns what it returns, as symbols."""
+        trace, node = formula.trace, len(self.nodes)
+        trace.check(args)
+        self.nodes.append((formula, tuple(map(self.operand, args))))
+        results = tuple(Symbol(self, (node, i)) for i in range(len(trace.results)))
+        return results if trace.several else results[0]
+
+    def write(self, symbol, value):
+        """From now on a symbol stands for this value, which is written to its array at the end."""
+        if isinstance(symbol.ref, int) and symbol.array is None:
+            self.refuse("an argument that is written to", "expressions", "return the new value")
+        self.nodes.append(("assign", (self.operand(value), symbol.ref)))
+        symbol.ref = len(self.nodes) - 1, 0
+        if symbol.array is not None:
+            self.writes[symbol.array] = symbol.ref
+
+    def program(self, results=(), writes=None):
+        """What was recorded, as operations alone: formulas within it are written out."""
+        nodes, places = [], {}
+
+        def place(operand):
+            return places.get(operand, operand) if isinstance(operand, tuple) else operand
+
+        for i, (function, operands) in enumerate(self.nodes):
+            operands = tuple(map(place, operands))
+            if isinstance(function, str):
+                places[i, 0] = len(nodes), 0
+                nodes.append((function, operands))
+                continue
+            found = function.trace.results_of(operands, nodes)
+            places |= {(i, k): ref for k, ref in enumerate(found)}
+        writes = {i: place(ref) for i, ref in (self.writes if writes is None else writes).items()}
+        return Program(self.name, nodes, tuple(map(place, results)), writes)
+
+
+class FormulaRecorder(Recorder):
+    """For a formula by itself, where all arrays are arguments and numbers are constants."""
+
+    def number(self, value):
+        value = value if type(value) in (int, float) else float(value)
+        return "c", value, repr(value)  # 1, 1.0, 0.0 and -0.0 are four constants
+
+    def part(self, array):
+        self.refuse(f"an array that is no argument: {array!r:.60}", "its arguments and numbers")
+
+
+class Trace:
+    """What a formula of so many arguments does to them: recorded once."""
+
+    def __init__(self, name, function, count):
+        recorder = FormulaRecorder(name)
+        self.name, self.count = name, count
+        returned = function(*(Symbol(recorder, i) for i in range(count)))
+        self.several = isinstance(returned, tuple)
+        results = returned if self.several else (returned,)
+        program = recorder.program(tuple(map(recorder.operand, results)))
+        self.nodes, self.results = program.nodes, program.results
+
+    def check(self, args):
+        """Raise a ConfigError for another number of arguments."""
+        if len(args) != self.count:
+            found = f"found {len(args)}"
+            raise ConfigError(f"formula {self.name!r}: expected {self.count} arguments, {found}")
+
+    def results_of(self, operands, nodes):
+        """Append what it does to these operands to nodes, and return its results."""
+        first = len(nodes)
+
+        def place(ref):
+            if isinstance(ref, int):
+                return operands[ref]
+            return ref if ref[0] == "c" else (first + ref[0], 0)
+
+        nodes += [(name, tuple(map(place, inputs))) for name, inputs in self.nodes]
+        return tuple(map(place, self.results))
+
+
+def overlap(one, other):
+    """Whether two arrays have memory in common, or may have; an array with itself has."""
+    if one is other:
+        return True
+    first, second = one.base, other.base
+    if first is None and second is None:
+        return False
+    if (one if first is None else first) is not (other if second is None else second):
+        return False
+    return namespace(one).may_share_memory(one, other)
