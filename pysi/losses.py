@@ -75,10 +75,8 @@ class SoftmaxCrossEntropy(Loss):
         low, high = labels.min().item(), labels.max().item()
         if low < 0 or high >= len(active) or not active[labels].all().item():
             units = [i for i in range(len(active)) if active[i].item()]
-            raise ConfigError(
-                f"{where}: expected labels among the task's readout units {units} of "
-                f"{len(active)}, found labels from {low} to {high}"
-            )
+            task, found = f"the task's readout units {units}", f"labels from {low} to {high}"
+            raise ConfigError(f"{where}: expected labels in {task} of {len(active)}, found {found}")
 
 
 class SquaredError(Loss):
@@ -88,6 +86,7 @@ class SquaredError(Loss):
     """
 
     def __call__(self, outputs, targets, active):
+        targets = namespace(outputs).asarray(targets, dtype=outputs.dtype)
         error, batch = (outputs - targets) * active, outputs.shape[-2]
         return (error * error).sum(axis=(-2, -1)) / (2 * batch), error / batch
 

@@ -101,8 +101,8 @@ class Network:
     def forward(self, x, *, train=False):
         """Return the logits, (..., examples, classes), and keep what `backward` needs.
 
-        Several networks may share x, (..., examples, *input_shape). Unsigned bytes are pixels: they
-        are divided by 255. With `train`, layers such as dropout behave as in training.
+        Several networks may share x, ``(..., examples, *input_shape)``. Unsigned bytes are pixels:
+        they are divided by 255. With `train`, layers such as dropout behave as in training.
         """
         if train and not self._started:
             self.restart("by hand")
@@ -142,11 +142,6 @@ class MLP(Network):
         Start the readout from zero weights, as the authors' code does for masked readouts.
     **options
         seed, dtype and xp: see `Network`.
-
-    Examples
-    --------
-    >>> MLP([4, 3, 2], seed=0).forward(np.zeros((5, 4))).shape
-    (5, 2)
     """
 
     def __init__(self, sizes, *, activation="relu", dropout=0.0, zero_readout=False, **options):

@@ -19,7 +19,7 @@ from math import prod
 import numpy as np
 
 from pysi.backend.arrays import Ranges
-from pysi.backend.elementwise import recording
+from pysi.backend.recording import Recording
 from pysi.errors import ConfigError
 from pysi.storage.tables import load_table, save_table
 
@@ -108,9 +108,11 @@ class Synapses(Handle):
         self.lead, self.dtype, self.xp = tuple(lead), np.dtype(dtype), xp
         if self.dtype.kind != "f":
             raise ConfigError(f"dtype: expected a floating type, found {self.dtype}")
-        self._ranges = Ranges(self.size, prod(self.lead), xp, block_size)
+        ranges = Ranges(self.size, prod(self.lead), xp, block_size)
         self.table = xp.zeros((len(ROWS), *self.lead, self.size), self.dtype)
-        super().__init__(self.table[i] for i in range(len(ROWS)))
+        views = [self.table[i] for i in range(len(ROWS))]
+        super().__init__(views)
+        self._update = Recording("update", xp, ranges, lambda r: Update(views, r))
         ends = np.cumsum([0, *map(prod, self.shapes.values())]).tolist()
         self._columns = dict(zip(self.shapes, map(slice, ends[:-1], ends[1:]), strict=True))
 
@@ -137,7 +139,7 @@ class Synapses(Handle):
 
     def update(self):
         """A context in which rows are formulas. They are computed at its end, all or none."""
-        return recording("update", self.xp, self._ranges, lambda r: Update(self._views, r))
+        return self._update
 
     def zeros(self):
         """A new row of zeros like the table's, for the state of an optimizer or a rule."""

@@ -93,7 +93,7 @@ def split_tasks(dataset, n_tasks=5):
             raise ConfigError(f"tasks: expected a number that divides {classes}, found {n_tasks}")
         sizes = [n_classes // int(n_tasks)] * int(n_tasks)
     ends = np.cumsum([0, *sizes]).tolist()
-    names = [" or ".join(map(str, range(*ends[i : i + 2]))) for i in range(len(sizes))]
+    names = [" or ".join(map(str, range(*map(int, ends[i : i + 2])))) for i in range(len(sizes))]
     return consecutive_tasks(dataset, names, sizes)
 
 
@@ -103,10 +103,7 @@ def whole(n):
 
 
 def consecutive_tasks(dataset, names, sizes, *, examples=None):
-    """For each name a task of the next few classes; the readout has a unit for each class.
-
-    `examples` is the largest number of training examples in a task, the first ones.
-    """
+    """For each name a task of the next few classes, with its first `examples` for training."""
     if examples is not None and not whole(examples):
         raise ConfigError(f"examples: expected a whole number from 1, found {examples}")
     if not all(map(whole, sizes)) or not 1 <= sum(sizes) <= dataset.n_classes:

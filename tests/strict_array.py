@@ -24,8 +24,8 @@ inf, nan, newaxis = np.inf, np.nan, None
 __version__ = "double"
 syncs = transfers = launches = copies = allocated = 0
 NOTHING = (
-    "reshape", "swapaxes", "moveaxis", "as_strided", "broadcast_to", "ravel", "transpose", "squeeze",
-    "empty_like",
+    "reshape", "swapaxes", "moveaxis", "as_strided", "broadcast_to", "ravel", "transpose",
+    "squeeze", "empty_like",
 )  # fmt: skip
 _PLAIN = (bool, int, float, type(None), type(...), slice, str, type, np.dtype)
 

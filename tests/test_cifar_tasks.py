@@ -34,5 +34,8 @@ def test_a_task_has_its_first_examples_at_most(small_cifar):
     for n in (0, 12):
         with pytest.raises(pysi.ConfigError, match=f"tasks: .* from 1 to 11, found {n}"):
             pysi.cifar_tasks(small_cifar, n)
+    for n in (-5, 0, 1.5):
+        with pytest.raises(pysi.ConfigError, match=f"examples: .* from 1, found {n}"):
+            pysi.cifar_tasks(small_cifar, 3, examples=n)
     with pytest.raises(pysi.ConfigError, match="'CIFAR-100, 40 to 49': train: expected .* found 0"):
         pysi.cifar_tasks(small_cifar, 6)  # these classes are not there

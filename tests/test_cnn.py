@@ -120,9 +120,12 @@ def test_its_gradient_is_the_derivative_of_its_loss_by_a_complex_step(seed, fast
     for layer, name in zip(net.layers, net.names, strict=True):
         one = alone(layer, y.shape, rng)
         (slot,) = one.stage.slots
-        slot.dtype, slot.weights = np.dtype(complex), tuple(
-            theta[s.group(f"{name}.{part}").columns].reshape(shape)
-            for part, shape in layer.parameters.items()
+        slot.dtype, slot.weights = (
+            np.dtype(complex),
+            tuple(
+                theta[s.group(f"{name}.{part}").columns].reshape(shape)
+                for part, shape in layer.parameters.items()
+            ),
         )
         y = one.forward(y)
     along, _ = softmax_cross_entropy(y, labels, active)

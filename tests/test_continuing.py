@@ -51,7 +51,11 @@ def test_task_by_task_equals_one_call(rule, optimizer, reset_optimizer, dtype):
 def test_a_cnn_with_dropout_goes_on_too(cut):
     tasks = toy_image_tasks(n=9)
     whole, _ = toy_run(pysi.SynapticIntelligence(1.0), net=toy_cnn(dropout=(0.2, 0.5)), tasks=tasks)
-    net, rule, optimizer = toy_cnn(dropout=(0.2, 0.5)), pysi.SynapticIntelligence(1.0), pysi.Adam(0.01)
+    net, rule, optimizer = (
+        toy_cnn(dropout=(0.2, 0.5)),
+        pysi.SynapticIntelligence(1.0),
+        pysi.Adam(0.01),
+    )
     for part in (tasks[:cut], tasks[cut:]):
         toy_run(rule, net=net, tasks=part, optimizer=optimizer)
     compare(net, whole)

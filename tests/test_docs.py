@@ -1,18 +1,23 @@
 """The site's pages: complete, and their examples run. CI builds the site itself."""
 
 import doctest
+import inspect
 import pkgutil
 import re
+import sys
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
 import pysi
+from pysi.experiments.methods import METHODS
+from test_core import HOUR, path
 
 DOCS = Path(__file__).parent.parent / "docs"
 EXAMPLES = re.compile(r"^```pycon\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
-pages = [DOCS / "start.md", *sorted(DOCS.glob("derivations/*.md"))]
+pages = [DOCS / "start.md", DOCS / "extend.md", *sorted(DOCS.glob("derivations/*.md"))]
 with_examples = [page for page in pages if EXAMPLES.search(page.read_text())]
 
 
@@ -29,6 +34,25 @@ def test_every_public_name_is_in_the_list_that_opens_them():
     assert sorted(shown) == sorted(places)
 
 
+@pytest.mark.parametrize("module", HOUR)
+def test_a_page_of_the_core_is_the_whole_file(module, monkeypatch):
+    monkeypatch.setattr(sys, "path", [str(DOCS), *sys.path])
+    literate = pytest.importorskip("literate", reason="the site needs numpydoc")
+    source = path(module).read_text()
+    lines, expected = source.splitlines(), 1
+    for kind, where, what in literate.pieces(source):
+        if kind == "code":
+            assert where == expected and what == lines[where - 1 : where - 1 + len(what)]
+            expected += len(what)
+        else:
+            quoted = source.split('"""')[1::2]
+            (text,) = (q for q in quoted if inspect.cleandoc(q) == what)
+            expected += text.count("\n") + 1
+    assert expected == len(lines) + 1
+    shown = literate.page(module.removeprefix("pysi."), source)
+    assert all(f"   {line}".rstrip() in shown.splitlines() for line in lines if "def " in line)
+
+
 @pytest.mark.parametrize("page", with_examples, ids=lambda page: page.stem)
 def test_examples(page):
     if page.stem == "start":
@@ -36,6 +60,7 @@ def test_examples(page):
     source = "\n".join(EXAMPLES.findall(page.read_text()))
     example = doctest.DocTestParser().get_doctest(source, {}, page.stem, str(page), 0)
     report = []
-    doctest.DocTestRunner().run(example, out=report.append)
+    with patch.dict(METHODS):  # what an example adds is taken out again
+        doctest.DocTestRunner().run(example, out=report.append)
     assert example.examples
     assert not report, "".join(report)

@@ -10,10 +10,10 @@ import pysi
 import strict_array
 from pysi.backend import elementwise, to_host
 from pysi.backend import program as programs
-from pysi.backend.elementwise import Recording
 from pysi.backend.kernel import Kernel
 from pysi.backend.passes import TEMPORARIES
 from pysi.backend.program import OPERATIONS
+from pysi.backend.recording import Recording
 from strategies import dtypes, seeds
 
 # a and b are values, c and d conditions, n and m numbers, k whole numbers, i is written to

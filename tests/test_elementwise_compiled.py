@@ -9,8 +9,8 @@ import pytest
 
 import strict_array
 from pysi.backend import elementwise, to_host
-from pysi.backend.elementwise import Recording
 from pysi.backend.kernel import TYPES, Kernel
+from pysi.backend.recording import Recording
 from pysi.layers import dropped, relu_slope, tanh_slope
 from pysi.losses import softmax_cross_entropy
 from test_elementwise import (

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 import pysi
 import strict_array
 from pysi.backend import elementwise, to_host
-from pysi.backend.elementwise import Recording
 from pysi.backend.kernel import Kernel
+from pysi.backend.recording import Recording
 from pysi.training import update
 from strategies import dtypes, seeds
 from test_elementwise import LITERALS, WRITES, bits, fill, lines

@@ -15,8 +15,10 @@ from pysi.experiments.cell import all_cells
 from pysi.experiments.methods import METHODS
 from pysi.experiments.protocols import PROTOCOLS, PermutedMNIST, SplitMNIST
 from pysi.experiments.replicas import side_by_side
-from pysi.experiments.result import Result
+from pysi.experiments.result import Result, key
 from pysi.experiments.run import execute, resume, start
+from pysi.experiments.sweep import Sweep, sweep_cells
+from pysi.figures import draw
 from pysi.training import training_step
 
 SMALL = {"epochs": 1, "hidden": (8,), "batch_size": 64, "dataset": "mnist-5k"}
@@ -217,6 +219,35 @@ def test_the_quick_preset_is_less_of_the_same_experiment(name):
     changed = {k for k, v in asdict(quick).items() if v != asdict(full)[k]}
     assert changed == protocol.presets["quick"].keys()
     assert (quick.methods, quick.xi) == (full.methods, full.xi)
+
+
+PUBLISHED = Path(__file__).parents[1] / "docs" / "results"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        path.stem
+        for path in sorted(PUBLISHED.glob("*.json"))
+        if json.loads(path.read_text()).get("format") in (Result.format, Sweep.format)
+    ],
+)
+def test_published_results_load_draw_and_have_the_names_of_their_runs(name, tmp_path):
+    result = Result.load(PUBLISHED / f"{name}.json")
+    assert "±" in result.table()
+    assert draw(result, tmp_path)
+    (tmp_path / result.file).write_text((PUBLISHED / f"{name}.json").read_text())
+    if result.content["environment"]["device"] != "numpy":
+        return  # its settings need a device
+    result, config = resume(tmp_path, experiment=result.content["experiment"], kind=type(result))
+    sweep = isinstance(result, Sweep)
+    cells = sweep_cells(config, result.content["xi"]) if sweep else all_cells(config)
+    names = {cell.key: f"synapses/{cell.name}.npz" for cell in cells}
+    if result.content["complete"]:
+        assert set(names) <= {key(run) for run in result.runs}
+    for run in result.runs:
+        if "synapses" in run and key(run) in names:
+            assert run["synapses"] == names[key(run)]
 
 
 @pytest.mark.parametrize(

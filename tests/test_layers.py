@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 import pysi
 from pysi.layers import Dense, Dropout, ReLU, Tanh
 from pysi.losses import softmax_cross_entropy
-from strategies import alone, directions, dtypes, leads, seeds, toy_net
+from strategies import alone, directions, dtypes, leads, seeds
 
 sizes = st.integers(1, 6)
 

@@ -1,4 +1,4 @@
-"""A new method is one entry in METHODS, a new experiment one in PROTOCOLS; no other file changes."""
+"""A new method is one entry in METHODS, a new experiment one in PROTOCOLS, and nothing else."""
 
 import pickle
 from dataclasses import dataclass, replace

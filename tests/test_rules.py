@@ -160,6 +160,7 @@ class Counting(Rule):
 
 for _name in ("check", "start", "start_task", "output_gradient", "total_gradient", "modulate",
               "after_step", "end_task", "penalty"):  # fmt: skip
+
     def _hook(self, *args, name=_name, **options):
         self.calls.append(name)
         return getattr(Rule, name)(self, *args, **options)
@@ -211,7 +212,7 @@ class Silent(Inherits):
 
 @pytest.mark.parametrize(("kind", "worth"), [(Constant, 3), (Inherits, 5), (Silent, 5)])
 @pytest.mark.parametrize("by", ["hand", "train"])
-def test_what_end_task_sets_is_in_force_by_itself(kind, worth, by):
+def test_what_end_task_sets_is_in_force(kind, worth, by):
     net, rule = toy_net(), kind(0.25)
     s = net.synapses
     if by == "train":
@@ -219,6 +220,7 @@ def test_what_end_task_sets_is_in_force_by_itself(kind, worth, by):
     else:
         rule.start(s)
         rule.end_task()
+        rule.refresh()  # which `train` does
     s.theta[...] += 0.5
     assert np.isclose(rule.penalty(), 0.25 * worth * 0.25 * len(s))
     total, s.grad[...] = s.zeros(), 0

@@ -57,8 +57,12 @@ def test_an_update_that_fails_changes_nothing():
 
 def test_what_is_not_elementwise_is_refused_in_an_update():
     s = pysi.Synapses({"a": (2, 3)})
-    for formula in (lambda rows: rows.theta.sum(), lambda rows: rows.theta[0],
-                    lambda rows: np.sort(rows.theta), lambda rows: bool(rows.theta > 0)):  # fmt: skip
+    for formula in (
+        lambda rows: rows.theta.sum(),
+        lambda rows: rows.theta[0],
+        lambda rows: np.sort(rows.theta),
+        lambda rows: bool(rows.theta > 0),
+    ):
         with pytest.raises(pysi.ConfigError, match="formula 'update'"), s.update() as rows:
             formula(rows)
 

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import pysi
-from pysi.history import Epoch, Step, TaskEnded, TaskLearned
-from pysi.training import Run, score, shuffled
+from pysi.history import Step
+from pysi.training import score, shuffled
 from strategies import every_task, seeds, toy_dataset, toy_net, toy_run, toy_tasks
 
 

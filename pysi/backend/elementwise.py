@@ -23,7 +23,7 @@ from pysi.backend.arrays import namespace
 from pysi.backend.kernel import Kernel
 from pysi.backend.passes import Passes
 from pysi.backend.program import Program, Typed, remember
-from pysi.backend.recorder import KINDS, Recorder, Trace, classify, overlap
+from pysi.backend.recorder import KINDS, Trace, classify, overlap
 from pysi.errors import ConfigError
 
 
@@ -63,7 +63,7 @@ class Formula:
             for i, given in enumerate(arrays):
                 if given is array:
                     same.append(i)
-                elif overlap(given, array):
+                elif (given.base is not None or array.base is not None) and overlap(given, array):
                     return self.apart(args, out)
             key.append((array.dtype.char, array.shape, *same))
         xp = namespace(arrays[0])
@@ -135,54 +135,3 @@ def elementwise(function):
     array([0.693, 0.693])
     """
     return Formula(function)
-
-
-class Recording(Recorder):
-    """Rows of a table, as symbols, and what is done to them; it is run when its context ends."""
-
-    structures = {}
-
-    def run(self, xp, views):
-        """Run what was recorded; `views` gives the parts of an array that are updated in turn."""
-        if not self.writes:
-            return
-        key = (
-            xp, tuple(self.nodes), tuple(self.writes.items()),
-            tuple([(a.dtype.char, a.shape) for a in self.arrays]),
-        )  # fmt: skip
-        programs = self.structures.get(key)
-        if programs is None:
-            Typed(self.program(), self.arrays)  # whatever is wrong shows before anything is written
-            programs = remember(self.structures, key, {})
-        parts = [views(array) for array in self.arrays]
-        ends = len(parts[0]) - 1
-        # an array that is not in parts is written to once, after all have read it
-        whole = ends and tuple([i for i in self.writes if parts[i][0] is self.arrays[i]])
-        for k, arrays in enumerate(zip(*parts, strict=True)):
-            skip = whole if k < ends else 0
-            shapes = skip, *[a.shape for a in arrays]
-            program = programs.get(shapes)
-            if program is None:
-                writes = {i: ref for i, ref in self.writes.items() if not skip or i not in skip}
-                typed = Typed(self.program(writes=writes), arrays)
-                made = (Passes if xp is np else Kernel)(typed, None, xp)
-                program = remember(programs, shapes, made)
-            program.run(arrays, self.numbers, ())
-
-
-class recording:
-    """A context in which formulas on symbols are recorded; at its end they run in one go.
-
-    An exception within it changes nothing. `views` gives the parts of an array that are updated in
-    turn, and the context gives what `wrap` makes of the recorder.
-    """
-
-    def __init__(self, name, xp, views, wrap=lambda recorder: recorder):
-        self.recorder, self.xp, self.views, self.wrap = Recording(name), xp, views, wrap
-
-    def __enter__(self):
-        return self.wrap(self.recorder)
-
-    def __exit__(self, kind, *details):
-        if kind is None:
-            self.recorder.run(self.xp, self.views)

@@ -33,9 +33,10 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
     """Stands for an array or a number, or for what a formula made of them, while it is recorded."""
 
     __hash__ = None
+    __slots__ = ("array", "recorder", "ref", "step")
 
     def __init__(self, recorder, ref, array=None):
-        self.recorder, self.ref, self.array = recorder, ref, array
+        self.recorder, self.ref, self.array, self.step = recorder, ref, array, recorder.step
 
     def __array_ufunc__(self, ufunc, method, *inputs, out=None, **options):
         name = SYNONYMS.get(ufunc.__name__, ufunc.__name__)
@@ -95,6 +96,9 @@ class Recorder:
     Operands are those of a `Program`, or (node, result) for one of the results of a whole formula.
     """
 
+    step = None
+    """What tells symbols of this step from those of an earlier one."""
+
     def __init__(self, name):
         self.name = name
         self.arrays, self.numbers, self.nodes = [], [], []
@@ -129,8 +133,11 @@ class Recorder:
     def operand(self, value):
         """What an operand is called."""
         if type(value) is Symbol:
-            if value.recorder is not self:
-                self.refuse(f"a symbol of {value.recorder.name!r}", "its own arrays")
+            if value.recorder is not self or (value.array is None and value.step is not self.step):
+                self.refuse(
+                    f"a symbol of {value.recorder.name!r} that is of another step or table",
+                    "its own arrays",
+                )
             return value.ref
         kind = KINDS.get(type(value)) or classify(value, self.name)
         return self.number(value) if kind == "number" else self.part(value).ref

@@ -102,7 +102,7 @@ def diagonal_fisher(net, x, active, *, batch=1000):
     Parameters
     ----------
     net : Network
-    x : array, (..., N, *input_shape)
+    x : array, ``(..., N, *input_shape)``
         Inputs of the data set to average over.
     active : array of bool, (K,)
         Classes that take part.

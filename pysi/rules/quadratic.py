@@ -40,9 +40,8 @@ class QuadraticPenalty(Rule):
     def fit(self, synapses):
         """Raise a ConfigError if there are not as many strengths as networks."""
         if self.c.ndim and self.c.shape != synapses.lead:
-            networks = f"each network of the table (leading axes {synapses.lead})"
-            found = f"found {self.c.shape[0]} values"
-            raise ConfigError(f"c: expected one value, or one for {networks}, {found}")
+            found = f"{len(self.c)} for networks of leading axes {synapses.lead}"
+            raise ConfigError(f"c: expected one value, or one per network, found {found}")
 
     def start(self, synapses):
         super().start(synapses)

@@ -57,7 +57,9 @@ def r_operator(net, p, dlogits, v):
         return v[:, group.columns].reshape(-1, *group.shape)
 
     # what a layer kept of the pass: a dense layer x, an activation y; dropout is idle in tests
-    layers = [(m.slot, m.kept) for m in net.tested.memories if not isinstance(m.slot.layer, Dropout)]
+    layers = [
+        (m.slot, m.kept) for m in net.tested.memories if not isinstance(m.slot.layer, Dropout)
+    ]
     xp = namespace(v)
     Rx = xp.zeros_like(layers[0][1])  # the data do not depend on θ
     remembered = []

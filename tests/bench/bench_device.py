@@ -40,9 +40,9 @@ def pysi_contestant(args):
     import numpy as np
 
     import pysi
-    from pysi.backend import device_namespace
-    from pysi.experiments import machine
+    from pysi.backend.arrays import device_namespace
     from pysi.backend.matmul import tensor_float_32
+    from pysi.experiments import machine
     from pysi.training import training_step
 
     xp, r = device_namespace(args.device), args.replicas
@@ -60,13 +60,14 @@ def pysi_contestant(args):
     net.restart("bench")
     net.synapses.Omega[...] = xp.asarray(rng.random(net.synapses.theta.shape, np.float32))
     rule.refresh()
-    data, labels, active = xp.asarray(x), xp.asarray(y), xp.asarray(active)
+    task = pysi.Task("bench", x, y, x[:1], y[:1], active).to(xp)
+    data, labels = task.part("train")
     lead = net.synapses.lead
     count = STEPS if args.device == "cupy" else NETS[args.net][-1]
     batches = [xp.asarray(rng.integers(0, len(x), (*lead, size))) for _ in range(count)]
 
     def step(batch):
-        training_step(net, optimizer, rule, data[batch], labels[batch], active)
+        training_step(net, optimizer, rule, data[batch], labels[batch], task)
 
     wait = xp.cuda.Device().synchronize if args.device == "cupy" else lambda: None
     inner = timed(step, batches, wait)
@@ -110,7 +111,7 @@ def torch_contestant(args):
 def floor(args):
     """Milliseconds that the operations, and the bytes of the update, take at the device's rates."""
     import pysi
-    from pysi.backend import device_namespace
+    from pysi.backend.arrays import device_namespace
     from pysi.backend.matmul import matmul, tensor_float_32
 
     xp = device_namespace(args.device)
@@ -129,12 +130,11 @@ def floor(args):
     flops, bandwidth = 2 * n**3 * rate(lambda: matmul(a, b, out=c)), 2 * a.nbytes * rate(copy)
     sizes, batch, *_ = NETS[args.net]
     net = pysi.CNN(60) if sizes == "cnn" else pysi.MLP(sizes)
-    x, operations = problem(args.net)[0][:1].astype("float32"), 0
-    for layer in net.layers:
-        x = layer.forward(x)
+    operations = 0
+    for layer, shape in zip(net.layers, net.shapes[1:], strict=True):
         if layer.parameters:  # y and ∂L/∂W, and but for the first layer ∂L/∂x
             products = 3 if operations else 2
-            operations += 2 * batch * x[0].size * prod(layer.parameters["W"][:-1]) * products
+            operations += 2 * batch * prod(shape) * prod(layer.parameters["W"][:-1]) * products
     touched = (READ + WRITTEN) * net.synapses.theta.nbytes
     return {
         "tflop_per_s": flops / 1e12,
@@ -152,6 +152,7 @@ def main():
     parser.add_argument("--replicas", type=int, default=10)
     parser.add_argument("--tf32", action="store_true")
     parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--limit", type=float, default=120, help="seconds for an answer at most")
     parser.add_argument("--out")
     args = parser.parse_args()
     if args.serve == "floor":
@@ -163,7 +164,7 @@ def main():
         turns.serve(*make(args))
         return
 
-    from pysi.backend import device_namespace
+    from pysi.backend.arrays import device_namespace
     from pysi.experiments import machine
 
     device_namespace(args.device)
@@ -172,29 +173,52 @@ def main():
     names = ["pysi", "pysi-replicas", "torch-idiomatic", "torch-best"]
     names += ["pysi-im2col"] if NETS[args.net][0] == "cnn" else []
     names += ["torch-compile"] if args.device == "cupy" else []
-    alone = turns.Contestant(__file__, "floor", 1, *words)
-    alone.close()
-    teams = {name: [turns.Contestant(__file__, name, 1, *words)] for name in names}
-    seconds = turns.compete(teams, args.rounds)
+    absent = {}
+
+    def start(name):
+        try:
+            return turns.Contestant(__file__, name, 1, *words, limit=args.limit)
+        except turns.Absent as err:
+            absent[name] = f"at its start: {err}"
+            return None
+
+    alone = start("floor")
+    teams = {name: [found] for name in names if (found := start(name))}
     sizes, batch, *_ = NETS[args.net]
-    result = {
+    fixed = {
         "benchmark": f"training step with Synaptic Intelligence, {sizes}, batch {batch}, float32",
         "environment": machine.describe(args.device),
         "tf32": args.tf32,
         "contestants": {name: team[0].about for name, team in teams.items()},
-        "rounds": args.rounds,
-        "milliseconds_per_step_and_network": {
-            name: turns.spread([1e3 * s for s in values]) for name, values in seconds.items()
-        },
-        "ratios": {
-            f"{a} / {b}": turns.ratios(seconds, a, b)
-            for a in names[:2] for b in names if a != b and (a, b) != ("pysi", "pysi-replicas")
-        },
-        "floor": alone.about,
-    }  # fmt: skip
-    for team in teams.values():
-        team[0].close()
-    turns.report(result, args.out)
+    }
+
+    def result(seconds):
+        """What is known after the rounds so far; who is absent is named."""
+        return fixed | {
+            "absent": absent,
+            "rounds": max(map(len, seconds.values()), default=0),
+            "milliseconds_per_step_and_network": {
+                name: turns.spread([1e3 * s for s in values]) for name, values in seconds.items()
+            },
+            "ratios": {
+                f"{a} / {b}": turns.ratios(seconds, a, b)
+                for a in names[:2] for b in names
+                if {a, b} <= {*seconds} and a != b and (a, b) != ("pysi", "pysi-replicas")
+            },
+            "floor": alone and alone.about,
+        }  # fmt: skip
+
+    def save(seconds):
+        """After every round, so that no time limit loses those that are finished."""
+        if args.out:
+            turns.write(args.out, result(seconds), quiet=True)
+
+    seconds = turns.compete(teams, args.rounds, absent, save)
+    for name in seconds:
+        teams[name][0].close()
+    if alone:
+        alone.close()
+    turns.report(result(seconds), args.out)
 
 
 if __name__ == "__main__":

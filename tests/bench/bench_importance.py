@@ -48,7 +48,7 @@ def main():
 
     def step(net, optimizer, rule):
         chosen = rng.integers(0, EXAMPLES, batch)
-        training_step(net, optimizer, rule, x[chosen], y[chosen], active)
+        training_step(net, optimizer, rule, x[chosen], y[chosen], task)
 
     def end(net, optimizer, rule):
         rule.end_task(net, task)

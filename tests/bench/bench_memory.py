@@ -31,6 +31,7 @@ def main():
     import pysi
     from pysi.experiments import machine
     from pysi.experiments.protocols import SplitCIFAR
+    from pysi.history import Epoch
 
     config = SplitCIFAR(epochs=args.epochs, examples=args.examples)
     resident = {"imported": memory()}
@@ -40,14 +41,15 @@ def main():
     data = sum(getattr(dataset, f"{x}_{part}").nbytes for x in "xy" for part in ("train", "test"))
     net, rule = config.make_network(0), pysi.SynapticIntelligence(0.1, xi=config.xi)
 
-    def remember(task, epoch):
-        resident[f"task {task}, epoch {epoch}"] = memory()
+    def remember(event):
+        if isinstance(event, Epoch):
+            resident[f"task {event.task}, epoch {event.epoch}"] = memory()
 
     threads = machine.require("joblib").cpu_count()
     with machine.threads(threads, images=True):
         pysi.train(
             net, config.make_optimizer(), rule, tasks,
-            epochs=args.epochs, batch_size=config.batch_size, on_epoch=remember,
+            epochs=args.epochs, batch_size=config.batch_size, listeners=[remember],
         )  # fmt: skip
     resident["last task tested"] = memory()
     content = {

@@ -53,6 +53,7 @@ def main():
 
     sizes, batch, *_ = NETS[args.net]
     x, y, active, rng = problem(args.net)
+    task = pysi.Task("bench", x, y, x[:1], y[:1], active)
     net, optimizer, rule = pysi.MLP(sizes), pysi.Adam(), pysi.SynapticIntelligence(1.0)
     rule.start(net.synapses)
     optimizer.start(net.synapses)
@@ -68,7 +69,7 @@ def main():
 
     def step():
         chosen = rng.integers(0, len(x), batch)
-        training_step(net, optimizer, rule, x[chosen], y[chosen], active)
+        training_step(net, optimizer, rule, x[chosen], y[chosen], task)
 
     parts = {
         "step": step,

@@ -62,6 +62,7 @@ def pysi_contestant(name, net):
     from pysi.training import training_step
 
     x, y, active, rng = problem(net)
+    task = pysi.Task("bench", x, y, x[:1], y[:1], active)
     images, optimizer = NETS[net][0] == "cnn", pysi.Adam()
     network = pysi.CNN(60) if images else pysi.MLP(NETS[net][0])
     rule = pysi.FineTuning() if name == "pysi-adam" else pysi.SynapticIntelligence(1.0)
@@ -73,7 +74,7 @@ def pysi_contestant(name, net):
         rule.refresh()
 
     def step(batch):
-        training_step(network, optimizer, rule, x[batch], y[batch], active)
+        training_step(network, optimizer, rule, x[batch], y[batch], task)
 
     steps, count = (
         turn_of(step, net, lambda: rng.permutation(len(x))),

@@ -7,6 +7,7 @@ own environment, until it is its turn; ratios are taken within a round.
 
 import json
 import os
+import select
 import statistics
 import subprocess
 import sys
@@ -15,10 +16,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 
-class Contestant:
-    """A process that runs `python SCRIPT --serve NAME …` and answers each line with seconds."""
+class Absent(Exception):
+    """A contestant that failed, or that was too slow."""
 
-    def __init__(self, script, name, threads, *words):
+
+class Contestant:
+    """A process that runs `python SCRIPT --serve NAME …` and answers each line with seconds.
+
+    An answer that takes longer than `limit` seconds is `Absent`.
+    """
+
+    def __init__(self, script, name, threads, *words, limit=None):
+        self.limit = limit
         names = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
         self.threads = threads
         self.process = subprocess.Popen(
@@ -28,14 +37,24 @@ class Contestant:
             text=True,
             env=os.environ | dict.fromkeys(names, str(threads)),
         )
-        self.about = json.loads(self.process.stdout.readline())
+        self.about = json.loads(self.answer())
 
     def begin(self):
         self.process.stdin.write("go\n")
         self.process.stdin.flush()
 
+    def answer(self):
+        """The next line of its output."""
+        ready, _, _ = select.select([self.process.stdout], [], [], self.limit)
+        line = self.process.stdout.readline() if ready else ""
+        if not line:
+            found = f"it ended with status {self.process.wait()}" if ready else "it was too slow"
+            self.process.kill()
+            raise Absent(found)
+        return line
+
     def end(self):
-        return float(self.process.stdout.readline())
+        return float(self.answer())
 
     def close(self):
         self.process.stdin.close()
@@ -49,22 +68,37 @@ def serve(turn, about):
         print(turn(), flush=True)
 
 
-def compete(teams, rounds):
-    """Seconds of each team in each round; a team is a list of contestants that run at once."""
+def compete(teams, rounds, absent=None, after=lambda seconds: None):
+    """Seconds of each team in each round; a team is a list of contestants that run at once.
+
+    Teams that fail go to the dict `absent`, with the reason, and are left out; without the dict
+    that is an error. After each round that counts, after(seconds) is called.
+    """
     seconds = {name: [] for name in teams}
     for number in range(rounds + 1):
-        for name, team in teams.items():
+        for name in list(seconds):
+            team = teams[name]
             time.sleep(0.1)  # let the last team's threads fall asleep
-            for contestant in team:
-                contestant.begin()
-            took = [contestant.end() for contestant in team]
+            try:
+                for contestant in team:
+                    contestant.begin()
+                took = [contestant.end() for contestant in team]
+            except (Absent, BrokenPipeError) as err:
+                if absent is None:
+                    raise
+                absent[name] = f"round {number}: {err}"
+                del seconds[name]
+                continue
             if number:  # the first round warms up
                 seconds[name].append(statistics.mean(took) / len(team))
+        if number:
+            after(seconds)
     return seconds
 
 
 def spread(values):
     """Median and quartiles."""
+    values = [*values, *values] if len(values) == 1 else values
     q1, q2, q3 = statistics.quantiles(values, n=4, method="inclusive")
     return {"median": q2, "quartiles": [q1, q3]}
 
@@ -74,14 +108,15 @@ def ratios(seconds, a, b):
     return spread([x / y for x, y in zip(seconds[a], seconds[b], strict=True)])
 
 
-def write(path, content):
+def write(path, content, quiet=False):
     """Write a benchmark's JSON, complete or not at all."""
     path = Path(path)
     partial = path.with_name(path.name + ".partial")
     content = {"measured": datetime.now(UTC).isoformat(timespec="seconds")} | content
     partial.write_text(json.dumps(content, indent=1) + "\n")
     os.replace(partial, path)
-    print(path)
+    if not quiet:
+        print(path)
 
 
 def report(content, path=None):
