@@ -17,8 +17,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import pysi
+from pysi import layers, losses
 from pysi.figures import COLOURS
-from pysi.layers import Dense, Dropout, ReLU, Tanh, losses
+from pysi.layers import Dense, Dropout, ReLU, Tanh
 from pysi.losses import softmax_cross_entropy
 
 BLUE, ORANGE, GREEN = COLOURS[:3]
@@ -53,9 +54,11 @@ rng = np.random.default_rng(0)
 print(getsource(Dense.backward))
 
 # %% [markdown]
-# The gradient of a weight is what comes in from below times the error that comes down from above,
-# summed over the examples. `swapaxes(-1, -2)` is the transpose; it leaves any axes before the last
-# two alone, because those are independent networks.
+# `x` is what `forward` kept for it. `memory` is lent by the network: the weights are read from
+# `memory.weights`, and their gradients go to `memory.gradients`. The gradient of a weight is what
+# comes in from below times the error that comes down from above, summed over the examples.
+# `swapaxes(-1, -2)` is the transpose; it leaves any axes before the last two alone, because those
+# are independent networks.
 #
 # ## ReLU, tanh and dropout
 #
@@ -65,12 +68,13 @@ print(getsource(Dense.backward))
 # probability $p$ and $1/(1-p)$ otherwise, drawn anew for every minibatch.
 
 # %%
-print(getsource(ReLU.backward))
-print(getsource(Tanh.backward))
-print(getsource(Dropout.backward))
+print(getsource(layers.relu_slope))
+print(getsource(layers.tanh_slope))
+print(getsource(layers.dropped))
 
 # %% [markdown]
-# At $x = 0$ exactly, ReLU has no derivative; the code takes 0 there.
+# `@elementwise` says that a formula computes each entry by itself; it makes it faster, and changes
+# nothing else. At $x = 0$ exactly, ReLU has no derivative; the code takes 0 there.
 #
 # ## Softmax and cross-entropy
 #
@@ -90,7 +94,9 @@ print(getsource(Dropout.backward))
 # its value. The mean over $B$ examples divides everything by $B$.
 
 # %%
-print(getsource(losses.softmax_cross_entropy).split('"""')[2])
+print(getsource(losses.exponentials))
+print(getsource(losses.slope))
+print(getsource(type(softmax_cross_entropy).__call__))
 
 # %% [markdown]
 # For one digit 3 in a task about 2 and 3, with random logits and an enormous one among the
@@ -130,41 +136,60 @@ print(getsource(pysi.Network.backward))
 # are linear, or linear between the points where a unit switches, so a difference of two forward
 # passes is exact as long as nothing switches between them. Tanh is not; there we make a tiny
 # imaginary step and look at the imaginary part of what comes out, a trick that is explained below.
+#
+# A layer holds no weights and no arrays of its own: it is two functions, and whoever calls them
+# brings the memory.
 
 
 # %%
-def forward(layer, x):
-    layer.restart([np.random.default_rng(1)])  # dropout: the same mask every time
-    return layer.forward(x, train=True).copy()
+class Memory:
+    """What a network lends a layer, in its simplest form: new arrays, whenever it asks."""
+
+    train = need_dx = True
+
+    def __init__(self, weights=(), dtype=float):
+        self.weights, self.dtype = weights, dtype
+        self.gradients = tuple(np.zeros_like(w) for w in weights)
+        self.streams = [np.random.default_rng(1)]  # dropout: the same mask every time
+
+    def __call__(self, name, shape):
+        return np.empty(shape, self.dtype)
+
+    passing = __call__
 
 
-def difference(layer, x, v):
+def forward(layer, x, weights=()):
+    return layer.forward(x, Memory(weights, x.dtype))[0]
+
+
+def difference(layer, x, v, weights):
     t = 0.5 * abs(x / v).min()  # so short that no ReLU switches
-    return (forward(layer, x + t * v) - forward(layer, x)) / t
+    return (forward(layer, x + t * v, weights) - forward(layer, x, weights)) / t
 
 
-def imaginary(layer, x, v):
-    twin = type(layer)()  # a layer keeps its arrays, and complex ones are of no use to `layer`
-    return forward(twin, x + 1e-20j * v).imag / 1e-20
+def imaginary(layer, x, v, weights):
+    return forward(layer, x + 1e-20j * v, weights).imag / 1e-20
 
 
-def input_products(layer, derivative=difference):
+def input_products(layer, derivative=difference, weights=()):
     """⟨dy, Jv⟩ and ⟨Jᵀdy, v⟩ for a random direction v of the input."""
-    x, v = rng.standard_normal((2, 6, 5))
-    Jv = derivative(layer, x, v)
-    dy = rng.standard_normal(forward(layer, x).shape)
-    return (dy * Jv).sum(), (layer.backward(dy) * v).sum()
-
-
-def weight_products(layer, s):
-    """The same for a random direction v of the weights."""
-    x, v = rng.standard_normal((6, 5)), rng.standard_normal(s.theta.shape)
-    y = forward(layer, x)
-    s.theta[...] += v
-    Jv = forward(layer, x) - y
+    memory, (x, v) = Memory(weights), rng.standard_normal((2, 6, 5))
+    y, kept = layer.forward(x, memory)
     dy = rng.standard_normal(y.shape)
-    layer.backward(dy)
-    return (dy * Jv).sum(), (s.grad * v).sum()
+    Jv, dx = derivative(layer, x, v, weights), layer.backward(dy, kept, memory)
+    return (dy * Jv).sum(), (dx * v).sum()
+
+
+def weight_products(layer, weights):
+    """The same for a random direction v of the weights."""
+    memory, x = Memory(weights), rng.standard_normal((6, 5))
+    v = [rng.standard_normal(w.shape) for w in weights]
+    y, kept = layer.forward(x, memory)
+    dy = rng.standard_normal(y.shape)
+    layer.backward(dy, kept, memory)
+    Jv = forward(layer, x, [w + dw for w, dw in zip(weights, v, strict=True)]) - y
+    pairs = zip(memory.gradients, v, strict=True)
+    return (dy * Jv).sum(), sum((g * dw).sum() for g, dw in pairs)
 
 
 # %% [markdown]
@@ -174,18 +199,15 @@ def weight_products(layer, s):
 
 # %%
 class WrongReLU(ReLU):
-    def backward(self, dy, *, need_dx=True):
+    def backward(self, dy, y, memory):
         return dy
 
 
-dense = Dense(5, 4)
-s = pysi.Synapses(dense.parameters, dtype=np.float64)
-dense.bind({name: s.group(name) for name in dense.parameters})
-s.theta[...] = rng.standard_normal(s.theta.shape)
+dense, weights = Dense(5, 4), (rng.standard_normal((5, 4)), rng.standard_normal(4))
 
 checks = {
-    "Dense, input": lambda: input_products(dense),
-    "Dense, weights": lambda: weight_products(dense, s),
+    "Dense, input": lambda: input_products(dense, weights=weights),
+    "Dense, weights": lambda: weight_products(dense, weights),
     "ReLU": lambda: input_products(ReLU()),
     "Tanh": lambda: input_products(Tanh(), imaginary),
     "Dropout": lambda: input_products(Dropout(0.5)),
@@ -208,8 +230,18 @@ plt.show()
 # %% [markdown]
 # A right backward pass puts every dot on the diagonal, to the last few digits. One random
 # direction already sees almost any mistake, since a wrong entry of $J^\top$ is hidden only if $v$
-# happens to be orthogonal to it.
-#
+# happens to be orthogonal to it. The package has this check as a function, for layers of your own:
+
+# %%
+for layer in (dense, ReLU(), Tanh(), Dropout(0.5)):
+    pysi.check_layer(layer, rng.standard_normal((6, 5)))
+try:
+    pysi.check_layer(WrongReLU(), rng.standard_normal((6, 5)))
+except pysi.ConfigError as error:
+    refused = str(error)
+print(refused)
+
+# %% [markdown]
 # ## Second check: finite differences
 #
 # The usual check moves all weights along a direction $v$, $f(h) = L(\theta + h v)$, and compares
@@ -280,10 +312,9 @@ complex_step = abs(np.array(complex_step) - slope)
 
 # %%
 relu_net, _, relu_v, _, relu_one_sided, relu_central = difference_errors((8, 10, 6))
-first = relu_net.layers[0]
-before = first.forward(x).copy()
-relu_net.synapses.theta[...] = relu_v
-kink = abs(before / first.forward(x)).min()
+W, b = (relu_net.synapses.group(f"dense1.{name}") for name in "Wb")
+dW, db = (relu_v[group.columns].reshape(group.shape) for group in (W, b))
+kink = abs((x @ W.theta + b.theta) / (x @ dW + db)).min()
 
 floor = 1e-17  # an error of exactly zero would be missing on a logarithmic axis
 fig, (left, right) = plt.subplots(1, 2, figsize=(9.6, 4), sharey=True)
@@ -323,6 +354,7 @@ for name, (left, right) in pairs.items():
         assert np.allclose(left, right, rtol=1e-8, atol=1e-8), name
 left, right = pairs["a wrong ReLU"]
 assert not np.isclose(left, right, rtol=0.01).any()  # every single direction sees the mistake
+assert "dx" in refused  # and so does the package's own check
 
 # the gradient with respect to the logits sums to zero, and is exactly zero for inactive classes
 _, dlogits = softmax_cross_entropy(z, labels, active)

@@ -20,10 +20,10 @@ from time import process_time
 
 import matplotlib.pyplot as plt
 import numpy as np
-from pysi.images.groups import ImageGroups
 from threadpoolctl import threadpool_limits
 
 import pysi
+import pysi.backend.uses
 from pysi.figures import COLOURS
 from pysi.images.convolution import Conv2D
 from pysi.images.pooling import MaxPool2D
@@ -101,24 +101,43 @@ plt.show()
 
 
 # %%
-def bound(layer, dtype=np.float64):
-    """The layer, with random weights in a table of synapses; and the table."""
-    s = pysi.Synapses(layer.parameters, dtype=dtype)
-    layer.bind({name: s.group(name) for name in layer.parameters})
-    s.theta[...] = rng.standard_normal(s.theta.shape)
-    return layer, s
+class Probe(pysi.layers.Layer):
+    """Hands x on, and keeps what comes back: ∂L/∂x of the layer above it."""
+
+    def forward(self, x, memory):
+        return x, None
+
+    def backward(self, dy, kept, memory):
+        self.dx = dy.copy()
+        return dy
 
 
-print(getsource(Conv2D.forward_part))
+def network(layer, shape, dtype=np.float64):
+    """A network of this one layer, above a probe, with random weights; and its table."""
+    net = pysi.Network([Probe(), layer], input_shape=shape, dtype=dtype)
+    net.synapses.theta[...] = rng.standard_normal(len(net.synapses))
+    return net, net.synapses
+
+
+def input_gradient(net, dy):
+    """∂L/∂x for ∂L/∂y, after a forward pass; ∂L/∂W is then in the table."""
+    net.backward(dy)
+    return net.layers[0].dx
+
+
+print(getsource(Conv2D.forward))
 
 # %% [markdown]
 # An image of 5 × 5 pixels, numbered from 1 to 25, and its nine windows. One of them is marked.
 
 # %%
-conv, _ = bound(Conv2D(1, 1, padding="valid"))
+conv, s = network(Conv2D(1, 1, padding="valid"), (5, 5, 1))
+W, b = s.group("conv1.W").theta, s.group("conv1.b").theta
 small = np.arange(1.0, 26).reshape(1, 5, 5, 1)
-y = conv.forward(small).copy()
-columns = conv.columns(small).copy()
+y = conv.forward(small)
+columns, _ = conv.last.memories[-1].kept  # what the forward pass kept for the backward one
+columns = columns.reshape(9, 9).copy()
+definition, product = convolve(small[0], W, b), columns @ W.reshape(9, 1) + b
 
 
 def numbers(ax, matrix, title, cmap="Blues", limits=(None, None)):
@@ -142,7 +161,7 @@ numbers(axes[0], small[0, ..., 0], "the image", limits=pale)
 mark(axes[0], 1, 2, 3, 3)
 numbers(axes[1], columns, "its columns, one row a place", limits=pale)
 mark(axes[1], 5, 0, 1, 9)
-numbers(axes[2], conv.W.theta.reshape(9, 1).round(1), "$W$", "PuOr", (-4, 4))
+numbers(axes[2], W.reshape(9, 1).round(1), "$W$", "PuOr", (-4, 4))
 numbers(axes[3], y.reshape(9, 1).round(1), "$y$", "PuOr", (-200, 200))
 mark(axes[3], 5, 0, 1, 1)
 plt.show()
@@ -164,9 +183,9 @@ plt.show()
 # $W = 1$ the derivative just counts these windows.
 
 # %%
-count, s = bound(Conv2D(1, 1, padding="valid"))
-s.theta[...] = 1
-windows = count.backward(np.ones_like(count.forward(small))).copy()
+count, table = network(Conv2D(1, 1, padding="valid"), (5, 5, 1))
+table.theta[...] = 1
+windows = input_gradient(count, np.ones_like(count.forward(small)))
 
 # %% [markdown]
 # No layer ever writes its Jacobian down. For 25 pixels we can: move one pixel after the other by 1,
@@ -200,12 +219,12 @@ plt.show()
 
 
 # %%
-def errors(layer, s, x):
+def errors(net, s, x):
     """Largest differences of `backward` from finite differences: for x, and for the weights."""
-    dy = rng.standard_normal(layer.forward(x).shape)
-    expected = [jacobian(lambda: layer.forward(x), a).T @ dy.ravel() for a in (x, s.theta)]
-    layer.forward(x)
-    dx = layer.backward(dy).ravel()
+    dy = rng.standard_normal(net.forward(x).shape)
+    expected = [jacobian(lambda: net.forward(x), a).T @ dy.ravel() for a in (x, s.theta)]
+    net.forward(x)
+    dx = input_gradient(net, dy).ravel()
     return [abs(a - b).max() for a, b in zip((dx, s.grad), expected, strict=True)]
 
 
@@ -220,7 +239,7 @@ cases = [
 gradient_errors = []
 print(f"{'layer':<16}{'kernel':<9}{'stride':<9}{'margin':<9}error of dx   of dW, db")
 for layer in cases:
-    gradient_errors.append(errors(*bound(layer), rng.standard_normal((2, 6, 7, 2))))
+    gradient_errors.append(errors(*network(layer, (6, 7, 2)), rng.standard_normal((2, 6, 7, 2))))
     print(f"{type(layer).__name__:<16}{layer.kernel!s:<9}{layer.stride!s:<9}{layer.padding:<9}"
           f"{gradient_errors[-1][0]:<14.0e}{gradient_errors[-1][1]:.0e}")  # fmt: skip
 
@@ -228,14 +247,26 @@ for layer in cases:
 # ## Max pooling: where the gradient goes
 #
 # Pooling keeps the largest of every four neighbours. If the largest moves by $v$, the output moves
-# by $v$; the other three do not count. So $dy$ goes to the largest, and the others get zero.
+# by $v$; the other three do not count. So $dy$ goes to the largest, and the others get zero. (The
+# layer asks for memory; here it gets a new array every time, as in notebook 6.)
+
 
 # %%
+class NewArrays:
+    """The memory of a layer, as simple as can be."""
+
+    def __call__(self, name, shape, dtype=float):
+        return np.empty(shape, dtype)
+
+    passing = __call__
+
+
 image = np.array([[5, 2, 1, 1], [3, 4, 6, 0], [0, 0, 7, 2], [0, 0, 7, 7]], float)
-pool = MaxPool2D(2)
-best = pool.forward(image.reshape(1, 4, 4, 1))[0, ..., 0].copy()
+pool, memory = MaxPool2D(2), NewArrays()
+best, kept = pool.forward(image.reshape(1, 4, 4, 1), memory)
 dy = np.array([[1.0, 2], [3, 4]])
-dx = pool.backward(dy.reshape(1, 2, 2, 1))[0, ..., 0].copy()
+dx = pool.backward(dy.reshape(1, 2, 2, 1), kept, memory)[0, ..., 0]
+best = best[0, ..., 0]
 
 fig, axes = plt.subplots(1, 4, figsize=(9.6, 2.5), width_ratios=(4, 2, 2, 4))
 for ax, matrix, title in zip(axes, (image, best, dy, dx), ("$x$", "$y$", "$dy$", "$dx$"),
@@ -259,7 +290,7 @@ def slopes(row, column, h=1e-3):
     for step in (h, -h):
         moved = image.copy()
         moved[row, column] += step
-        y = pool.forward(moved.reshape(1, 4, 4, 1))
+        y, _ = pool.forward(moved.reshape(1, 4, 4, 1), memory)
         found.append((y.sum() - best.sum()) / step + 0.0)  # adding zero: no -0 in the table
     return found
 
@@ -341,8 +372,8 @@ padded = rng.standard_normal((1, 5, 5, 1))
 error = np.zeros((1, 7, 7, 1))
 error[:, 2:5, 2:5] = rng.standard_normal((1, 3, 3, 1))
 conv.forward(padded)
-dx_back = conv.backward(error[:, 2:5, 2:5])[0]
-dx_mirrored = convolve(error[0], conv.W.theta[::-1, ::-1], np.zeros(1))
+dx_back = input_gradient(conv, error[:, 2:5, 2:5])[0]
+dx_mirrored = convolve(error[0], W[::-1, ::-1], np.zeros(1))
 print("mirrored filter, ∂L/∂x: largest difference", f"{abs(dx_back - dx_mirrored).max():.0e}")
 
 # %% [markdown]
@@ -358,13 +389,15 @@ print("mirrored filter, ∂L/∂x: largest difference", f"{abs(dx_back - dx_mirr
 # %%
 def agree(dtype):
     """Largest relative difference of Winograd from im2col, in y, dx, dW and db."""
-    slow, s = bound(Conv2D(32, 32, padding="valid"), dtype)
-    fast, t = bound(WinogradConv2D(32, 32, padding="valid"), dtype)
+    slow, s = network(Conv2D(32, 32, padding="valid"), (32, 32, 32), dtype)
+    fast, t = network(WinogradConv2D(32, 32, padding="valid"), (32, 32, 32), dtype)
     t.theta[...] = s.theta
     x = rng.standard_normal((2, 32, 32, 32)).astype(dtype)
     dy = rng.standard_normal((2, 30, 30, 32)).astype(dtype)
-    pairs = {"y": (slow.forward(x), fast.forward(x)), "dx": (slow.backward(dy), fast.backward(dy))}
-    pairs |= {f"d{name}": (s.group(name).grad, t.group(name).grad) for name in ("W", "b")}
+    pairs = {"y": (slow.forward(x), fast.forward(x))}
+    pairs["dx"] = (input_gradient(slow, dy), input_gradient(fast, dy))
+    pairs |= {f"d{name}": (s.group(f"conv1.{name}").grad, t.group(f"conv1.{name}").grad)
+              for name in "Wb"}  # fmt: skip
     return {name: abs(a - b).max() / abs(a).max() for name, (a, b) in pairs.items()}
 
 
@@ -393,17 +426,17 @@ def seconds(work, repeat=5):
     return min(timeit.repeat(work, timer=process_time, number=1, repeat=repeat))
 
 
-def step(layer, x, dy):
-    layer.forward(x, train=True)
-    layer.backward(dy)
+def step(net, x, dy):
+    net.forward(x, train=True)
+    net.backward(dy)
 
 
 forward, training = {}, {}
 for name, layer in layers.items():
-    bound(layer, np.float32)
-    forward[name] = seconds(lambda layer=layer: layer.forward(x))
-    training[name] = seconds(lambda layer=layer: step(layer, x, dy))
-W, b = layers["im2col"].W.theta, layers["im2col"].b.theta
+    net, s = network(layer, (32, 32, 32), np.float32)
+    forward[name] = seconds(lambda net=net: net.logits(x))
+    training[name] = seconds(lambda net=net: step(net, x, dy))
+W, b = s.group("conv1.W").theta, s.group("conv1.b").theta
 forward["loops"] = n * 30 / 2 * seconds(lambda: convolve(x[0, :4], W, b), repeat=1)
 
 
@@ -449,30 +482,32 @@ plt.show()
 #
 # What a layer makes of a large batch does not fit in the processor's caches, so the next layer has
 # to fetch it from memory. For 64 images, the output of the layer above is 7 MB; its columns are
-# 66 MB. But images meet only in the sum that is the gradient. So `ImageGroups` takes a few of them
-# through all convolutions, then the next few. Here is a training step of all four convolutions of
-# the next notebook's network, for 64 images in groups of several sizes. (`hidden=1` because what
-# follows the convolutions does not matter here.)
+# 66 MB. But images meet only in the sum that is the gradient. So a network takes a few of them
+# through all convolutions, then the next few. Here is a training step of the next notebook's
+# network, for 64 images in groups of several sizes. (It has few hidden units here, because what
+# follows the convolutions does not matter.)
 
 # %%
 sizes, group_times, memory, gradients = [1, 4, 16, 64], [], [], []
 x = rng.random((64, 32, 32, 3), dtype=np.float32)
-dy = rng.standard_normal((64, 6 * 6 * 64)).astype(np.float32)
+dy = rng.standard_normal((64, 10)).astype(np.float32)
+readout = rng.standard_normal((16, 10))  # which would start from zero, and let nothing through
+usual = pysi.backend.uses.CPU_IMAGES
 for size in sizes:
-    net = pysi.CNN(10, hidden=1, dropout=(0, 0), seed=0)
-    end = [layer.kind for layer in net.layers].index("flatten") + 1
-    groups = ImageGroups(net.layers[:end], dy.shape[1], size)
-    groups.restart([[np.random.default_rng(0)]] * end)
+    pysi.backend.uses.CPU_IMAGES = size  # a constant of the package: you need not change it
+    net = pysi.CNN(10, hidden=16, dropout=(0, 0), seed=0)
+    net.synapses.group("dense2.W").theta[...] = readout
     tracemalloc.start()
-    step(groups, x, dy)  # the first call makes the scratch arrays
+    step(net, x, dy)  # the first call makes the arrays
     memory.append(tracemalloc.get_traced_memory()[0] / 1e6)
     tracemalloc.stop()
-    group_times.append(seconds(lambda groups=groups: step(groups, x, dy), repeat=4) / 64 * 1e3)
+    group_times.append(seconds(lambda net=net: step(net, x, dy), repeat=4) / 64 * 1e3)
     gradients.append(net.synapses.grad.copy())
-    print(f"groups of {size:>2}: {group_times[-1]:.2f} ms an image, {memory[-1]:.0f} MB of arrays")
+    print(f"groups of {size:>2}: {group_times[-1]:.2f} ms per image, {memory[-1]:.0f} MB of arrays")
 
+pysi.backend.uses.CPU_IMAGES = usual
 fig, axes = plt.subplots(1, 2, figsize=(9.6, 2.6))
-for ax, values, label in zip(axes, (group_times, memory), ("ms an image", "MB of arrays"),
+for ax, values, label in zip(axes, (group_times, memory), ("ms per image", "MB of arrays"),
                              strict=True):  # fmt: skip
     ax.plot(sizes, values, "o-", color=ORANGE)
     ax.set(xscale="log", xlabel="images in a group", ylabel=label, ylim=(0, 1.1 * max(values)))
@@ -486,7 +521,7 @@ plt.show()
 # and used again for the next. Time is a balance. Single images are slow, because every call has
 # its price, whatever the number of images. Large groups no longer pay it, but go through memory;
 # what that costs depends on the caches, and on how many threads and programs share them. The
-# package takes groups of 4 on a processor, and shares them out over its threads. The gradient is
+# package takes groups of 4 on a processor, and divides them among its threads. The gradient is
 # the same for all sizes, up to rounding. (Among some hundred thousand maxima there may be one so
 # close to a tie that rounding decides it.)
 #
@@ -494,8 +529,8 @@ plt.show()
 
 # %%
 # the definition, im2col and the package agree
-assert np.allclose(y[0], convolve(small[0], conv.W.theta, conv.b.theta))
-assert np.allclose(y.reshape(9, 1), columns @ conv.W.theta.reshape(9, 1) + conv.b.theta)
+assert np.allclose(y[0], definition)
+assert np.allclose(y.reshape(9, 1), product)
 
 # every backward pass is the transposed Jacobian, Winograd's too; and dx is a mirrored convolution
 assert np.max(gradient_errors) < 1e-12

@@ -17,11 +17,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import pysi
-from pysi.backend import to_host
+from pysi.backend import elementwise, to_host
 from pysi.backend.arrays import device_namespace
-from pysi.backend.elementwise import Recorder, fused
+from pysi.backend.recording import Recording
 from pysi.figures import COLOURS
-from pysi.synapses import FusedBlock
+from pysi.synapses import ROWS, Update
 
 BLUE, ORANGE, GREEN = COLOURS[:3]
 plt.rcParams["figure.constrained_layout.use"] = True
@@ -69,19 +69,20 @@ print("accuracy with NumPy:    ", on_host.test_accuracy[-1].round(3))
 # $θ ← θ + Δθ$, $ω ← ω - g Δθ$) is fifteen operations on rows of numbers. One after the other they
 # would cost fifteen launches, and every row would travel from memory and back again and again.
 #
-# So on a GPU the formulas are not run, they are *recorded*. In the loop of a step
+# So the formulas are not run one by one, they are *recorded*. In a step
 #
 # ```python
-# for block in synapses.blocks():
-#     total = rule.total_gradient(block)     # g + 2c Ω (θ - θ̃)
-#     delta = optimizer.delta(total, block)  # Δθ
-#     block.advance(delta)                   # θ ← θ + Δθ
-#     rule.after_step(block, delta)          # ω ← ω - g Δθ
+# with synapses.update() as rows:
+#     total = rule.total_gradient(rows)                       # g + 2c Ω (θ - θ̃)
+#     delta = rule.modulate(optimizer.delta(total, rows), rows)  # Δθ
+#     rows.advance(delta)                                     # θ ← θ + Δθ
+#     rule.after_step(rows, delta)                            # ω ← ω - g Δθ
 # ```
 #
-# the block hands out symbols in place of rows, and a recorder in place of `numpy`. What the rule
-# and the optimizer do to them becomes the source of one kernel. Here is a stand-in for CuPy that
-# shows the kernel instead of compiling it.
+# the rows are symbols in place of arrays. What the rule and the optimizer do to them is taken down,
+# and when the block ends it is run in one go: on a GPU as one kernel, on a CPU as few passes of
+# NumPy over a piece of the rows at a time, with the bits that NumPy gives. Here is a stand-in for
+# CuPy that shows the kernel instead of compiling it.
 
 
 # %%
@@ -89,7 +90,7 @@ class Printer:
     """In place of CuPy: prints what it is to compile."""
 
     @staticmethod
-    def ElementwiseKernel(read, written, source, name):
+    def ElementwiseKernel(read, written, source, name, preamble):
         print(f"read:    {read}\nwritten: {written}\n\n{source}")
         return lambda *arrays: None
 
@@ -102,27 +103,29 @@ synapses.Omega[...] = 1
 rule.refresh()
 optimizer.next_step()
 
-recorder = Recorder(Printer, synapses.dtype)
-block = FusedBlock([getattr(synapses, row) for row in
-                    ("theta", "grad", "omega", "Omega", "theta_ref")], recorder)  # fmt: skip
-total = rule.total_gradient(block)
-delta = optimizer.delta(total, block)
-block.advance(delta)
-rule.after_step(block, delta)
-recorder.launch()
+views = [getattr(synapses, row) for row in ROWS]
+with Recording("update", Printer, lambda row: [row], lambda r: Update(views, r)) as rows:
+    total = rule.total_gradient(rows)
+    delta = rule.modulate(optimizer.delta(total, rows), rows)
+    rows.advance(delta)
+    rule.after_step(rows, delta)
 
 # %% [markdown]
-# Read it beside `Adam.delta` and `SynapticIntelligence.after_step`: every line is one of theirs.
-# $a_0$ is θ, $a_1$ is $g$ and $a_2$ is ω, and the numbers $s$, such as the learning rate, are
-# arguments. Nothing was written twice, and nobody had to write CUDA.
+# Read it beside `adam_step` and `path_integral`: every line is one of theirs. $a_0$ is θ, $a_1$ is
+# $g$ and $a_2$ is ω, and the numbers $s$, such as the learning rate, are arguments. All is read
+# before anything is written. Nothing was written twice, and nobody had to write CUDA.
 #
-# Any elementwise formula can be treated so, with `fused`. On NumPy it does nothing: what is in the
-# context is run as it stands.
+# A formula of your own needs one word. Without the decorator it gives the same numbers, only slower.
+
 
 # %%
-x, y = xp.linspace(-2, 2, 5, dtype=np.float32), xp.zeros(5, np.float32)
-with fused(x, y) as (module, x_, y_):
-    y_[...] = module.where(x_ > 0, x_, 0.1 * x_)
+@elementwise
+def leaky_relu(x):
+    return np.where(x > 0, x, 0.1 * x)
+
+
+x = xp.linspace(-2, 2, 5, dtype=np.float32)
+y = leaky_relu(x)
 print("a leaky ReLU in one go:", y)
 
 # %% [markdown]
@@ -166,8 +169,8 @@ plt.show()
 #
 # On a GPU nothing in a step waits for the host or sends it anything; the losses come home once an
 # epoch. The package's tests hold that on a stand-in for CuPy, which counts copies, waits and
-# launches. How fast it is on a real one is measured by `tests/bench/bench_device.py`, and what has
-# been measured so far stands in the documentation's results, with the device's name.
+# launches. How fast it is on a real one is measured by `tests/bench/bench_device.py`; the
+# documentation's page on GPUs says what was measured, and on which.
 #
 # ## What we have seen
 

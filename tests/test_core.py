@@ -19,7 +19,7 @@ OPEN = {"elementwise", "matmul", "namespace", "stream", "to_device", "to_host"}
 DOORS = {
     "pysi.synapses": {
         "pysi.backend.arrays": {"Ranges"},
-        "pysi.backend.elementwise": {"recording"},
+        "pysi.backend.recording": {"Recording"},
         "pysi.storage.tables": {"load_table", "save_table"},
     },
     "pysi.network": {"pysi.backend.uses": {"Uses"}},

@@ -31,6 +31,7 @@ Source: Lavin & Gray (2016), Fast algorithms for convolutional neural networks; 
 """
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -58,6 +59,12 @@ COLUMN = np.array(
     ]
 )
 """V⁻ᵀ without its fractions: from six rows d to D."""
+
+
+@cache
+def matrices(xp, dtype):
+    """This module's three matrices on a device: they are brought there once."""
+    return tuple(xp.asarray(matrix, dtype=dtype) for matrix in (TAPS, ROWS, COLUMN))
 
 
 @dataclass
@@ -92,8 +99,7 @@ class WinogradConv2D(Conv2D):
             lead = W.shape[:-4]
             filters = xp.zeros((6, 1, *lead, 3 * self.n_in, self.n_out), W.dtype)
             mirrored = xp.zeros((6, 1, *lead, 3 * self.n_out, self.n_in), W.dtype)
-            matrices = (xp.asarray(matrix, dtype=W.dtype) for matrix in (TAPS, ROWS, COLUMN))
-            held = Derived(filters, mirrored, *matrices)
+            held = Derived(filters, mirrored, *matrices(xp, W.dtype))
         mirror = W[..., ::-1, ::-1, :, :].swapaxes(-1, -2)
         for kernel, filters in ((W, held.filters), (mirror, held.mirrored)):
             g = xp.moveaxis(kernel, -4, 0).reshape(3, -1)
@@ -109,7 +115,7 @@ class WinogradConv2D(Conv2D):
     def finish(self, totals, gradients):
         (total, db), (dW, db_out) = totals, gradients
         xp = namespace(total)
-        taps = xp.asarray(TAPS, dtype=total.dtype)
+        taps, *_ = matrices(xp, total.dtype)
         g = matmul(taps.swapaxes(0, 1), total.reshape(6, -1))
         mirrored = xp.moveaxis(g.reshape(3, *dW.shape[:-4], 3, self.n_out, self.n_in), 0, -4)
         dW[...] = mirrored[..., ::-1, ::-1, :, :].swapaxes(-1, -2)
