@@ -311,8 +311,8 @@ for row, each, *spent in zip(rows, passes, costs(sizes, data), costs(paper, full
 # %% [markdown]
 # The Hessian is out of the question; the others are small beside the training itself. Ten backward
 # passes take far less than ten times as long as one, because the squares of all classes are added
-# up before the one large matrix product (see `pysi.rules.fisher`). So what sets SI apart is less its
-# time than that it never looks back: when a task has ended, it needs neither data nor loss.
+# up before the one large matrix product (see `pysi.rules.fisher`). So what sets SI apart is less
+# its time than that it never looks back: when a task has ended, it needs neither data nor loss.
 #
 # ## In use
 #

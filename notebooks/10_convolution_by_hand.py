@@ -488,7 +488,7 @@ plt.show()
 # follows the convolutions does not matter.)
 
 # %%
-sizes, group_times, memory, gradients = [1, 4, 16, 64], [], [], []
+sizes, group_times, megabytes, gradients = [1, 4, 16, 64], [], [], []
 x = rng.random((64, 32, 32, 3), dtype=np.float32)
 dy = rng.standard_normal((64, 10)).astype(np.float32)
 readout = rng.standard_normal((16, 10))  # which would start from zero, and let nothing through
@@ -499,15 +499,15 @@ for size in sizes:
     net.synapses.group("dense2.W").theta[...] = readout
     tracemalloc.start()
     step(net, x, dy)  # the first call makes the arrays
-    memory.append(tracemalloc.get_traced_memory()[0] / 1e6)
+    megabytes.append(tracemalloc.get_traced_memory()[0] / 1e6)
     tracemalloc.stop()
     group_times.append(seconds(lambda net=net: step(net, x, dy), repeat=4) / 64 * 1e3)
     gradients.append(net.synapses.grad.copy())
-    print(f"groups of {size:>2}: {group_times[-1]:.2f} ms per image, {memory[-1]:.0f} MB of arrays")
+    print(f"groups of {size:>2}: {group_times[-1]:.2f} ms per image, {megabytes[-1]:.0f} MB")
 
 pysi.backend.uses.CPU_IMAGES = usual
 fig, axes = plt.subplots(1, 2, figsize=(9.6, 2.6))
-for ax, values, label in zip(axes, (group_times, memory), ("ms per image", "MB of arrays"),
+for ax, values, label in zip(axes, (group_times, megabytes), ("ms per image", "MB of arrays"),
                              strict=True):  # fmt: skip
     ax.plot(sizes, values, "o-", color=ORANGE)
     ax.set(xscale="log", xlabel="images in a group", ylabel=label, ylim=(0, 1.1 * max(values)))
@@ -548,7 +548,7 @@ assert max(differences["float64"].values()) < 1e-13
 
 # one matrix product is faster than loops, by far; small groups save memory, and change nothing
 assert forward["loops"] > 10 * forward["im2col"]
-assert memory[sizes.index(4)] < memory[sizes.index(64)] / 2
+assert megabytes[sizes.index(4)] < megabytes[sizes.index(64)] / 2
 for gradient in gradients[1:]:
     assert np.linalg.norm(gradient - gradients[0]) < 1e-2 * np.linalg.norm(gradients[0])
 

@@ -73,10 +73,10 @@ print("accuracy with NumPy:    ", on_host.test_accuracy[-1].round(3))
 #
 # ```python
 # with synapses.update() as rows:
-#     total = rule.total_gradient(rows)                       # g + 2c Ω (θ - θ̃)
+#     total = rule.total_gradient(rows)  # g + 2c Ω (θ - θ̃)
 #     delta = rule.modulate(optimizer.delta(total, rows), rows)  # Δθ
-#     rows.advance(delta)                                     # θ ← θ + Δθ
-#     rule.after_step(rows, delta)                            # ω ← ω - g Δθ
+#     rows.advance(delta)  # θ ← θ + Δθ
+#     rule.after_step(rows, delta)  # ω ← ω - g Δθ
 # ```
 #
 # the rows are symbols in place of arrays. What the rule and the optimizer do to them is taken down,
@@ -115,7 +115,7 @@ with Recording("update", Printer, lambda row: [row], lambda r: Update(views, r))
 # $g$ and $a_2$ is ω, and the numbers $s$, such as the learning rate, are arguments. All is read
 # before anything is written. Nothing was written twice, and nobody had to write CUDA.
 #
-# A formula of your own needs one word. Without the decorator it gives the same numbers, only slower.
+# A formula of your own needs one word. Without it, it gives the same numbers, only more slowly.
 
 
 # %%

@@ -98,7 +98,7 @@ def toy_image_tasks(n_tasks=3, shape=(11, 10, 3), **options):
 
 def toy_cnn(seed=0, dropout=(0.0, 0.0), dtype=np.float64, **options):
     """The paper's network in small: odd sizes, convolutions of both kinds, a row that is lost."""
-    sizes = {"channels": (8, 9), "hidden": 7, "image": (11, 10, 3)}
+    sizes = {"channels": (8, 9), "hidden": 7, "image": (11, 10, 3), "fast": True}
     return pysi.CNN(6, dropout=dropout, seed=seed, dtype=dtype, **sizes | options)
 
 

@@ -243,3 +243,14 @@ def test_initialise_forgets_everything():
     net.synapses.table[...] = 7
     net.initialise()
     assert np.array_equal(net.synapses.table, fresh)
+
+
+def test_winograd_s_algorithm_is_for_a_cpu_unless_it_is_chosen():
+    sizes = {"image": (10, 10, 3), "channels": (8, 8), "hidden": 3}
+
+    def fast(**options):
+        layers = pysi.CNN(6, **sizes, **options).layers
+        return any(isinstance(layer, WinogradConv2D) for layer in layers)
+
+    assert fast() and fast(xp=strict_array, fast=True)
+    assert not fast(xp=strict_array) and not fast(fast=False)

@@ -188,8 +188,8 @@ def test_it_works_on_convolutions(make):
     one, _ = toy_run(make(0.0), net=toy_cnn(1, hidden=20), tasks=tasks[:1], **options)
     s = one.synapses
     assert (s.Omega[s.group("conv1.W").columns] > 0).mean() > 0.9
-    for c in (0.0, 1.0):
+    for c in (0.0, 1e4):
         net, history = toy_run(make(c), net=toy_cnn(1, hidden=20), tasks=tasks, **options)
         moved.append((s.Omega * (net.synapses.theta - s.theta) ** 2).sum())
         assert (np.diagonal(history.test_accuracy) > 0.8).all()
-    assert moved[1] < 0.5 * moved[0]  # by what mattered for task 1
+    assert moved[1] < 0.2 * moved[0]  # by what mattered for task 1

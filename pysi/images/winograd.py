@@ -63,7 +63,7 @@ COLUMN = np.array(
 
 @cache
 def matrices(xp, dtype):
-    """This module's three matrices on a device: they are brought there once."""
+    """The three matrices above on a device, to which they are brought once."""
     return tuple(xp.asarray(matrix, dtype=dtype) for matrix in (TAPS, ROWS, COLUMN))
 
 
