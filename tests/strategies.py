@@ -102,14 +102,6 @@ def toy_cnn(seed=0, dropout=(0.0, 0.0), dtype=np.float64, **options):
     return pysi.CNN(6, dropout=dropout, seed=seed, dtype=dtype, **sizes | options)
 
 
-def bind(layer, rng, lead=(), dtype=np.float64):
-    """Give a layer a table of its own, with random weights. Returns the table."""
-    s = pysi.Synapses(layer.parameters, lead=lead, dtype=dtype)
-    s.theta[...] = rng.standard_normal(s.theta.shape)
-    layer.bind({name: s.group(name) for name in layer.parameters})
-    return s
-
-
 class Alone:
     """A layer by itself, with a table of its own and random weights."""
 
