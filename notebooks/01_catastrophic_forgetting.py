@@ -40,7 +40,7 @@ def valley(angle, along, across):
 
 
 start = np.array([-1.9, 1.6])  # θ(t0)
-best = np.array([[-0.8, -0.6], [1.6, 1.4]])  # θ*, one row a task
+best = np.array([[-0.8, -0.6], [1.6, 1.4]])  # θ*, one row per task
 H = np.array([valley(0, 0.1, 2.0), valley(60, 0.06, 2.0)])
 
 
@@ -56,7 +56,7 @@ def gradient(task, theta):
 # %% [markdown]
 # ## Learning them
 #
-# `pysi.Synapses` is a table with one column a synapse. Its rows are the weight $\theta$, the
+# `pysi.Synapses` is a table with one column per synapse. Its rows are the weight $\theta$, the
 # gradient $g$, and what a synapse remembers: $\omega$, $\Omega$ and $\tilde\theta$ (notebook 2 is
 # about them). The table can hold several networks at once. Here they differ only in $c$: one
 # network for each strength, all trained by the same lines.
@@ -224,5 +224,5 @@ print(f"sum of both losses: {total:.3f} with c = 1, {loss(0, control) + loss(1, 
       f"with c = 0, {lowest:.3f} at best")  # fmt: skip
 
 # %% [markdown]
-# **Try.** Turn task 1's valley by 8°, then by 45°, and learn again. SI keeps one number a synapse
+# **Try.** Turn task 1's valley by 8°, then by 45°, and learn again. SI keeps one number per synapse
 # and cannot store a direction between the axes; the gap to the best grows. Notebook 4 measures it.

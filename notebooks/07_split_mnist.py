@@ -36,7 +36,7 @@ root = next(folder for folder in (here, *here.parents) if (folder / "setup.cfg")
 # is tested on all of them. The network is told which task a test digit belongs to, so guessing
 # gets one half.
 #
-# `pysi run split-mnist` trains it from ten seeds, with $c = 0$ and $c = 1$, ten epochs a task.
+# `pysi run split-mnist` trains it from ten seeds, with $c = 0$ and $c = 1$, ten epochs per task.
 # That takes about two minutes, so we read the saved result.
 
 # %%
@@ -62,14 +62,14 @@ figure3(result)
 # %%
 free, bound = result.select("fine-tuning"), result.select("si", 1.0)
 saved = {0.0: pysi.average_accuracy(free)[:, -1], 1.0: pysi.average_accuracy(bound)[:, -1]}
-print("accuracy on tasks 1 to 5 in the end, mean over ten seeds")
+print("accuracy on tasks 1 to 5 after the last one, mean over ten seeds")
 print("  c = 0:", free[:, -1].mean(axis=0).round(3))
 print("  c = 1:", bound[:, -1].mean(axis=0).round(3))
 
 # %% [markdown]
 # ## Live
 #
-# Now a small version: 400 training digits a class instead of 6,000, and smaller hidden layers. A
+# Now a small version: 400 training digits per class instead of 6,000, and smaller hidden layers. A
 # list of seeds makes a list of networks: the table has the shape (8, P), and one run trains eight
 # networks side by side, four with $c = 0$ and four, from the same seeds, with $c = 1$. We test all
 # of them on every task after each epoch.

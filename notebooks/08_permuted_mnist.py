@@ -48,8 +48,8 @@ for ax, task in zip(axes, tasks, strict=True):
 plt.show()
 
 # %% [markdown]
-# `pysi run permuted-mnist` trains two hidden layers of 2000 ReLUs for 20 epochs a task; Adam keeps
-# its state from task to task. That takes hours, so we read the saved result.
+# `pysi run permuted-mnist` trains two hidden layers of 2000 ReLUs for 20 epochs per task; Adam
+# keeps its state from task to task. That takes hours, so we read the saved result.
 
 # %%
 result = Result.load(root / "docs" / "results" / "permuted-mnist.json")

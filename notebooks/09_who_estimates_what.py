@@ -43,11 +43,11 @@ rng = np.random.default_rng(0)
 # | empirical Fisher | the same with the true labels | later |
 # | Hessian $H$ | $\partial^2 L / \partial\theta^2$ | later |
 #
-# Of $F$ and $H$ we mean the diagonals, one number a synapse. The task is to read the digits 0 to 9
-# in 14 × 14 pixels. Two networks learn it from the same initial weights, one of ReLUs and one with
-# tanh; $\xi = 0.1$ as in the paper's permuted MNIST. Means are over the whole training set. Each
-# column of the Hessian takes a pass of its own, so we ask for its diagonal at 90 synapses only,
-# thirty drawn from each weight matrix.
+# Of $F$ and $H$ we mean the diagonals, one number per synapse. The task is to read the digits 0 to
+# 9 in 14 × 14 pixels. Two networks learn it from the same initial weights, one of ReLUs and one
+# with tanh; $\xi = 0.1$ as in the paper's permuted MNIST. Means are over the whole training set.
+# Each column of the Hessian takes a pass of its own, so we ask for its diagonal at 90 synapses
+# only, thirty drawn from each weight matrix.
 
 
 # %%

@@ -159,7 +159,7 @@ fig, axes = plt.subplots(1, 4, figsize=(10, 3.4), width_ratios=(5, 9, 1.4, 1.4))
 pale = (0, 60)  # so that the numbers can be read on the darkest
 numbers(axes[0], small[0, ..., 0], "the image", limits=pale)
 mark(axes[0], 1, 2, 3, 3)
-numbers(axes[1], columns, "its columns, one row a place", limits=pale)
+numbers(axes[1], columns, "its columns, one row per place", limits=pale)
 mark(axes[1], 5, 0, 1, 9)
 numbers(axes[2], W.reshape(9, 1).round(1), "$W$", "PuOr", (-4, 4))
 numbers(axes[3], y.reshape(9, 1).round(1), "$y$", "PuOr", (-200, 200))
@@ -172,7 +172,7 @@ plt.show()
 # ## Backward
 #
 # For a dense layer with the columns as input, notebook 6 has derived everything. With
-# $dy = \partial L / \partial y$, one row a place,
+# $dy = \partial L / \partial y$, one row per place,
 #
 # $$\frac{\partial L}{\partial W} = \text{columns}^\top dy, \qquad
 #   \frac{\partial L}{\partial b} = \sum_{\text{places}} dy, \qquad
@@ -327,9 +327,9 @@ print(f"{tied.mean():.0%} of the digit's windows hold a tie")
 # $$\sum_i e_i y_i = \sum_p e(p)\, g(p)\, D_p, \qquad D = V^{-\top} d.$$
 #
 # As this holds for every $e$, the output $y_i$ is what multiplies $e_i$ on the right:
-# $y_i = \sum_p p^i\, g(p)\, D_p$. There is one multiplication of inputs by taps a point: six. All
+# $y_i = \sum_p p^i\, g(p)\, D_p$. There is one multiplication of inputs by taps per point: six. All
 # else is small constants. An example in exact fractions, with the package's own matrices; it moves
-# the fractions of $V^{-\top}$ to $g(p)$, which is computed only once a batch.
+# the fractions of $V^{-\top}$ to $g(p)$, which is computed only once per batch.
 
 
 # %%
@@ -447,7 +447,7 @@ def ms(time):
 
 
 terms = n * 30 * 30 * 32 * 9 * 32  # of the definition's sums
-print(f"{n} images, one BLAS thread\n{'':<10}{'forward':>12}{'terms a second':>18}"
+print(f"{n} images, one BLAS thread\n{'':<10}{'forward':>12}{'terms per second':>18}"
       f"{'forward and backward':>24}")  # fmt: skip
 for name in ("loops", *layers):
     both = ms(training[name]) if name in training else "not written"

@@ -44,7 +44,7 @@ root = next(folder for folder in (here, *here.parents) if (folder / "setup.cfg")
 #
 # The readout has a unit for each of the sixty classes and is masked to the ten of the task, as for
 # split MNIST: guessing gets one tenth. A task is learned for 60 epochs, and Adam is reset before
-# the next. Note how small tasks 2 to 6 are: 500 images a class, where task 1 has 5,000.
+# the next. Note how small tasks 2 to 6 are: 500 images per class, where task 1 has 5,000.
 #
 # The network has two blocks, each of two convolutions and a pooling, then a hidden layer. Dropout
 # is part of it, with and without consolidation. (It rectifies after pooling rather than before: the
@@ -74,7 +74,7 @@ print(result.table())
 # %% [markdown]
 # ## Figure 6
 #
-# What is left of each task in the end, when all of them have been learned (for networks from
+# What is left of each task after the last one, when all have been learned (for networks from
 # scratch: at the end of their own task). First on test images, which the paper calls validation:
 
 # %%
@@ -93,7 +93,7 @@ figure6(result, "train")
 # * with consolidation validation accuracy is similar for all tasks;
 # * consolidation is always better than no consolidation, except on the last task;
 # * it is also better than training from scratch on the one task, or as good; the exception is
-#   CIFAR-10, which has ten times as many examples a class;
+#   CIFAR-10, which has ten times as many examples per class;
 # * on training accuracy it is the other way round.
 #
 # Each of these in numbers, means over seeds. The *slope* is that of a straight line through the
@@ -107,7 +107,7 @@ strengths = [c for name, c in result.curves() if name == "si"]
 
 
 def end(method, c=0.0, part="test"):
-    """Accuracy on each task in the end, mean over seeds."""
+    """Accuracy on each task after the last one, mean over seeds."""
     return result.final(method, c, part).mean(axis=0)
 
 
@@ -117,7 +117,7 @@ def slope(accuracies):
 
 
 def lost(method, c=0.0):
-    """Test accuracy on each task when it was learned, minus that in the end."""
+    """Test accuracy on each task when it was learned, minus that after the last one."""
     return np.diagonal(result.select(method, c).mean(axis=0)) - end(method, c)
 
 
@@ -258,7 +258,8 @@ for j, t in enumerate(tasks):
     left.hlines(t.chance, j - 0.42, j + 0.42, color="black", lw=1, ls="--")
 right.axhline(0.5, color="black", lw=1, ls="--")
 left.set_xticks(range(len(tasks)), [t.name for t in tasks])
-left.set(title="in the end, each seed a dot", ylabel="test accuracy", ylim=(0, 1.02), xlabel="task")
+left.set(title="after the last task; dots: seeds", ylabel="test accuracy", xlabel="task")
+left.set(ylim=(0, 1.02))
 right.set(title="tasks 2 to 4, while learned", xlabel="epoch", xticks=range(1, epochs + 1))
 for ax in (left, right):
     ax.spines[["top", "right"]].set_visible(False)
@@ -267,7 +268,7 @@ plt.show()
 
 # %%
 for name, values in at_end.items():
-    print(f"{name.strip('$'):<13} in the end:", *values.mean(axis=0).round(3),
+    print(f"{name.strip('$'):<13} after the last task:", *values.mean(axis=0).round(3),
           "  first epoch of tasks 2 to 4:", while_learned[name][1:, 0].mean().round(3))  # fmt: skip
 
 # %% [markdown]
@@ -279,7 +280,7 @@ for name, values in at_end.items():
 # ## The claims
 
 # %%
-# the saved result: all methods share a seed's task 1, as nothing tells them apart before its end
+# the saved result: all methods of a seed share task 1, as nothing tells them apart before its end
 first = {}
 for run in result.runs:
     first.setdefault(run["seed"], set()).add(run["test_accuracy"][0][0])

@@ -2,6 +2,7 @@
 
 import doctest
 import inspect
+import json
 import pkgutil
 import re
 import sys
@@ -12,9 +13,11 @@ import pytest
 
 import pysi
 from pysi.experiments.methods import METHODS
+from pysi.training import training_step, update
 from test_core import HOUR, path
 
 DOCS = Path(__file__).parent.parent / "docs"
+README = (DOCS.parent / "README.md").read_text()
 EXAMPLES = re.compile(r"^```pycon\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 pages = [DOCS / "start.md", DOCS / "extend.md", *sorted(DOCS.glob("derivations/*.md"))]
@@ -32,6 +35,25 @@ def test_every_public_name_is_in_the_list_that_opens_them():
     shown = re.findall(r"`~(pysi[\w.]+)`", (DOCS / "api" / "index.md").read_text())
     places = [f"{getattr(pysi, name).__module__}.{name}" for name in pysi.__all__]
     assert sorted(shown) == sorted(places)
+
+
+@pytest.mark.parametrize("net", ["split", "permuted", "cnn"])
+def test_the_numbers_of_the_page_on_gpus_are_those_of_the_files(net):
+    page = (DOCS / "gpu.md").read_text()
+    measured = json.loads((DOCS / "results" / f"bench-gpu-{net}.json").read_text())
+    rest = {"pysi-replicas / pysi-im2col"}
+    for kind in ("milliseconds_per_step_and_network", "ratios"):
+        for name in measured[kind].keys() - rest:
+            value = measured[kind][name]
+            low, high = value["quartiles"]
+            assert f"{value['median']:.3g} [{low:.3g}, {high:.3g}]" in page, name
+    floor = measured["floor"]
+    assert f" {floor['operations_ms'] + floor['update_ms']:.3g} |" in page
+
+
+def test_the_readme_shows_the_step_as_it_is():
+    shown = re.search(r"## The step is the paper\n\n```python\n(.*?)```", README, re.S)[1]
+    assert shown == f"{inspect.getsource(update)}\n\n{inspect.getsource(training_step)}"
 
 
 @pytest.mark.parametrize("module", HOUR)

@@ -28,6 +28,8 @@ class Recording(Recorder):
 
     structures = {}
     """What was recorded before, and its programs: one for each part of the arrays."""
+    known = {}
+    """What stands for each combination of shapes and types in the keys of `structures`."""
 
     def __init__(self, name, xp, views, wrap=lambda recorder: recorder):
         super().__init__(name)
@@ -70,7 +72,9 @@ class Recording(Recorder):
         """Run what was recorded, part by part."""
         if self.shapes is None:
             self.blocks = list(zip(*self.parts, strict=True))
-            self.shapes = tuple((a.dtype.char, a.shape) for block in self.blocks for a in block)
+            shapes = tuple((a.dtype.char, a.shape) for block in self.blocks for a in block)
+            # an object in their place, because it is quickly compared
+            self.shapes = self.known.get(shapes) or remember(self.known, shapes, object())
         key = self.xp, tuple(self.nodes), tuple(self.writes.items()), self.shapes
         programs = self.structures.get(key)
         if programs is None:

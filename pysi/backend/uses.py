@@ -105,7 +105,7 @@ class Pass:
         held = self.input.get("x")
         if held is None or held.shape != x.shape:
             held = self.input["x"] = xp.empty(x.shape, dtype)
-        if x.dtype.kind == "u":
+        if x.dtype == np.uint8:
             return xp.divide(x, 255, out=held, dtype=dtype)
         held[...] = x
         return held
