@@ -5,7 +5,10 @@ import threading
 import numpy as np
 import pytest
 
-from pysi.backend.arrays import Scratch, Workspace, share_out, threads
+import pysi
+from pysi.backend.arrays import share_out, threads
+from pysi.backend.memory import Memory, Passing, Slot
+from pysi.layers import ReLU
 
 
 def test_work_is_shared_out_over_the_threads_there_are():
@@ -34,15 +37,21 @@ def test_what_goes_wrong_in_a_thread_comes_out():
         share_out(fail, 3)
 
 
-def test_every_thread_has_a_workspace_of_its_own():
-    work, like, found = Workspace(), np.zeros(1), {}
+def memory(passing=None):
+    """The memory of one layer, whose arrays to be passed on are in `passing`."""
+    slot = Slot(ReLU(), "relu1", pysi.Synapses({"none": (1,)}))
+    return Memory(slot, shared=passing)
+
+
+def test_every_thread_passes_on_arrays_of_its_own():
+    lent, found = memory(Passing()), {}
     barrier = threading.Barrier(2, timeout=30)
 
     def use(i):
-        array = work("a", (3,), like)
+        array = lent.passing("a", (3,))
         array[...] = i
         barrier.wait()
-        found[i] = array.copy(), work("a", (3,), like) is array
+        found[i] = array.copy(), lent.passing("a", (3,)) is array
 
     with threads(2):
         share_out(use, 2)
@@ -51,14 +60,14 @@ def test_every_thread_has_a_workspace_of_its_own():
         assert found[i][1]
 
 
-def test_what_is_made_once_is_kept():
-    scratch, like = Scratch(), np.zeros(1, np.float32)
-    array = scratch("x", (2,), like)
+def test_what_is_lent_once_is_lent_again():
+    lent = memory()
+    array = lent("x", (2,))
     array[...] = 5
-    assert scratch("x", (2,), like) is array
-    other = scratch("x", (3,), like, bool)
+    assert lent("x", (2,)) is array
+    other = lent("x", (3,), bool)
     assert (other.shape, other.dtype, other.any()) == ((3,), bool, False)
     assert array.dtype == np.float32
-    first = scratch.once("a", list)
-    assert scratch.once("a", dict) is first
-    assert scratch.once("b", dict) == {}
+    first = lent.once("a", list)
+    assert lent.once("a", dict) is first
+    assert lent.once("b", dict) == {}

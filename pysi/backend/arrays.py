@@ -7,7 +7,6 @@ formula in one go) and `matmul` (products without copies).
 
 import importlib
 import sys
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import copy_context
@@ -141,34 +140,6 @@ class Ranges:
         if array.shape[-1:] != (self.size,) or len(self.ranges) == 1:
             return [array] * len(self.ranges)
         return [array[..., part] for part in self.ranges]
-
-
-class Scratch:
-    """Named arrays that are allocated once and overwritten at every step."""
-
-    def __init__(self):
-        self._arrays = {}
-
-    def __call__(self, name, shape, like, dtype=None):
-        """The scratch array `name`, remade only if its shape changed (the last, smaller batch).
-
-        It starts as zeros: a border that nobody writes to stays zero.
-        """
-        array = self._arrays.get(name)
-        if array is None or array.shape != shape:
-            array = namespace(like).zeros(shape, dtype or like.dtype)
-            self._arrays[name] = array
-        return array
-
-    def once(self, name, make):
-        """What make() returned when it was first asked for under this name."""
-        if name not in self._arrays:
-            self._arrays[name] = make()
-        return self._arrays[name]
-
-
-class Workspace(threading.local, Scratch):
-    """Scratch arrays of which every thread has its own: nothing in them outlives the next layer."""
 
 
 _pool = None
