@@ -122,11 +122,22 @@ plt.show()
 #
 # ## The whole network
 #
-# The network calls its layers in reverse. The first one need not compute $dx$: nothing is below
-# it.
+# The network calls its layers in reverse: what one returns is the $dy$ of the one below. The first
+# need not compute $dx$, since nothing is below it. Here is this loop by hand, on what the forward
+# pass has left in each layer's memory.
 
 # %%
-print(getsource(pysi.Network.backward))
+net = pysi.MLP([8, 10, 6], seed=3, dtype=np.float64)
+inputs, targets = np.random.default_rng(1).standard_normal((4, 8)), np.array([0, 1, 2, 3])
+_, dlogits = softmax_cross_entropy(net.forward(inputs), targets, np.ones(6, bool))
+net.backward(dlogits)
+by_network, dy = net.synapses.grad.copy(), dlogits
+
+net.synapses.grad[...] = 0
+for layer, memory in zip(net.layers[::-1], net.last.memories[::-1], strict=True):
+    dy = layer.backward(dy, memory.kept, memory)
+by_hand = net.synapses.grad.copy()
+print("the same gradient of all synapses:", np.array_equal(by_hand, by_network))
 
 # %% [markdown]
 # ## First check: random directions
@@ -355,6 +366,9 @@ for name, (left, right) in pairs.items():
 left, right = pairs["a wrong ReLU"]
 assert not np.isclose(left, right, rtol=0.01).any()  # every single direction sees the mistake
 assert "dx" in refused  # and so does the package's own check
+
+# layer by layer in reverse is what the network does
+assert np.array_equal(by_network, by_hand)
 
 # the gradient with respect to the logits sums to zero, and is exactly zero for inactive classes
 _, dlogits = softmax_cross_entropy(z, labels, active)
