@@ -160,10 +160,11 @@ ax.set(xlabel="strength c", ylabel="accuracy after five tasks (test)",
 plt.show()
 
 # %% [markdown]
-# On a CPU this gains nothing: a core is busy with one network already, and several take a little
-# longer than one after the other, because their rows no longer fit into the cache. On a GPU the
-# launches are shared. `pysi run split-mnist --vectorise` does this for all seeds and values of $c$
-# of an experiment; it estimates the memory first, and takes as many at once as fit.
+# On a CPU this gains little. Such small networks share what Python costs per step; with those of
+# the paper a core is busy with one network already, and several side by side take longer than one
+# after the other, because their rows no longer fit into the cache. On a GPU the launches are
+# shared. `pysi run split-mnist --vectorise` does this for all seeds and values of $c$ of an
+# experiment; it estimates the memory first, and takes as many at once as fit.
 #
 # ## What it costs
 #
