@@ -1,4 +1,4 @@
-"""Batches in parts, shared out over threads: the numbers are those of each example alone."""
+"""Batches in parts, divided among threads: the numbers are those of each example alone."""
 
 import tracemalloc
 

@@ -32,7 +32,6 @@ class Memory:
         """Lend an array that stays as the layer leaves it until the backward pass.
 
         At first it holds zeros, later what was left in it; it is made anew if its shape changes.
-        The last layer is lent new arrays at every call, since they leave the network.
         """
         return self._from(self.own, name, shape, dtype)
 

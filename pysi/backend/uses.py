@@ -79,7 +79,7 @@ class Pass:
         self.keeps = keeps
         ends = [False] * (len(stages) - 1) + [True]
         self.stages = [Stage(*stage, keeps, last) for stage, last in zip(stages, ends, strict=True)]
-        self.input, self.begun = {}, False
+        self.input = {}
 
     @property
     def memories(self):
@@ -114,7 +114,6 @@ class Pass:
         """The logits."""
         for stage in self.stages:
             x = stage.forward(x, train)
-        self.begun = True
         return x
 
     def gradients(self, dy, dfeatures=None):
