@@ -58,6 +58,16 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
             return np.minimum(np.maximum(args[0], args[1]), args[2])
         self.recorder.refuse(f"{name} of {len(args)} arguments and {sorted(kwargs)}")
 
+    # as the mixin's operators, which go by NumPy's dispatch: four times as fast
+    def __add__(self, other):
+        return self.recorder.operation("add", (self, other))
+
+    def __sub__(self, other):
+        return self.recorder.operation("subtract", (self, other))
+
+    def __mul__(self, other):
+        return self.recorder.operation("multiply", (self, other))
+
     def __pow__(self, exponent):
         # as NumPy's own operator, and exact on every device
         if type(exponent) in (int, float) and exponent in (2, 0.5):
@@ -133,7 +143,7 @@ class Recorder:
     def operand(self, value):
         """What an operand is called."""
         if type(value) is Symbol:
-            if value.recorder is not self or (value.array is None and value.step is not self.step):
+            if (value.step is not self.step and value.array is None) or value.recorder is not self:
                 self.refuse(
                     f"a symbol of {value.recorder.name!r} that is of another step or table",
                     "its own arrays",
@@ -159,8 +169,9 @@ class Recorder:
         trace, node = formula.trace, len(self.nodes)
         trace.check(args)
         self.nodes.append((formula, tuple(map(self.operand, args))))
-        results = tuple(Symbol(self, (node, i)) for i in range(len(trace.results)))
-        return results if trace.several else results[0]
+        if not trace.several:
+            return Symbol(self, (node, 0))
+        return tuple([Symbol(self, (node, i)) for i in range(len(trace.results))])
 
     def write(self, symbol, value):
         """From now on a symbol stands for this value, which is written to its array at the end."""
