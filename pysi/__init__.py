@@ -8,12 +8,15 @@ There are two reading orders. *An hour* is the core, all that the method itself 
 
 *All* is every module, each after those that it imports::
 
-    errors typing
+    errors typing arguments inputs
     backend: arrays program passes kernel recorder elementwise recording matmul memory stages uses
     storage: files tables
-    synapses layers losses network optim
+    synapses layers losses
+    architecture
+    storage: networks
+    network optim
     rules: rule quadratic si
-    tasks history guards training metrics
+    tasks history guards threads training transfer metrics listeners
     rules: distillation fisher ewc
     checking
     storage: state checkpoint
@@ -33,6 +36,7 @@ from pysi.errors import ConfigError, DataError, DivergenceError, PysiError
 from pysi.experiments.sequences import cifar_tasks
 from pysi.history import History
 from pysi.images.cnn import CNN
+from pysi.listeners import EpochAccuracy
 from pysi.metrics import average_accuracy, forgetting, sem
 from pysi.network import MLP, Network
 from pysi.optim import SGD, Adam, Momentum
@@ -54,6 +58,7 @@ __all__ = [
     "ConfigError",
     "DataError",
     "DivergenceError",
+    "EpochAccuracy",
     "FineTuning",
     "History",
     "Momentum",

@@ -1,12 +1,23 @@
 """What is checked around a run: its arguments before any work, its numbers after every epoch."""
 
+from collections.abc import Iterable
+from inspect import signature
+from typing import Any
+
 import numpy as np
 
+from pysi.arguments import instance, refuse, whole
 from pysi.backend import to_host
 from pysi.errors import ConfigError, DivergenceError
+from pysi.inputs import check_values
+from pysi.network import Network
+from pysi.optim import Optimizer
+from pysi.rules.rule import Rule
+from pysi.tasks import Task
+from pysi.typing import Array
 
 
-def check_finite(net, losses, task, epoch):
+def check_finite(net: Network, losses: Array, task: int, epoch: int) -> None:
     """Raise a DivergenceError if a loss of this epoch, or a weight at its end, is not finite."""
     finite = np.isfinite(to_host(losses)).reshape(len(net.seeds), -1)
     weights = np.atleast_1d(to_host(net.synapses.xp.isfinite(net.synapses.theta).all(axis=-1)))
@@ -22,20 +33,55 @@ def check_finite(net, losses, task, epoch):
             raise error
 
 
-def check_arguments(net, tasks, tested, epochs, batch_size):
+def check_listeners(listeners: Any) -> list[Any]:
+    """Return listeners as a list; a ConfigError if one cannot be called."""
+    if isinstance(listeners, str) or not isinstance(listeners, Iterable):
+        raise refuse("listeners", "a list of functions of an event", listeners)
+    for listener in (listeners := list(listeners)):
+        if isinstance(listener, type) or not callable(listener):
+            raise refuse("listeners", "functions of an event", listener)
+    return listeners
+
+
+def check_options(given: Iterable[str], known: Any) -> None:
+    """Raise a ConfigError for the names of arguments that a function does not know."""
+    names = list(signature(known).parameters)
+    for name in given:
+        if name not in names:
+            remedy = ""
+            if name == "checkpoint":
+                remedy = "; a checkpoint is a listener, listeners=[Checkpoint(path, settings)]"
+            raise ConfigError(f"{name}: expected an argument of {names}, found no such one{remedy}")
+
+
+def check_arguments(
+    net: Any, optimizer: Any, rule: Any, tasks: list[Task], tested: list[Task], epochs: Any,
+    batch_size: Any,
+) -> None:  # fmt: skip
     """Raise a ConfigError for what cannot be trained, before any work is done."""
-    for name, value in (("epochs", epochs), ("batch_size", batch_size)):
-        if int(value) != value or value < 1:
-            raise ConfigError(f"{name}: expected a whole number from 1, found {value}")
-    if not tasks:
-        raise ConfigError("tasks: expected at least one task, found none")
+    instance("net", net, Network)
+    instance("optimizer", optimizer, Optimizer)
+    instance("rule", rule, Rule)
+    whole("epochs", epochs)
+    whole("batch_size", batch_size)
+    if len(net.output_shape) != 1 or not net.layers[-1].parameters:
+        found = f"{net.layers[-1]!r} with output {net.output_shape}"
+        raise ConfigError(
+            f"net: expected a last layer with weights and one output per class, such as Dense, "
+            f"found {found}"
+        )
+    seen: list[Any] = []
     for task in [*tasks, *tested]:
-        train, test = task.x_train.shape[1:], task.x_test.shape[1:]
-        if not train == test == net.input_shape:
-            raise ConfigError(
-                f"task {task.name!r}: expected inputs of shape {net.input_shape}, as the network "
-                f"has, found {train} for training, {test} for testing"
-            )
+        for part, x in (("train", task.x_train), ("test", task.x_test)):
+            where = f"task {task.name!r}: {part} inputs"
+            if x.shape[1:] != net.input_shape:
+                raise ConfigError(
+                    f"{where}: expected examples of shape {net.input_shape}, as the network has, "
+                    f"found {x.shape[1:]}"
+                )
+            if not any(x is other for other in seen):
+                check_values(where, x, net.synapses.dtype)
+                seen.append(x)
         if (len(task.active),) != net.output_shape:
             raise ConfigError(
                 f"task {task.name!r}: expected {net.output_shape} classes, as the network's "

@@ -4,6 +4,7 @@ Tasks, epochs and steps are counted from 1.
 """
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +13,7 @@ import numpy as np
 class Event:
     """Something has happened in the `run` while the task with this number was learned."""
 
-    run: object
+    run: Any
     task: int
 
 
@@ -22,7 +23,7 @@ class Step(Event):
 
     epoch: int
     step: int
-    loss: object
+    loss: Any
 
 
 @dataclass
@@ -49,7 +50,7 @@ class TaskEnded(Event):
     seconds: float
 
 
-@dataclass
+@dataclass(repr=False)
 class History:
     """What a run leaves behind; it listens to `pysi.training.Run.learn`.
 
@@ -61,20 +62,69 @@ class History:
         The `task`, `epoch`, `loss`, `penalty` and `seconds` of every `Epoch`.
     consolidation : list of float
         Seconds that the rule took at the end of each task.
+    task_names, tested_names : list of str
+        Names of the tasks that are learned, and of those that are tested.
     """
 
     test_accuracy: np.ndarray
     train_accuracy: np.ndarray
-    epochs: list = field(default_factory=list)
-    consolidation: list = field(default_factory=list)
+    epochs: list[dict[str, Any]] = field(default_factory=list)
+    consolidation: list[float] = field(default_factory=list)
+    task_names: list[str] = field(default_factory=list)
+    tested_names: list[str] = field(default_factory=list)
 
     @classmethod
-    def empty(cls, run):
-        """The history of a run that has not begun."""
+    def empty(cls, run: Any) -> "History":
+        """Return the history of a run that has not begun."""
         shape = (*run.net.synapses.lead, len(run.tasks), len(run.tested))
-        return cls(np.full(shape, np.nan), np.full(shape, np.nan))
+        names = ([task.name for task in tasks] for tasks in (run.tasks, run.tested))
+        return cls(np.full(shape, np.nan), np.full(shape, np.nan), [], [], *names)
 
-    def __call__(self, event):
+    def __repr__(self) -> str:
+        *lead, n, tested = self.test_accuracy.shape
+        done = int((~np.isnan(self.test_accuracy).all(axis=-1)).reshape(-1, n).all(axis=0).sum())
+        text = f"History of {done} of {n} tasks"
+        if lead:
+            text += f", {lead[0]} networks"
+        if done and n == tested:
+            mean = np.nanmean(self.test_accuracy[..., done - 1, :done])
+            text += f": average test accuracy {mean:.4f} after task {done}"
+        return f"<{text}>"
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return one dict of plain values per pair of tasks, learned and tested, and network.
+
+        They suit ``pandas.DataFrame(history.rows())`` and ``json.dumps``. What has not been learned
+        yet is left out. Tasks and networks are counted from 1.
+        """
+        return [
+            {
+                **({"network": r} if self.test_accuracy.ndim > 2 else {}),
+                "learned": i + 1,
+                "tested": j + 1,
+                "name": (self.tested_names or [str(j + 1)] * (j + 1))[j],
+                "test_accuracy": float(one.test_accuracy[i, j]),
+                "train_accuracy": float(one.train_accuracy[i, j]),
+            }
+            for r, one in enumerate(self.replicas(), start=1)
+            for i, j in np.ndindex(one.test_accuracy.shape)
+            if not np.isnan(one.test_accuracy[i, j])
+        ]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return all of it as plain values for ``json.dumps``; what is not there yet is None."""
+        values: dict[str, Any] = {
+            name: np.where(np.isnan(matrix), np.array(None), matrix).tolist()
+            for name, matrix in (
+                ("test_accuracy", self.test_accuracy), ("train_accuracy", self.train_accuracy)
+            )
+        }  # fmt: skip
+        return values | {
+            name: list(getattr(self, name))
+            for name in ("epochs", "consolidation", "task_names", "tested_names")
+        }
+
+    def __call__(self, event: Event) -> None:
         """Record an event."""
         if isinstance(event, Epoch):
             entry = {"task": event.task, "epoch": event.epoch, "loss": event.loss.tolist()}
@@ -85,8 +135,8 @@ class History:
             self.test_accuracy[..., event.task - 1, :] = event.test_accuracy
             self.train_accuracy[..., event.task - 1, :] = event.train_accuracy
 
-    def replicas(self):
-        """The history of each of several networks; of a single one, itself."""
+    def replicas(self) -> list["History"]:
+        """Return the history of each of several networks; of a single one, itself."""
         if self.test_accuracy.ndim == 2:
             return [self]
         found = []

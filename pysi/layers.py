@@ -17,48 +17,53 @@ belong to the network, which lends them by `memory`:
 """
 
 from math import sqrt
+from typing import Any
 
+import numpy as np
+
+from pysi.arguments import Arguments, number, whole
 from pysi.backend import elementwise, matmul, namespace
 from pysi.errors import ConfigError
+from pysi.typing import Array, Shape
 
 
-class Layer:
-    """A differentiable map; see the head of this file."""
+class Layer(Arguments):
+    """A differentiable map; see the head of this file.
+
+    Whoever wants to save networks of it keeps its constructor's arguments, by their names.
+    """
 
     kind = "layer"
     """What it is called in the table, such as "dense" in "dense1.W": by default its class."""
-    parameters = {}
+    parameters: dict[str, Shape] = {}
     """Names and shapes of its weights; most layers have none."""
-    input_shape = None
+    input_shape: Shape | None = None
     """Shape of one example, if the layer takes no other."""
     random = False
     """Whether it draws random numbers while training."""
 
-    def __init_subclass__(cls, **options):
+    def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         if cls.kind == Layer.kind:
             cls.kind = cls.__name__.lower()
 
-    def __repr__(self):
-        return f"{type(self).__name__}()"
-
-    def output_shape(self, shape):
+    def output_shape(self, shape: Shape) -> Shape:
         """Return the shape of y for one example; a ConfigError if x cannot have this shape."""
         return shape
 
-    def initial(self, rng):
+    def initial(self, rng: np.random.Generator) -> dict[str, Array]:
         """Draw the weights of one network: a dict of arrays; what is missing starts at zero."""
         return {}
 
-    def forward(self, x, memory):
+    def forward(self, x: Array, memory: Any) -> tuple[Array, Any]:
         """Return y for input x, and whatever `backward` needs."""
         raise NotImplementedError
 
-    def backward(self, dy, kept, memory):
+    def backward(self, dy: Array, kept: Any, memory: Any) -> Array | None:
         """Return ∂L/∂x for ∂L/∂y, and write ∂L/∂W into `memory.gradients`."""
         raise NotImplementedError
 
-    def input_gradient(self, dy, kept, memory):
+    def input_gradient(self, dy: Array, kept: Any, memory: Any) -> Array | None:
         """Return ∂L/∂x alone, for the Fisher information (see `pysi.rules.fisher`)."""
         return self.backward(dy, kept, memory)
 
@@ -78,12 +83,9 @@ class Dense(Layer):
 
     kind = "dense"
 
-    def __init__(self, n_in, n_out, *, zero=False):
-        self.n_in, self.n_out, self.zero = n_in, n_out, zero
+    def __init__(self, n_in: int, n_out: int, *, zero: bool = False) -> None:
+        self.n_in, self.n_out, self.zero = whole("n_in", n_in), whole("n_out", n_out), zero
         self.parameters, self.input_shape = {"W": (n_in, n_out), "b": (n_out,)}, (n_in,)
-
-    def __repr__(self):
-        return f"Dense({self.n_in}, {self.n_out}{', zero=True' if self.zero else ''})"
 
     def output_shape(self, shape):
         if shape != self.input_shape:
@@ -174,13 +176,8 @@ class Dropout(Layer):
     kind = "dropout"
     random = True
 
-    def __init__(self, p):
-        if not 0 <= p < 1:
-            raise ConfigError(f"dropout: expected 0 ≤ dropout < 1, found {p}")
-        self.p = p
-
-    def __repr__(self):
-        return f"Dropout({self.p})"
+    def __init__(self, p: float) -> None:
+        self.p = number("dropout", p, "0 ≤ dropout < 1", lambda p: 0 <= p < 1)
 
     def forward(self, x, memory):
         if not memory.train or self.p == 0:

@@ -7,25 +7,27 @@ active classes and y the label, the loss of one example is
 
 import numpy as np
 
+from pysi.arguments import Arguments
 from pysi.backend import elementwise, namespace
-from pysi.errors import ConfigError
+from pysi.inputs import check_labels, check_targets
+from pysi.typing import Array
 
 
-class Loss:
+class Loss(Arguments):
     """What a `pysi.Task` minimises; a task names one, by default `softmax_cross_entropy`."""
 
-    def __call__(self, outputs, targets, active):
+    def __call__(self, outputs: Array, targets: Array, active: Array) -> tuple[Array, Array]:
         """Return the mean loss of B examples, (...), and its gradient ∂loss/∂outputs, (..., B, K).
 
         Of K outputs only the `active` ones, an array of bool, take part: the others' gradient is 0.
         """
         raise NotImplementedError
 
-    def score(self, outputs, targets, active):
+    def score(self, outputs: Array, targets: Array, active: Array) -> Array:
         """Return how good each example's output is, (..., B); histories record its mean."""
         raise NotImplementedError
 
-    def check(self, where, targets, active):
+    def check(self, where: str, targets: Array, active: Array) -> None:
         """Raise a ConfigError, which begins with `where`, for targets that it cannot take."""
 
 
@@ -69,14 +71,7 @@ class SoftmaxCrossEntropy(Loss):
         return predict(logits, active) == labels
 
     def check(self, where, labels, active):
-        if labels.dtype.kind not in "iu" or labels.ndim != 1:
-            found = f"{labels.dtype} of shape {labels.shape}"
-            raise ConfigError(f"{where}: expected whole numbers as labels (N,), found {found}")
-        low, high = labels.min().item(), labels.max().item()
-        if low < 0 or high >= len(active) or not active[labels].all().item():
-            units = [i for i in range(len(active)) if active[i].item()]
-            task, found = f"the task's readout units {units}", f"labels from {low} to {high}"
-            raise ConfigError(f"{where}: expected labels in {task} of {len(active)}, found {found}")
+        check_labels(where, labels, active)
 
 
 class SquaredError(Loss):
@@ -94,17 +89,15 @@ class SquaredError(Loss):
         return -(((outputs - targets) * active) ** 2).sum(axis=-1) / active.sum()
 
     def check(self, where, targets, active):
-        if targets.dtype.kind != "f" or targets.shape[1:] != active.shape:
-            found = f"{targets.dtype} of shape {targets.shape}"
-            raise ConfigError(f"{where}: expected floats (N, {len(active)}), found {found}")
+        check_targets(where, targets, active)
 
 
 softmax_cross_entropy = SoftmaxCrossEntropy()
 squared_error = SquaredError()
 
 
-def softmax(logits, active=True):
-    """Probabilities of the active classes, (..., B, K); exactly zero for all others."""
+def softmax(logits: Array, active: Array | bool = True) -> Array:
+    """Return the probabilities of the active classes, (..., B, K); exactly zero for all others."""
     xp = namespace(logits)
     z = xp.where(active, logits, -xp.inf)
     p = xp.exp(z - z.max(axis=-1, keepdims=True))
@@ -112,7 +105,7 @@ def softmax(logits, active=True):
     return p
 
 
-def predict(logits, active):
-    """The most probable active class of each example, (..., B)."""
+def predict(logits: Array, active: Array | bool) -> Array:
+    """Return the most probable active class of each example, (..., B)."""
     xp = namespace(logits)
     return xp.where(active, logits, -xp.inf).argmax(axis=-1)

@@ -4,26 +4,20 @@ An accuracy matrix A, (..., T, T), has in [i, j] the accuracy on task j after tr
 axes before (seeds) are carried along. One that is not square is a ConfigError.
 """
 
+from typing import Any
+
 import numpy as np
 
-from pysi.errors import ConfigError
+from pysi.inputs import square
+from pysi.transfer import (  # noqa: F401
+    backward_transfer,
+    forward_transfer,
+    intransigence,
+    mean_over_tasks,
+)
 
 
-def square(accuracy):
-    """Return an accuracy matrix as an array; a ConfigError if it is not square."""
-    accuracy = np.asarray(accuracy, dtype=float)
-    if accuracy.ndim < 2 or accuracy.shape[-1] != accuracy.shape[-2] or not accuracy.shape[-1]:
-        found = f"found shape {accuracy.shape}; test the tasks that were learned"
-        raise ConfigError(f"accuracy: expected a square matrix [after task, on task], {found}")
-    return accuracy
-
-
-def mean_over_tasks(values):
-    """Mean over the last axis; 0 where there is no task to average over."""
-    return values.mean(axis=-1) if values.shape[-1] else np.zeros(values.shape[:-1])
-
-
-def average_accuracy(accuracy):
+def average_accuracy(accuracy: Any) -> Any:
     """Mean accuracy over the tasks seen so far, after each task: (..., T).
 
     Entry i is the mean of A[i, 0..i]: the last panel of the paper's Figure 3.
@@ -35,7 +29,7 @@ def average_accuracy(accuracy):
     return np.tril(accuracy).sum(axis=-1) / np.arange(1, accuracy.shape[-1] + 1)
 
 
-def forgetting(accuracy):
+def forgetting(accuracy: Any) -> Any:
     """Mean over the old tasks of best accuracy ever minus accuracy after the last task: (...).
 
     Mean over j < T-1 of max over i = j..T-2 of A[i, j] - A[T-1, j]; 0 for a single task. Source:
@@ -50,50 +44,7 @@ def forgetting(accuracy):
     return mean_over_tasks(best - accuracy[..., -1, :-1])
 
 
-def backward_transfer(accuracy):
-    """What later tasks have done to the earlier ones, mean over j < T-1 of A[T-1, j] - A[j, j].
-
-    Negative where tasks are forgotten. Unlike `forgetting` it counts from the accuracy right after
-    a task, not from the best one. Source: Lopez-Paz & Ranzato (2017), Gradient Episodic Memory.
-
-    >>> backward_transfer([[1.0, 0.5], [0.8, 0.9]]).round(3)
-    np.float64(-0.2)
-    """
-    accuracy = square(accuracy)
-    learned = np.diagonal(accuracy, axis1=-2, axis2=-1)
-    return mean_over_tasks(accuracy[..., -1, :-1] - learned[..., :-1])
-
-
-def forward_transfer(accuracy, untrained):
-    """What the earlier tasks do for a task before it is learned, mean of A[j-1, j] - untrained[j].
-
-    `untrained` is the accuracy at initialisation, (..., T), or the chance level. Source: Lopez-Paz
-    & Ranzato (2017).
-
-    >>> forward_transfer([[1.0, 0.6], [0.8, 0.9]], 0.5).round(3)
-    np.float64(0.1)
-    """
-    accuracy = square(accuracy)
-    before = np.diagonal(accuracy, offset=1, axis1=-2, axis2=-1)
-    untrained = np.broadcast_to(untrained, accuracy.shape[:-1])
-    return mean_over_tasks(before - untrained[..., 1:])
-
-
-def intransigence(accuracy, reference):
-    """How much of a task cannot be learned any more, mean of reference[j] - A[j, j].
-
-    `reference` is the accuracy of a network that was free to learn: on that task alone, or on all
-    tasks up to it together, as published; say which. Negative where earlier tasks help. Source:
-    Chaudhry et al. (2018).
-
-    >>> intransigence([[1.0, 0.6], [0.8, 0.9]], [1.0, 0.98]).round(3)
-    np.float64(0.04)
-    """
-    learned = np.diagonal(square(accuracy), axis1=-2, axis2=-1)
-    return (np.asarray(reference) - learned).mean(axis=-1)
-
-
-def sd(values, axis=0):
+def sd(values: Any, axis: int = 0) -> Any:
     """Sample standard deviation, with n - 1 in the variance; NaN for a single value."""
     values = np.asarray(values, dtype=float)
     if values.shape[axis] < 2:
@@ -101,6 +52,6 @@ def sd(values, axis=0):
     return values.std(axis=axis, ddof=1)
 
 
-def sem(values, axis=0):
+def sem(values: Any, axis: int = 0) -> Any:
     """Standard error of the mean, s / √n with `sd` as s; NaN for a single value."""
     return sd(values, axis) / np.sqrt(np.shape(values)[axis])

@@ -1,17 +1,27 @@
 """A network: layers in a row over one table of synapses."""
 
+from collections.abc import Sequence
+from copy import deepcopy
+from typing import Any
+
 import numpy as np
 
+from pysi.architecture import describe
+from pysi.arguments import Copied, choice, refuse, seeds_of, several, whole
 from pysi.backend import stream
 from pysi.backend.uses import Uses
 from pysi.errors import ConfigError
+from pysi.inputs import check_active
 from pysi.layers import Dense, Dropout, Layer, ReLU, Tanh
+from pysi.losses import predict
+from pysi.storage.networks import load_network, save_network
 from pysi.synapses import Synapses
+from pysi.typing import Array, Device, DTypeLike, File, Seeds, Shape
 
 ACTIVATIONS = {"relu": ReLU, "tanh": Tanh}
 
 
-class Network:
+class Network(Copied):
     """Layers in a row, and the table that holds all their synapses.
 
     The layers say what is computed; the network owns the weights, and all memory.
@@ -32,14 +42,12 @@ class Network:
     learned = 0
     """How many tasks `pysi.train` has taught it."""
 
-    def __init__(self, layers, *, seed=0, dtype=np.float32, xp=np, input_shape=None):
-        seeds = np.atleast_1d(seed)
-        if seeds.ndim != 1 or seeds.dtype.kind not in "iu" or not seeds.size or seeds.min() < 0:
-            raise ConfigError(f"seed: expected whole numbers from 0, found {seed}")
-        self.seeds, lead = tuple(seeds.tolist()), () if np.ndim(seed) == 0 else (len(seeds),)
-        self.layers = list(layers)
-        if not self.layers or not all(isinstance(layer, Layer) for layer in self.layers):
-            raise ConfigError(f"layers: expected one or more Layer objects, found {self.layers}")
+    def __init__(
+        self, layers: Sequence[Layer], *, seed: Seeds = 0, dtype: DTypeLike = np.float32,
+        xp: Device = np, input_shape: Shape | None = None,
+    ) -> None:  # fmt: skip
+        self.seeds, lead = seeds_of(seed)
+        self.layers = several("layers", layers, Layer)
         shape = input_shape or next((la.input_shape for la in self.layers if la.input_shape), None)
         if shape is None:
             raise ConfigError("input_shape: expected the shape of one example, found none")
@@ -57,7 +65,13 @@ class Network:
         self.initialise()
 
     def __repr__(self):
-        return f"{type(self).__name__}({self.layers}, seed={self.seeds}, {self.synapses.dtype})"
+        return describe(self)
+
+    def __deepcopy__(self, memo):
+        other = memo[id(self)] = type(self).__new__(type(self))
+        other.__dict__.update(self.__dict__)  # the layers too, which remember nothing
+        other.synapses = deepcopy(self.synapses, memo)
+        return other
 
     input_shape = property(lambda self: self.shapes[0], doc="Shape of one example.")
     output_shape = property(lambda self: self.shapes[-1], doc="Shape of its output.")
@@ -66,12 +80,12 @@ class Network:
     features = property(lambda self: self.last.features, doc="What the last layer received there.")
 
     @property
-    def synapses(self):
+    def synapses(self) -> Synapses:
         """The table. It can be replaced by one of the same groups, from `Synapses.load`."""
         return self._table
 
     @synapses.setter
-    def synapses(self, table):
+    def synapses(self, table: Synapses) -> None:
         for what in ("shapes", "lead", "dtype"):
             held, given = getattr(self._table, what), getattr(table, what, None)
             if given != held:
@@ -79,7 +93,7 @@ class Network:
         self._table, self._started = table, False
         self._uses = Uses(self.layers, self.names, self.shapes, table)
 
-    def initialise(self):
+    def initialise(self) -> None:
         """Give all synapses their initial weights, which depend on the seed alone, and no past."""
         s, self.learned = self.synapses, 0
         s.table[...] = 0
@@ -90,7 +104,7 @@ class Network:
                     theta = s.group(f"{name}.{parameter}").theta
                     theta[(r,) if s.lead else ()] = s.xp.asarray(weights, dtype=s.dtype)
 
-    def restart(self, *key):
+    def restart(self, *key: Any) -> None:
         """Give random layers fresh random streams that depend on the seed and `key` alone."""
         xp, self._started = self.synapses.xp, True
         self._uses.restart([
@@ -98,7 +112,7 @@ class Network:
             for name, layer in zip(self.names, self.layers, strict=True)
         ])  # fmt: skip
 
-    def forward(self, x, *, train=False):
+    def forward(self, x: Array, *, train: bool = False) -> Array:
         """Return the logits, (..., examples, classes), and keep what `backward` needs.
 
         Several networks may share x, ``(..., examples, *input_shape)``. Unsigned bytes are pixels:
@@ -108,11 +122,18 @@ class Network:
             self.restart("by hand")
         return self._uses.forward(x, "train" if train else "test")
 
-    def logits(self, x):
+    def logits(self, x: Array) -> Array:
         """Return the logits for inputs as in `forward`; nothing is kept for a backward pass."""
         return self._uses.forward(x, "predict")
 
-    def backward(self, dlogits, dfeatures=None):
+    def predict(self, x: Array, active: Array | bool = True) -> Array:
+        """Return the most probable active class of each example, (..., B); or of a single one."""
+        one = np.ndim(x) == len(self.input_shape)
+        check_active("active", active, self.output_shape)
+        found = predict(self.logits(x[None] if one else x), active)
+        return found[..., 0] if one else found
+
+    def backward(self, dlogits: Array, dfeatures: Array | None = None) -> None:
         """Write the gradient of the loss into `synapses.grad`, given ∂loss/∂logits.
 
         It belongs to the last forward pass; an evaluation after a training pass does not count.
@@ -121,8 +142,17 @@ class Network:
         self.last.gradients(dlogits, dfeatures)
         self._uses.open = False
 
+    def save(self, path: File) -> None:
+        """Write layers, synapses, seeds and the number of learned tasks to an ``.npz`` file."""
+        save_network(self, path)
 
-def dropouts(p):
+    @classmethod
+    def load(cls, path: File, *, xp: Device = np) -> "Network":
+        """Read a network that `save` wrote; the layers' classes must have been imported."""
+        return load_network(cls.__new__(cls), Network.__init__, path, xp)
+
+
+def dropouts(p: float) -> list[Layer]:
     """A layer of dropout as a list, which is empty for p = 0."""
     return [Dropout(p)] if Dropout(p).p else []
 
@@ -144,13 +174,14 @@ class MLP(Network):
         seed, dtype and xp: see `Network`.
     """
 
-    def __init__(self, sizes, *, activation="relu", dropout=0.0, zero_readout=False, **options):
-        if len(sizes) < 2 or any(int(n) != n or n < 1 for n in sizes):
-            raise ConfigError(f"sizes: expected two or more positive whole numbers, found {sizes}")
-        if activation not in ACTIVATIONS:
-            known = list(ACTIVATIONS)
-            raise ConfigError(f"activation: expected one of {known}, found {activation!r}")
-        layers = []
+    def __init__(
+        self, sizes: Sequence[int], *, activation: str = "relu", dropout: float = 0.0,
+        zero_readout: bool = False, **options: Any,
+    ) -> None:  # fmt: skip
+        if np.ndim(sizes) != 1 or len(sizes) < 2:
+            raise refuse("sizes", "two or more positive whole numbers", sizes)
+        sizes, layers = [whole("sizes", n) for n in sizes], []
+        choice("activation", activation, ACTIVATIONS)
         dropouts(dropout)  # checks it, also where no layer is hidden
         for n_in, n_out in zip(sizes[:-2], sizes[1:-1], strict=True):
             layers += [Dense(n_in, n_out), ACTIVATIONS[activation](), *dropouts(dropout)]

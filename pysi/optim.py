@@ -5,40 +5,37 @@ applies the step knows exactly what it was: Synaptic Intelligence integrates ove
 """
 
 from math import sqrt
+from typing import Any
 
 import numpy as np
 
+from pysi.arguments import Arguments, number, refuse
 from pysi.backend import elementwise
-from pysi.errors import ConfigError
+from pysi.synapses import Synapses, Update
 
 
-class Optimizer:
+class Optimizer(Arguments):
     """From the gradient of the whole (penalised) loss to the step Δθ, with learning rate η = lr.
 
     `start` is called per run (or per task, to forget), then per minibatch `next_step` and `delta`.
     """
 
-    kept = ()
+    kept: tuple[str, ...] = ()
     """Names of what it remembers from step to step: rows of the table's shape, and numbers."""
-    synapses = None
+    synapses: Synapses | None = None
     """The table that it was started on."""
 
-    def __init__(self, lr):
-        if not (np.isfinite(lr) and lr > 0):
-            raise ConfigError(f"lr: expected a positive learning rate, found {lr}")
-        self.lr = float(lr)
+    def __init__(self, lr: float) -> None:
+        self.lr = number("lr", lr, "a positive learning rate", lambda lr: lr > 0)
 
-    def __repr__(self):
-        return f"{type(self).__name__}({self.lr:g})"
-
-    def start(self, synapses):
+    def start(self, synapses: Synapses) -> None:
         """Begin with fresh state for this table."""
         self.synapses = synapses
 
-    def next_step(self):
+    def next_step(self) -> None:
         """Begin the next minibatch."""
 
-    def delta(self, gradient, rows):
+    def delta(self, gradient: Any, rows: Update) -> Any:
         """Return Δθ for the gradient, (..., P); `rows.part(row)` is a row of state."""
         raise NotImplementedError
 
@@ -62,11 +59,9 @@ class Momentum(Optimizer):
 
     kept = ("u",)
 
-    def __init__(self, lr, momentum=0.9):
+    def __init__(self, lr: float, momentum: float = 0.9) -> None:
         super().__init__(lr)
-        if not 0 <= momentum < 1:
-            raise ConfigError(f"momentum: expected 0 ≤ momentum < 1, found {momentum}")
-        self.momentum = float(momentum)
+        self.momentum = number("momentum", momentum, "0 ≤ momentum < 1", lambda mu: 0 <= mu < 1)
 
     def start(self, synapses):
         super().start(synapses)
@@ -103,13 +98,14 @@ class Adam(Optimizer):
 
     kept = ("M", "V", "t")
 
-    def __init__(self, lr=1e-3, betas=(0.9, 0.999), eps=1e-8):
+    def __init__(
+        self, lr: float = 1e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8
+    ) -> None:
         super().__init__(lr)
-        if not all(0 <= beta < 1 for beta in betas):
-            raise ConfigError(f"betas: expected 0 ≤ beta < 1, found {betas}")
-        if not eps > 0:
-            raise ConfigError(f"eps: expected a positive number, found {eps}")
-        self.betas, self.eps = tuple(map(float, betas)), float(eps)
+        if np.shape(betas) != (2,):
+            raise refuse("betas", "two decays (β₁, β₂)", betas)
+        self.betas = tuple(number("betas", b, "0 ≤ beta < 1", lambda b: 0 <= b < 1) for b in betas)
+        self.eps = number("eps", eps, "a positive number", lambda eps: eps > 0)
 
     def start(self, synapses):
         super().start(synapses)

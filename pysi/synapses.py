@@ -14,14 +14,18 @@ consolidation rules work on whole rows. Nothing but the table owns data. With le
 the shape (R, P): R independent networks side by side.
 """
 
+from collections.abc import Callable, Iterable, Mapping
 from math import prod
+from typing import Any
 
 import numpy as np
 
+from pysi.arguments import Copied, floating
 from pysi.backend.arrays import Ranges
 from pysi.backend.recording import Recording
 from pysi.errors import ConfigError
 from pysi.storage.tables import load_table, save_table
+from pysi.typing import Array, Device, DTypeLike, File, Shape
 
 ROWS = ("theta", "grad", "omega", "Omega", "theta_ref")
 
@@ -29,7 +33,7 @@ ROWS = ("theta", "grad", "omega", "Omega", "theta_ref")
 class Handle:
     """Views of the table's five rows. They are written in place; replacing one would cut others."""
 
-    def __init__(self, views):
+    def __init__(self, views: Iterable[Array]) -> None:
         self._views = tuple(views)
 
     theta = property(lambda self: self._views[0], doc="θ: the weight.")
@@ -42,7 +46,7 @@ class Handle:
 class SynapseGroup(Handle):
     """The synapses of one weight matrix or bias: rows have its shape, after any leading axes."""
 
-    def __init__(self, views, name, columns, shape):
+    def __init__(self, views: Iterable[Array], name: str, columns: slice, shape: Shape) -> None:
         super().__init__(views)
         self.name, self.columns, self.shape = name, columns, shape
 
@@ -53,7 +57,7 @@ class SynapseGroup(Handle):
 class Synapse(Handle):
     """One synapse, for teaching and inspection: its rows are 0-d views, or (R,) of R networks."""
 
-    def __init__(self, views, index, group):
+    def __init__(self, views: Iterable[Array], index: int, group: str) -> None:
         super().__init__(views)
         self.index, self.group = index, group
 
@@ -69,16 +73,16 @@ class Update(Handle):
     ``rows.part(row)`` is any other row. What is not elementwise, such as a sum, is refused.
     """
 
-    def __init__(self, views, recorder):
+    def __init__(self, views: Iterable[Array], recorder: Any) -> None:
         super().__init__(map(recorder.symbol, views))
-        self.part = recorder.part
+        self.part: Callable[[Array], Any] = recorder.part
 
-    def advance(self, delta):
+    def advance(self, delta: Any) -> None:
         """θ ← θ + Δθ. The only place where training changes θ, so Δθ is the realised step."""
         self.theta[...] = self.theta + delta
 
 
-class Synapses(Handle):
+class Synapses(Copied, Handle):
     """One contiguous table of all synapses of a network, or of R networks.
 
     Parameters
@@ -88,7 +92,7 @@ class Synapses(Handle):
     lead : tuple of int
         Leading axes, () for one network or (R,) for R of them.
     dtype, xp : dtype, module
-        A real floating type; `numpy` or `cupy`.
+        float32 or float64; `numpy` or `cupy`.
     block_size : int, optional
         Largest number of columns that are updated at once on a CPU.
 
@@ -100,15 +104,16 @@ class Synapses(Handle):
     array([0.5, 0.5, 0.5, 0.5, 2. , 0.5, 0. , 0. ], dtype=float32)
     """
 
-    def __init__(self, shapes, *, lead=(), dtype=np.float32, xp=np, block_size=None):
+    def __init__(
+        self, shapes: Mapping[str, Shape], *, lead: Shape = (), dtype: DTypeLike = np.float32,
+        xp: Device = np, block_size: int | None = None,
+    ) -> None:  # fmt: skip
         self.shapes = {name: tuple(shape) for name, shape in shapes.items()}
         self.size = sum(prod(shape) for shape in self.shapes.values())
         if not self.size:
             raise ConfigError(f"shapes: expected at least one synapse, found {self.shapes}")
-        self.lead, self.dtype, self.xp = tuple(lead), np.dtype(dtype), xp
-        if self.dtype.kind != "f":
-            raise ConfigError(f"dtype: expected a floating type, found {self.dtype}")
-        ranges = Ranges(self.size, prod(self.lead), xp, block_size)
+        self.lead, self.dtype, self.xp = tuple(lead), floating(dtype), xp
+        ranges, self._block_size = Ranges(self.size, prod(self.lead), xp, block_size), block_size
         self.table = xp.zeros((len(ROWS), *self.lead, self.size), self.dtype)
         views = [self.table[i] for i in range(len(ROWS))]
         super().__init__(views)
@@ -116,13 +121,20 @@ class Synapses(Handle):
         ends = np.cumsum([0, *map(prod, self.shapes.values())]).tolist()
         self._columns = dict(zip(self.shapes, map(slice, ends[:-1], ends[1:]), strict=True))
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self.size
 
     def __repr__(self):
         return f"Synapses({self.size} in {list(self.shapes)}, lead={self.lead}, {self.dtype})"
 
-    def group(self, name):
+    def __deepcopy__(self, memo):
+        other = memo[id(self)] = type(self)(
+            self.shapes, lead=self.lead, dtype=self.dtype, xp=self.xp, block_size=self._block_size
+        )
+        other.table[...] = self.table
+        return other
+
+    def group(self, name: str) -> SynapseGroup:
         """Return the handle of one weight matrix or bias, such as "dense1.W"."""
         if name not in self.shapes:
             raise ConfigError(f"group: expected one of {list(self.shapes)}, found {name!r}")
@@ -130,26 +142,26 @@ class Synapses(Handle):
         views = (view[..., columns].reshape(*self.lead, *shape) for view in self._views)
         return SynapseGroup(views, name, columns, shape)
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> Synapse:
         """The handle of synapse `index`, 0 ≤ index < P."""
         if not 0 <= index < self.size:
             raise IndexError(f"synapse: expected an index from 0 to {self.size - 1}, found {index}")
         group = next(name for name, c in self._columns.items() if c.start <= index < c.stop)
         return Synapse((view[..., index] for view in self._views), index, group)
 
-    def update(self):
+    def update(self) -> Recording:
         """A context in which rows are formulas. They are computed at its end, all or none."""
         return self._update
 
-    def zeros(self):
+    def zeros(self) -> Array:
         """A new row of zeros like the table's, for the state of an optimizer or a rule."""
         return self.xp.zeros_like(self.theta)
 
-    def save(self, path, *, replica=...):
+    def save(self, path: File, *, replica: Any = ...) -> None:
         """Write θ, ω, Ω and θ̃ to an ``.npz`` file: of all networks, or the one named."""
         save_table(self, path, replica)
 
     @classmethod
-    def load(cls, path, *, xp=np):
+    def load(cls, path: File, *, xp: Device = np) -> "Synapses":
         """Read a table that `save` wrote; a DataError if there is none."""
         return load_table(cls, path, xp)

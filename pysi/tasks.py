@@ -4,13 +4,18 @@ A task is a set of labelled examples and the classes that it is about. The reado
 class of the whole sequence; only those of the task's own (active) classes take part in the softmax.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
+from pysi.arguments import instance, whole
 from pysi.backend import stream, to_device
 from pysi.errors import ConfigError
+from pysi.inputs import check_task, classes_of
 from pysi.losses import Loss, softmax_cross_entropy
+from pysi.typing import Array, Device
 
 
 @dataclass(frozen=True)
@@ -35,32 +40,29 @@ class Task:
     """
 
     name: str
-    x_train: np.ndarray
-    y_train: np.ndarray
-    x_test: np.ndarray
-    y_test: np.ndarray
-    active: np.ndarray
-    pixels: np.ndarray | None = None
+    x_train: Array
+    y_train: Array
+    x_test: Array
+    y_test: Array
+    active: Array
+    pixels: Array | None = None
     loss: Loss = softmax_cross_entropy
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
+        instance(f"task {self.name!r}: loss", self.loss, Loss)
+        check_task(self)
         for part in ("train", "test"):
-            x, y = getattr(self, f"x_{part}"), getattr(self, f"y_{part}")
-            where = f"task {self.name!r}: {part}"
-            if len(x) != len(y) or len(y) == 0:
-                found = f"found {len(x)} inputs and {len(y)} labels"
-                raise ConfigError(f"{where}: expected as many labels as inputs, and some, {found}")
-            self.loss.check(where, y, self.active)
+            self.loss.check(f"task {self.name!r}: {part}", getattr(self, f"y_{part}"), self.active)
 
     def __repr__(self):
         return f"Task({self.name!r}, {len(self.y_train)} + {len(self.y_test)} examples)"
 
     @property
-    def chance(self):
+    def chance(self) -> float:
         """Accuracy of guessing: one over the number of active classes."""
         return 1 / self.active.sum().item()
 
-    def part(self, name):
+    def part(self, name: str) -> tuple[Array, Array]:
         """Inputs as they are shown to the network, and targets, of the part "train" or "test"."""
         x, y = getattr(self, f"x_{name}"), getattr(self, f"y_{name}")
         if self.pixels is None:
@@ -68,13 +70,13 @@ class Task:
         flat = x if x.ndim == 2 else x.reshape(len(x), -1, *x.shape[3:])
         return flat[:, self.pixels].reshape(x.shape), y
 
-    def to(self, xp, moved=None):
+    def to(self, xp: Device, moved: dict[int, Any] | None = None) -> "Task":
         """The same task on the device of `xp`; tasks with one dict `moved` go on sharing arrays."""
         names = ("x_train", "y_train", "x_test", "y_test", "active", "pixels")
         return replace(self, **{name: to_device(getattr(self, name), xp, moved) for name in names})
 
 
-def split_tasks(dataset, n_tasks=5):
+def split_tasks(dataset: Any, n_tasks: int | Sequence[int] = 5) -> list[Task]:
     """Split a data set into tasks of consecutive classes: for MNIST 0|1, 2|3, 4|5, 6|7, 8|9.
 
     Parameters
@@ -86,43 +88,41 @@ def split_tasks(dataset, n_tasks=5):
 
     Source: Zenke, Poole & Ganguli (2017), Section 5.1.
     """
-    n_classes, sizes = dataset.n_classes, n_tasks
-    if np.ndim(n_tasks) == 0:
-        if not whole(n_tasks) or n_classes % n_tasks:
+    n_classes, sizes = classes_of(dataset), n_tasks
+    if not isinstance(sizes, Sequence | np.ndarray) or isinstance(sizes, str):
+        if n_classes % (count := whole("tasks", sizes)):
             classes = f"the {n_classes} classes of {dataset.name!r}"
-            raise ConfigError(f"tasks: expected a number that divides {classes}, found {n_tasks}")
-        sizes = [n_classes // int(n_tasks)] * int(n_tasks)
+            raise ConfigError(f"tasks: expected a number that divides {classes}, found {count}")
+        sizes = [n_classes // count] * count
     ends = np.cumsum([0, *sizes]).tolist()
     names = [" or ".join(map(str, range(*map(int, ends[i : i + 2])))) for i in range(len(sizes))]
     return consecutive_tasks(dataset, names, sizes)
 
 
-def whole(n):
-    """Whether this is a whole number from 1."""
-    return n == int(n) and n >= 1
-
-
-def consecutive_tasks(dataset, names, sizes, *, examples=None):
-    """For each name a task of the next few classes, with its first `examples` for training."""
-    if examples is not None and not whole(examples):
-        raise ConfigError(f"examples: expected a whole number from 1, found {examples}")
-    if not all(map(whole, sizes)) or not 1 <= sum(sizes) <= dataset.n_classes:
+def consecutive_tasks(
+    dataset: Any, names: Sequence[str], sizes: Sequence[int], *, examples: int | None = None
+) -> list[Task]:
+    """Return for each name a task of the next few classes, with its first `examples` to learn."""
+    if examples is not None:
+        whole("examples", examples)
+    if not 1 <= sum(whole("tasks", n) for n in sizes) <= dataset.n_classes:
         most = f"together at most the {dataset.n_classes} of {dataset.name!r}"
         raise ConfigError(f"tasks: expected numbers of classes from 1, {most}, found {sizes}")
     tasks, of_task = [], np.repeat(np.arange(len(sizes)), sizes)
     for i, name in enumerate(names):
         first, last = np.flatnonzero(of_task == i)[[0, -1]]
-        data = []
-        for part, most in (("train", examples), ("test", None)):
+        data: dict[str, Array] = {}
+        for part in ("train", "test"):
             x, y = getattr(dataset, f"x_{part}"), getattr(dataset, f"y_{part}")
-            own = np.flatnonzero((first <= y) & (y <= last))[:most]
-            data += [x[own], y[own]]
-        tasks.append(Task(name, *data, of_task == i))
+            own = np.flatnonzero((first <= y) & (y <= last))
+            own = own[:examples] if part == "train" else own
+            data |= {f"x_{part}": x[own], f"y_{part}": y[own]}
+        tasks.append(Task(name, **data, active=of_task == i))
     return tasks
 
 
-def permuted_tasks(dataset, n_tasks=10, *, seed=0):
-    """The same classes again and again, each time with the pixels in another order.
+def permuted_tasks(dataset: Any, n_tasks: int = 10, *, seed: int = 0) -> list[Task]:
+    """Return the same classes again and again, each time with the pixels in another order.
 
     Parameters
     ----------
@@ -133,11 +133,10 @@ def permuted_tasks(dataset, n_tasks=10, *, seed=0):
 
     Source: Goodfellow et al. (2013); Zenke, Poole & Ganguli (2017), Section 5.2.
     """
-    if not whole(n_tasks):
-        raise ConfigError(f"tasks: expected a whole number from 1, found {n_tasks}")
+    n_classes, n_tasks = classes_of(dataset), whole("tasks", n_tasks)
     n_pixels = int(np.prod(dataset.x_train.shape[1:3]))
     data = (dataset.x_train, dataset.y_train, dataset.x_test, dataset.y_test)
-    active = np.ones(dataset.n_classes, bool)
+    active = np.ones(n_classes, bool)
     tasks = [Task("original", *data, active)]
     for i in range(1, n_tasks):
         order = stream(seed, "pixels", i).permutation(n_pixels)

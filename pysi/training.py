@@ -4,18 +4,30 @@
 (a history, a checkpoint, a log of single steps) listens. `train` is its short form.
 """
 
+from collections.abc import Callable, Iterable, Iterator
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 
+from pysi.arguments import several
 from pysi.backend import stream, to_host
-from pysi.guards import check_arguments, check_finite
-from pysi.history import Epoch, History, Step, TaskEnded, TaskLearned
+from pysi.guards import check_arguments, check_finite, check_listeners, check_options
+from pysi.history import Epoch, Event, History, Step, TaskEnded, TaskLearned
+from pysi.network import Network
+from pysi.optim import Optimizer
+from pysi.rules.rule import Rule
+from pysi.synapses import Synapses
+from pysi.tasks import Task
+from pysi.threads import computing
+from pysi.typing import Array
 
 EVALUATION_BATCH = 1000
 
 
-def update(synapses, optimizer, rule, extra=None):
+def update(
+    synapses: Synapses, optimizer: Optimizer, rule: Rule, extra: Array | None = None
+) -> None:
     """One step of every synapse, once g is in the table; a rule may add the row `extra` to it."""
     optimizer.next_step()
     with synapses.update() as rows:
@@ -27,8 +39,10 @@ def update(synapses, optimizer, rule, extra=None):
         rule.after_step(rows, delta)  # ω ← ω - g Δθ
 
 
-def training_step(net, optimizer, rule, x, targets, task):
-    """One minibatch: forward, loss, backward, update. Returns the task's loss before it, (...)."""
+def training_step(
+    net: Network, optimizer: Optimizer, rule: Rule, x: Array, targets: Array, task: Task
+) -> Array:
+    """Forward, loss, backward, update: one minibatch. Return the task's loss before it, (...)."""
     logits = net.forward(x, train=True)
     loss, dlogits = task.loss(logits, targets, task.active)
     more, extra = rule.output_gradient(net, x, logits), None
@@ -41,14 +55,14 @@ def training_step(net, optimizer, rule, x, targets, task):
     return loss
 
 
-def shuffled(net, n, *key):
-    """An order of n examples for each network, (..., n), on the network's device."""
+def shuffled(net: Network, n: int, *key: int) -> Array:
+    """Return an order of n examples for each network, (..., n), on the network's device."""
     orders = np.stack([stream(s, "shuffle", *key).permutation(n) for s in net.seeds])
     return net.synapses.xp.asarray(orders.reshape(*net.synapses.lead, n))
 
 
-def score(net, task, part):
-    """Mean score of a task's "train" or "test" examples, (...), on the host: their accuracy."""
+def score(net: Network, task: Task, part: str) -> np.ndarray:
+    """Return a task's mean score on its "train" or "test" examples, (...), on the host."""
     (x, targets), total = task.part(part), 0
     for start in range(0, len(targets), EVALUATION_BATCH):
         batch = slice(start, start + EVALUATION_BATCH)
@@ -61,17 +75,18 @@ class Run:
     """A sequence of tasks to be learned, from (task, epoch) `position`; arguments: see `train`."""
 
     def __init__(
-        self, net, optimizer, rule, tasks, *, epochs, batch_size, tested=None,
-        reset_optimizer=True, reset_network=False,
-    ):  # fmt: skip
-        tasks = list(tasks)
-        tested = tasks if tested is None else list(tested)
-        check_arguments(net, tasks, tested, epochs, batch_size)
+        self, net: Network, optimizer: Optimizer, rule: Rule, tasks: Iterable[Task], *,
+        epochs: int, batch_size: int, tested: Iterable[Task] | None = None,
+        reset_optimizer: bool = True, reset_network: bool = False,
+    ) -> None:  # fmt: skip
+        tasks = several("tasks", tasks, Task)
+        tested = tasks if tested is None else several("tested", tested, Task)
+        check_arguments(net, optimizer, rule, tasks, tested, epochs, batch_size)
         rule.check(net, tasks)
         self.net, self.optimizer, self.rule = net, optimizer, rule
         self.epochs, self.batch_size = int(epochs), int(batch_size)
         self.reset_optimizer, self.reset_network = reset_optimizer, reset_network
-        moved = {}  # tasks may share their data
+        moved: dict[int, Any] = {}  # tasks may share their data
         self.tasks = [task.to(net.synapses.xp, moved) for task in tasks]
         self.tested = [task.to(net.synapses.xp, moved) for task in tested]
         self.history, self.position = History.empty(self), (1, 1)
@@ -83,7 +98,7 @@ class Run:
         if optimizer.synapses is not s or not net.learned or reset_optimizer:
             optimizer.start(s)
 
-    def learn(self):
+    def learn(self) -> Iterator[Event]:
         """Train, and yield what has happened: `Step`, `Epoch`, `TaskLearned` and `TaskEnded`."""
         net, rule = self.net, self.rule
         for i, task in enumerate(self.tasks, start=1):
@@ -105,12 +120,14 @@ class Run:
             rule.end_task(net, task)
             rule.refresh()
             net.learned += 1
-            seconds, scores = perf_counter() - began, []
-            for part in ("test", "train"):
-                scores.append(np.stack([score(net, t, part) for t in self.tested], axis=-1))
-            yield TaskEnded(self, i, *scores, seconds)
+            seconds = perf_counter() - began
+            test, train = (
+                np.stack([score(net, tested, part) for tested in self.tested], axis=-1)
+                for part in ("test", "train")
+            )
+            yield TaskEnded(self, i, test, train, seconds)
 
-    def learn_epoch(self, task, i, epoch):
+    def learn_epoch(self, task: Task, i: int, epoch: int) -> Iterator[Event]:
         """One pass over a task's training examples in a new order."""
         net, rule, began = self.net, self.rule, perf_counter()
         inputs, targets = task.part("train")
@@ -132,7 +149,11 @@ class Run:
         yield Epoch(self, i, epoch, mean, penalty, perf_counter() - began)
 
 
-def train(net, optimizer, rule, tasks, *, epochs, batch_size, listeners=(), **options):
+def train(
+    net: Network, optimizer: Optimizer, rule: Rule, tasks: Iterable[Task], *,
+    epochs: int, batch_size: int, listeners: Iterable[Callable[[Event], Any]] = (),
+    threads: int | None = None, **options: Any,
+) -> History:  # fmt: skip
     """Learn a sequence of tasks, and test all of them after each.
 
     Called again with the same network, it goes on: learning task by task gives what learning the
@@ -146,6 +167,8 @@ def train(net, optimizer, rule, tasks, *, epochs, batch_size, listeners=(), **op
         Passes over each task's examples; examples in a minibatch (the last may be smaller).
     listeners : sequence of callable
         Each is called with every event; one with a method `begin`, before, as begin(run).
+    threads : int, optional
+        Of the CPU; by default what the environment says, or else as many as pay.
     tested : iterable of Task, optional
         What is tested after each task; by default, the tasks that are learned.
     reset_optimizer, reset_network : bool
@@ -161,12 +184,15 @@ def train(net, optimizer, rule, tasks, *, epochs, batch_size, listeners=(), **op
     ConfigError, DivergenceError
         Arguments that do not fit, before any work; numbers that are not finite, after the epoch.
     """
+    check_options(options, Run)
+    listeners = check_listeners(listeners)
     run = Run(net, optimizer, rule, tasks, epochs=epochs, batch_size=batch_size, **options)
-    listeners = (run.history, *listeners)
-    for listener in listeners:
-        if hasattr(listener, "begin"):
-            listener.begin(run)
-    for event in run.learn():
+    listeners = [run.history, *listeners]
+    with computing(net, run.batch_size, threads):
         for listener in listeners:
-            listener(event)
+            if hasattr(listener, "begin"):
+                listener.begin(run)
+        for event in run.learn():
+            for listener in listeners:
+                listener(event)
     return run.history

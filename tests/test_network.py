@@ -24,7 +24,7 @@ def network(kind, dtype, seed=0):
 
 
 @pytest.mark.parametrize("kind", ["mlp", "cnn"])
-@pytest.mark.parametrize("given", [np.float16, np.float32, np.float64, np.uint8, np.int16, bool])
+@pytest.mark.parametrize("given", [np.float16, np.float32, np.float64, np.uint8])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_a_network_computes_in_its_own_dtype_whatever_it_is_fed(kind, given, dtype):
     net = network(kind, dtype)

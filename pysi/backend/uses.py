@@ -6,6 +6,7 @@ from pysi.backend.arrays import CPU_IMAGES
 from pysi.backend.memory import Slot
 from pysi.backend.stages import Stage
 from pysi.errors import ConfigError
+from pysi.inputs import check_inputs
 
 
 class Uses:
@@ -42,6 +43,8 @@ class Uses:
     def forward(self, x, use):
         """The network's output for a batch, in the network's dtype."""
         s, n_axes = self.table, self.n_axes
+        if type(x) is not np.ndarray or x.dtype.kind != "f":
+            check_inputs("x", x)
         if (
             x.ndim <= n_axes
             or x.shape[-n_axes:] != self.input_shape

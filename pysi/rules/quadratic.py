@@ -1,10 +1,11 @@
 """The quadratic penalty of Eq. 4, which Synaptic Intelligence shares with its relatives."""
 
-import numpy as np
-
+from pysi.arguments import strengths
 from pysi.backend import elementwise
 from pysi.errors import ConfigError
 from pysi.rules.rule import Rule
+from pysi.synapses import Synapses
+from pysi.typing import Strengths
 
 
 @elementwise
@@ -25,19 +26,13 @@ class QuadraticPenalty(Rule):
         Strength, finite and c ≥ 0. With R networks, one value for all or one for each.
     """
 
-    def __init__(self, c):
-        values = np.asarray(c, dtype=float)
-        if values.ndim > 1 or not np.all(np.isfinite(values)) or np.any(values < 0):
-            raise ConfigError(f"c: expected a finite strength c ≥ 0, or one per network, found {c}")
-        self.c = values
-
-    def __repr__(self):
-        return f"{type(self).__name__}(c={self.c.tolist()})"
+    def __init__(self, c: Strengths) -> None:
+        self.c = strengths("c", c)
 
     def check(self, net, tasks):
         self.fit(net.synapses)
 
-    def fit(self, synapses):
+    def fit(self, synapses: Synapses) -> None:
         """Raise a ConfigError if there are not as many strengths as networks."""
         if self.c.ndim and self.c.shape != synapses.lead:
             found = f"{len(self.c)} for networks of leading axes {synapses.lead}"

@@ -17,33 +17,37 @@ They receive `rows`, the table as formulas (see `pysi.synapses.Update`): ``rows.
 (..., P), and ``rows.part(row)``, any other row. Only elementwise mathematics is possible there.
 """
 
+from collections.abc import Sequence
+from typing import Any
 
-class Rule:
+from pysi.arguments import Arguments
+from pysi.synapses import Synapses, Update
+from pysi.typing import Array
+
+
+class Rule(Arguments):
     """Plain fine-tuning: no consolidation. The base class of every other rule."""
 
     name = "fine-tuning"
-    kept = ()
+    kept: tuple[str, ...] = ()
     """Names of arrays that it remembers from task to task, besides the rows of the table."""
-    synapses = None
+    synapses: Any = None
     """The table that it was started on."""
 
-    def __repr__(self):
-        return f"{type(self).__name__}()"
-
-    def check(self, net, tasks):
+    def check(self, net: Any, tasks: Sequence[Any]) -> None:
         """Raise a ConfigError if the rule cannot work on this network with these tasks."""
 
-    def start(self, synapses):
+    def start(self, synapses: Synapses) -> None:
         """Prepare for a sequence of tasks on this table; called once, before the first task."""
         self.synapses = synapses
 
-    def start_task(self, net, task):
+    def start_task(self, net: Any, task: Any) -> None:
         """Prepare for a task; its data are on the network's device."""
 
-    def refresh(self):
+    def refresh(self) -> None:
         """Recompute what follows from the table, after somebody else has changed it."""
 
-    def output_gradient(self, net, x, logits):
+    def output_gradient(self, net: Any, x: Array, logits: Array) -> tuple[Any, Any] | None:
         """Return gradients of what the rule adds to the loss of a minibatch x, or None.
 
         They are (dlogits, dfeatures): with respect to the `logits`, (..., B, K), and to
@@ -52,21 +56,21 @@ class Rule:
         """
         return None
 
-    def total_gradient(self, rows):
+    def total_gradient(self, rows: Update) -> Any:
         """Return the gradient of task loss plus penalty, (..., P); `rows.grad` is only read."""
         return rows.grad
 
-    def modulate(self, delta, rows):
+    def modulate(self, delta: Any, rows: Update) -> Any:
         """Return the step that is applied, for the step Δθ that the optimizer proposes."""
         return delta
 
-    def after_step(self, rows, delta):
+    def after_step(self, rows: Update, delta: Any) -> None:
         """Learn from the step Δθ that all synapses have just made; θ is already the new one."""
 
-    def end_task(self, net=None, task=None):
+    def end_task(self, net: Any = None, task: Any = None) -> None:
         """Learn from the task that has just ended; some rules need the network and the data."""
 
-    def penalty(self):
+    def penalty(self) -> Array:
         """Return the penalty's value at the present θ: a number, or (R,) with R networks."""
         return self.synapses.xp.zeros(self.synapses.lead)
 

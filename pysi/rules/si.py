@@ -14,11 +14,10 @@ was *really made*, by the optimizer that follows the loss with its penalty. And 
 tasks.
 """
 
-import numpy as np
-
+from pysi.arguments import choice, number
 from pysi.backend import elementwise
-from pysi.errors import ConfigError
 from pysi.rules.quadratic import QuadraticPenalty
+from pysi.typing import Strengths
 
 CLAMPS = ("cumulative", "per_task", "none")
 
@@ -45,13 +44,10 @@ class SynapticIntelligence(QuadraticPenalty):
 
     name = "si"
 
-    def __init__(self, c=1.0, *, xi=1e-3, clamp="cumulative"):
+    def __init__(self, c: Strengths = 1.0, *, xi: float = 1e-3, clamp: str = "cumulative") -> None:
         super().__init__(c)
-        if not (np.isfinite(xi) and xi >= 0):
-            raise ConfigError(f"xi: expected a finite damping ξ ≥ 0, found {xi}")
-        if clamp not in CLAMPS:
-            raise ConfigError(f"clamp: expected one of {CLAMPS}, found {clamp!r}")
-        self.xi, self.clamp = float(xi), clamp
+        self.xi = number("xi", xi, "a finite damping ξ ≥ 0", lambda xi: xi >= 0)
+        self.clamp = choice("clamp", clamp, CLAMPS)
 
     def after_step(self, rows, delta):
         rows.omega[...] = path_integral(rows.omega, rows.grad, delta)

@@ -1,0 +1,111 @@
+"""Data: whether inputs, targets, masks and accuracies are what they should be."""
+
+import warnings
+from typing import Any
+
+import numpy as np
+
+from pysi.arguments import refuse
+from pysi.errors import ConfigError
+
+DARK = 64
+"""Bytes that are all below this are hardly pixels: those go up to 255."""
+
+
+def is_array(value: Any) -> bool:
+    """Whether this is an array of NumPy or a device; tables of other libraries are none."""
+    return all(hasattr(value, name) for name in ("dtype", "shape", "strides"))
+
+
+def check_array(where: str, x: Any, expected: str, kinds: str) -> None:
+    """Raise a ConfigError unless x is an array whose dtype is of one of NumPy's `kinds`."""
+    if not is_array(x):
+        found = f"found {type(x).__module__.partition('.')[0]}.{type(x).__name__}"
+        raise ConfigError(f"{where}: expected an array of {expected}, {found}; use numpy.asarray")
+    if x.dtype.kind not in kinds or (x.dtype.kind == "u" and "i" not in kinds and x.itemsize > 1):
+        raise ConfigError(f"{where}: expected an array of {expected}, found one of {x.dtype}")
+
+
+def check_inputs(where: str, x: Any) -> None:
+    """Raise a ConfigError unless x is an array of floats, or of pixels as bytes."""
+    check_array(where, x, "floats, or unsigned bytes (pixels from 0 to 255)", "fu")
+
+
+def check_values(where: str, x: Any, dtype: Any) -> None:
+    """Raise a ConfigError for inputs that are not finite, and warn of bytes that are no pixels."""
+    if x.dtype.kind == "f":
+        wider = x.dtype.itemsize > dtype.itemsize  # what the network's type cannot hold is infinite
+        finite = abs(x) <= np.finfo(dtype).max if wider else np.isfinite(x)
+        bad = ~finite.reshape(len(x), -1).all(axis=-1)
+        if bad.any():
+            first = int(bad.argmax())
+            count = f"{int(bad.sum())} of {len(x)} examples"
+            raise ConfigError(f"{where}: expected finite numbers, found others in {count}, "
+                              f"the first in example {first}; leave them out")  # fmt: skip
+    elif 1 < (largest := int(x.max())) < DARK:
+        warnings.warn(
+            f"{where}: bytes are taken as pixels from 0 to 255, and divided by 255; the largest is "
+            f"{largest}. If your pixels go up to {largest}, give floats: x / {largest}",
+            stacklevel=3,
+        )
+
+
+def check_task(task: Any) -> None:
+    """Raise a ConfigError unless the inputs and targets of a `pysi.Task` fit each other."""
+    check_active(f"task {task.name!r}: active", task.active, np.shape(task.active)[:1])
+    for part in ("train", "test"):
+        x, y = getattr(task, f"x_{part}"), getattr(task, f"y_{part}")
+        where = f"task {task.name!r}: {part}"
+        check_inputs(f"{where} inputs", x)
+        if is_array(y) and y.ndim and not len(x) == len(y) != 0:
+            found = f"found {len(x)} inputs and {len(y)} labels"
+            raise ConfigError(f"{where}: expected as many labels as inputs, and some, {found}")
+
+
+def check_active(where: str, active: Any, shape: tuple[int, ...]) -> None:
+    """Raise a ConfigError unless this is a mask of classes: one bool each, at least one True."""
+    if active is True:
+        return
+    check_array(where, active, "bool, one per class", "b")
+    if active.shape != shape or not shape or not active.any():
+        found = f"found one of shape {active.shape} with {int(active.sum())} of them"
+        raise ConfigError(f"{where}: expected a mask of shape {shape} with some True, {found}")
+
+
+def check_labels(where: str, labels: Any, active: Any) -> None:
+    """Raise a ConfigError unless these are numbers of active classes, one per example."""
+    check_array(where, labels, "whole numbers as labels (N,)", "iu")
+    if labels.ndim != 1:
+        columns = labels.shape[-1] > 1
+        remedy = "y.argmax(axis=1) makes labels of one-hot rows" if columns else "use y[:, 0]"
+        found = f"found them of shape {labels.shape}; {remedy}"
+        raise ConfigError(f"{where}: expected whole numbers as labels (N,), {found}")
+    low, high = labels.min().item(), labels.max().item()
+    if low < 0 or high >= len(active) or not active[labels].all().item():
+        units = [i for i in range(len(active)) if active[i].item()]
+        task, found = f"the task's readout units {units}", f"labels from {low} to {high}"
+        raise ConfigError(f"{where}: expected labels in {task} of {len(active)}, found {found}")
+
+
+def check_targets(where: str, targets: Any, active: Any) -> None:
+    """Raise a ConfigError unless these are floats, one per example and output."""
+    check_array(where, targets, f"floats (N, {len(active)})", "f")
+    if targets.shape[1:] != active.shape:
+        found = f"found shape {targets.shape}"
+        raise ConfigError(f"{where}: expected floats (N, {len(active)}), {found}")
+
+
+def square(accuracy: Any) -> Any:
+    """Return an accuracy matrix as an array; a ConfigError if it is not square."""
+    accuracy = np.asarray(accuracy, dtype=float)
+    if accuracy.ndim < 2 or accuracy.shape[-1] != accuracy.shape[-2] or not accuracy.shape[-1]:
+        found = f"found shape {accuracy.shape}; test the tasks that were learned"
+        raise ConfigError(f"accuracy: expected a square matrix [after task, on task], {found}")
+    return accuracy
+
+
+def classes_of(dataset: Any) -> int:
+    """Return the number of classes of a data set."""
+    if not hasattr(dataset, "n_classes"):
+        raise refuse("dataset", "a data set, as load_dataset returns it", dataset)
+    return int(dataset.n_classes)

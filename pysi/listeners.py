@@ -1,0 +1,32 @@
+"""Listeners: what may be told of a run while it learns, for `train(..., listeners=[...])`.
+
+Any function of an event is one. `pysi.storage.checkpoint.Checkpoint` is another one.
+"""
+
+import numpy as np
+
+from pysi.arguments import choice
+from pysi.history import Epoch, Event
+from pysi.training import score
+
+
+class EpochAccuracy:
+    """Tests all tasks after every epoch too, and adds their accuracies to ``history.epochs``.
+
+    Entries get "test_accuracy" or "train_accuracy": one number per tested task or, of R networks,
+    a list of R such lists. Training is not changed by it.
+
+    Parameters
+    ----------
+    part : {"test", "train"}
+    """
+
+    def __init__(self, part: str = "test") -> None:
+        self.part = choice("part", part, ("test", "train"))
+
+    def __call__(self, event: Event) -> None:
+        """Test all tasks if an epoch has ended."""
+        if isinstance(event, Epoch):
+            run = event.run
+            scores = [score(run.net, task, self.part) for task in run.tested]
+            run.history.epochs[-1][f"{self.part}_accuracy"] = np.stack(scores, axis=-1).tolist()

@@ -1,0 +1,85 @@
+"""Threads: as many as pay for a network, unless somebody has said how many.
+
+A product of small matrices takes longer with two threads than with one, and on a machine that
+others use as well many times as long: threads of the BLAS library wait for each other by spinning.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+from pysi.arguments import whole
+from pysi.backend import arrays
+from pysi.errors import ConfigError
+
+VARIABLES = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
+"""What users say how many threads a BLAS library shall use with."""
+WORTHWHILE = 2**28
+"""Multiplications and additions of a step, from which a second thread of the BLAS library pays."""
+
+_held = False
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "process_cpu_count"):
+        return os.process_cpu_count() or 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def wanted() -> int | None:
+    """Return how many threads the environment asks for; None if it does not."""
+    for name in VARIABLES:
+        value = os.environ.get(name, "").partition(",")[0].strip()
+        if value:
+            if not value.isdigit() or value == "0":
+                raise ConfigError(f"{name}: expected a whole number from 1, found {value!r}")
+            return int(value)
+    return None
+
+
+def worthwhile(net: Any, batch_size: int) -> int:
+    """Return how many threads pay for a step of this network."""
+    operations = 2 * batch_size * net.synapses.size * max(1, len(net.seeds))
+    images = len(net.input_shape) > 1
+    return cores() if images or operations >= WORTHWHILE else 1
+
+
+def limited(count: int) -> Any:
+    """Return a context in which the BLAS library uses this many threads.
+
+    That needs threadpoolctl, which the extra ``demo`` brings; without it nothing changes.
+    """
+    try:
+        from threadpoolctl import threadpool_limits
+    except ImportError:
+        return nullcontext()
+    return threadpool_limits(count, user_api="blas")
+
+
+@contextmanager
+def using(count: int, *, images: bool = False) -> Iterator[None]:
+    """Use this many threads: of the BLAS library or, with one BLAS thread each, for images."""
+    global _held
+    before, _held = _held, True
+    try:
+        with limited(1 if images else count), arrays.threads(count if images else 1):
+            yield
+    finally:
+        _held = before
+
+
+def computing(net: Any, batch_size: int, count: int | None = None) -> Any:
+    """Return the context in which a network is trained, with `count` threads.
+
+    Without a count the environment's variables hold, then what `using` was told, then what pays.
+    """
+    if count is not None:
+        whole("threads", count)
+    elif _held:
+        return nullcontext()
+    if net.synapses.xp.__name__ != "numpy":
+        return nullcontext()
+    count = count or wanted() or worthwhile(net, batch_size)
+    return using(count, images=len(net.input_shape) > 1)
