@@ -73,7 +73,11 @@ class Task:
     def to(self, xp: Device, moved: dict[int, Any] | None = None) -> "Task":
         """The same task on the device of `xp`; tasks with one dict `moved` go on sharing arrays."""
         names = ("x_train", "y_train", "x_test", "y_test", "active", "pixels")
-        return replace(self, **{name: to_device(getattr(self, name), xp, moved) for name in names})
+        arrays = {name: getattr(self, name) for name in names}
+        for name in ("y_train", "y_test"):
+            if arrays[name].dtype.kind in "iu":  # the one whole type that a device's formulas know
+                arrays[name] = arrays[name].astype(np.int64, copy=False)
+        return replace(self, **{name: to_device(a, xp, moved) for name, a in arrays.items()})
 
 
 def split_tasks(dataset: Any, n_tasks: int | Sequence[int] = 5) -> list[Task]:

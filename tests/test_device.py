@@ -1,6 +1,7 @@
 """The same numbers on a device: on the strict double always, on a real GPU with `pytest -m gpu`."""
 
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -153,6 +154,19 @@ def test_matrix_products_of_views_agree_with_numpy(xp, layout, dtype, tolerance)
         if y is not None:
             assert not to_host(out)[:, [4, 41]].any()
     assert close(*found, tolerance)
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int32, np.uint16])
+def test_labels_may_be_of_any_whole_type(xp, dtype):
+    tables = []
+    for kind in (np.int64, dtype):
+        tasks = [
+            replace(t, y_train=t.y_train.astype(kind), y_test=t.y_test.astype(kind))
+            for t in toy_tasks()
+        ]
+        net, history = toy_run(FineTuning(), net=toy_net(xp=xp), tasks=tasks, epochs=1)
+        tables.append((to_host(net.synapses.table).tobytes(), history.test_accuracy.tobytes()))
+    assert tables[0] == tables[1]
 
 
 @pytest.mark.parametrize("seed", [2, [2, 5]])
