@@ -1,6 +1,6 @@
 """Arguments: whether they are what they should be, and how an object is written with its own."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from copy import deepcopy
 from inspect import Parameter, signature
 from math import isfinite
@@ -44,6 +44,15 @@ def whole(name: str, value: Any, low: int = 1) -> int:
     if not isinstance(value, Integral) or isinstance(value, bool) or value < low:
         raise refuse(name, f"a whole number from {low}", value)
     return int(value)
+
+
+def wholes(name: str, values: Any, least: int, expected: str) -> tuple[int, ...]:
+    """Return at least so many whole numbers from 1."""
+    if not isinstance(values, Sequence | np.ndarray) or isinstance(values, str) or (
+        len(values) < least or any(np.shape(n) for n in values)
+    ):  # fmt: skip
+        raise refuse(name, expected, values)
+    return tuple(whole(name, n) for n in values)
 
 
 def choice(name: str, value: Any, known: Iterable[str]) -> str:

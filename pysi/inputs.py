@@ -87,6 +87,11 @@ def check_labels(where: str, labels: Any, active: Any) -> None:
         raise ConfigError(f"{where}: expected labels in {task} of {len(active)}, found {found}")
 
 
+def as_labels(targets: Any) -> Any:
+    """Return whole numbers as int64, the one whole type that formulas on a device know."""
+    return targets.astype(np.int64, copy=False) if targets.dtype.kind in "iu" else targets
+
+
 def check_targets(where: str, targets: Any, active: Any) -> None:
     """Raise a ConfigError unless these are floats, one per example and output."""
     check_array(where, targets, f"floats (N, {len(active)})", "f")

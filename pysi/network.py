@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from pysi.architecture import describe
-from pysi.arguments import Copied, choice, refuse, seeds_of, several, whole
+from pysi.arguments import Copied, choice, seeds_of, several, wholes
 from pysi.backend import stream
 from pysi.backend.uses import Uses
 from pysi.errors import ConfigError
@@ -51,7 +51,8 @@ class Network(Copied):
         shape = input_shape or next((la.input_shape for la in self.layers if la.input_shape), None)
         if shape is None:
             raise ConfigError("input_shape: expected the shape of one example, found none")
-        self.shapes, self.names, kinds = [tuple(shape)], [], [la.kind for la in self.layers]
+        self.shapes, self.names = [wholes("input_shape", shape, 1, "whole numbers")], []
+        kinds = [layer.kind for layer in self.layers]
         for i, layer in enumerate(self.layers):
             self.shapes.append(tuple(layer.output_shape(self.shapes[-1])))
             self.names.append(f"{layer.kind}{kinds[: i + 1].count(layer.kind)}")
@@ -178,9 +179,7 @@ class MLP(Network):
         self, sizes: Sequence[int], *, activation: str = "relu", dropout: float = 0.0,
         zero_readout: bool = False, **options: Any,
     ) -> None:  # fmt: skip
-        if np.ndim(sizes) != 1 or len(sizes) < 2:
-            raise refuse("sizes", "two or more positive whole numbers", sizes)
-        sizes, layers = [whole("sizes", n) for n in sizes], []
+        sizes, layers = wholes("sizes", sizes, 2, "two or more positive whole numbers"), []
         choice("activation", activation, ACTIVATIONS)
         dropouts(dropout)  # checks it, also where no layer is hidden
         for n_in, n_out in zip(sizes[:-2], sizes[1:-1], strict=True):

@@ -13,7 +13,7 @@ import numpy as np
 from pysi.arguments import instance, whole
 from pysi.backend import stream, to_device
 from pysi.errors import ConfigError
-from pysi.inputs import check_task, classes_of
+from pysi.inputs import as_labels, check_task, classes_of
 from pysi.losses import Loss, softmax_cross_entropy
 from pysi.typing import Array, Device
 
@@ -74,9 +74,7 @@ class Task:
         """The same task on the device of `xp`; tasks with one dict `moved` go on sharing arrays."""
         names = ("x_train", "y_train", "x_test", "y_test", "active", "pixels")
         arrays = {name: getattr(self, name) for name in names}
-        for name in ("y_train", "y_test"):
-            if arrays[name].dtype.kind in "iu":  # the one whole type that a device's formulas know
-                arrays[name] = arrays[name].astype(np.int64, copy=False)
+        arrays |= {name: as_labels(arrays[name]) for name in ("y_train", "y_test")}
         return replace(self, **{name: to_device(a, xp, moved) for name, a in arrays.items()})
 
 
@@ -137,10 +135,9 @@ def permuted_tasks(dataset: Any, n_tasks: int = 10, *, seed: int = 0) -> list[Ta
 
     Source: Goodfellow et al. (2013); Zenke, Poole & Ganguli (2017), Section 5.2.
     """
-    n_classes, n_tasks = classes_of(dataset), whole("tasks", n_tasks)
+    active, n_tasks = np.ones(classes_of(dataset), bool), whole("tasks", n_tasks)
     n_pixels = int(np.prod(dataset.x_train.shape[1:3]))
     data = (dataset.x_train, dataset.y_train, dataset.x_test, dataset.y_test)
-    active = np.ones(n_classes, bool)
     tasks = [Task("original", *data, active)]
     for i in range(1, n_tasks):
         order = stream(seed, "pixels", i).permutation(n_pixels)

@@ -25,9 +25,7 @@ from pysi.typing import Array
 EVALUATION_BATCH = 1000
 
 
-def update(
-    synapses: Synapses, optimizer: Optimizer, rule: Rule, extra: Array | None = None
-) -> None:
+def update(synapses: Synapses, optimizer: Optimizer, rule: Rule, extra: Any = None) -> None:
     """One step of every synapse, once g is in the table; a rule may add the row `extra` to it."""
     optimizer.next_step()
     with synapses.update() as rows:
