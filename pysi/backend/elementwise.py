@@ -20,8 +20,8 @@ from inspect import signature
 import numpy as np
 
 from pysi.backend.arrays import namespace
+from pysi.backend.compiled import on_cpu
 from pysi.backend.kernel import Kernel
-from pysi.backend.passes import Passes
 from pysi.backend.program import Program, Typed, remember
 from pysi.backend.recorder import KINDS, Trace, classify, overlap
 from pysi.errors import ConfigError
@@ -112,7 +112,7 @@ class Formula:
         typed = Typed(Program(self.__name__, nodes, results, {}), arrays)
         for array, ref in zip(outs, typed.results, strict=bool(outs)):
             typed.returns(ref, array)
-        return (Passes if xp is np else Kernel)(typed, places or None, xp)
+        return (on_cpu if xp is np else Kernel)(typed, places or None, xp)
 
 
 def elementwise(function):

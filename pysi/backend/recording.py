@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from pysi.backend.compiled import on_cpu
 from pysi.backend.kernel import Kernel
-from pysi.backend.passes import Passes
 from pysi.backend.program import Typed, remember
 from pysi.backend.recorder import Recorder
 from pysi.errors import ConfigError
@@ -93,7 +93,7 @@ class Recording(Recorder):
         for k, arrays in enumerate(self.blocks):
             writes = {i: ref for i, ref in self.writes.items() if k == last or i not in whole}
             typed = Typed(self.program(writes=writes), arrays)
-            programs.append((Passes if self.xp is np else Kernel)(typed, None, self.xp))
+            programs.append((on_cpu if self.xp is np else Kernel)(typed, None, self.xp))
         used = {o for _, operands in self.nodes for o in operands if isinstance(o, int)}
         programs.stale = not set(range(self.base, len(self.arrays))) <= used
         return programs
