@@ -193,9 +193,9 @@ plt.show()
 #
 # ## All synapses of a hidden unit
 #
-# A hidden unit has one synapse to each of the 784 pixels, so each row of its synapses is an image.
-# Here are three units that speak for 1 and three that speak for 0: those whose synapses onto the
-# two readouts differ most.
+# A hidden unit has one synapse from each of the 784 pixels, so each row of these synapses is an
+# image. Here are three units that speak for 1 and three that speak for 0: those whose synapses onto
+# the two readouts differ most.
 
 # %%
 W = table.group("dense1.W").columns
@@ -223,8 +223,8 @@ plt.show()
 # integral shows which pixels learning has used: the stroke of the 1 in the units that speak for 1,
 # and the ring of the 0 in the others. For 2 against 3 it used other pixels, and one of the six
 # units hardly took part. Margins, where no digit has ink, are exactly zero. $\omega$ can be
-# negative: momentum or the penalty may carry a synapse uphill. The figure shows hardly any negative
-# $\omega$; if there are such synapses, the sum $\Omega$ is cut off at zero.
+# negative: momentum or the penalty may carry a synapse uphill. In this figure no $\omega$ is
+# negative; where it is, the sum $\Omega$ is cut off at zero.
 #
 # ## The claims
 
