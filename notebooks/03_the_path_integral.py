@@ -100,8 +100,8 @@ print(f"loss at the start minus loss at the end: {loss(start) - loss(np.zeros(2)
 # %% [markdown]
 # The sums agree, but their parts do not. The loss and the two ends of the path do not determine the
 # share of a synapse: it says what the synapse did on the path that was really taken. On a detour a
-# synapse may even end up with a negative share. In gradient descent it cannot: there $\theta' =
-# -g$, so $\omega_k = \int g_k^2\, dt$.
+# synapse may even end up with a negative share. In gradient descent it cannot: there
+# $\theta' = -g$, so $\omega_k = \int g_k^2\, dt$.
 #
 # ## A network that reads digits
 #
@@ -292,8 +292,9 @@ plt.show()
 # formula nothing is left with all $N$ digits. This is why in practice $c$ "typically has to be
 # chosen smaller than one to compensate".
 #
-# (With momentum or Adam a step contains only a part of the present noise. The bias is then $-\sum_t
-# \langle e_t \cdot \Delta\theta_t \rangle$, for which there is no expression as short as this one.)
+# (With momentum or Adam a step contains only a part of the present noise. The bias is then
+# $-\sum_t \langle e_t \cdot \Delta\theta_t \rangle$, for which there is no expression as short as
+# this one.)
 #
 # ## The claims
 

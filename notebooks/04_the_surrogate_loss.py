@@ -5,8 +5,8 @@
 # only on how training went: the paper's Figure 2. Then learn a second task with that parabola.
 #
 # **What you will learn.** Which three conditions determine the parabola; why it is not the one that
-# the Hessian at the minimum gives; what the damping $\xi$ is for (Eq. 5); when a second task at $c
-# = 1$ ends exactly where training on both tasks would (Eq. 4), and how far from there it ends
+# the Hessian at the minimum gives; what the damping $\xi$ is for (Eq. 5); when a second task at
+# $c = 1$ ends exactly where training on both tasks would (Eq. 4), and how far from there it ends
 # otherwise.
 #
 # **What you need.** Notebook 3: $\omega_k$ is the part of the loss drop that synapse $k$ earned.
@@ -226,9 +226,9 @@ plt.show()
 # ## Two tasks at $c = 1$
 #
 # In the second task, its loss plus the surrogate (Eq. 4) has a minimum; the sum of both true losses
-# has another. The paper says that for two tasks the three conditions are met "exactly", and that $c
-# = 1$ weighs old and new memories equally. Are the two minima then the same? If the old loss is a
-# *diagonal* quadratic, and was learned to its minimum, then $\Omega_k = \tfrac12 H_{kk}$: the
+# has another. The paper says that for two tasks the three conditions are met "exactly", and that
+# $c = 1$ weighs old and new memories equally. Are the two minima then the same? If the old loss is
+# a *diagonal* quadratic, and was learned to its minimum, then $\Omega_k = \tfrac12 H_{kk}$: the
 # surrogate is the old loss. If the old loss is a quadratic with interactions, the surrogate differs
 # from it, because the surrogate is still diagonal. `joint_minima` computes both minima.
 #
@@ -330,9 +330,9 @@ plt.show()
 
 # %% [markdown]
 # Eq. 4 at $c = 1$ is as good as training on both tasks for valleys along the axes, and for none in
-# between. On random quadratics with many synapses the gap of Eq. 5 is about a third of that of $c =
-# 0$; the gap of the Hessian's own diagonal is smaller, but it needs the Hessian. Real networks are
-# not quadratic, so this says what is exact, and not which of the two is the better rule.
+# between. On random quadratics with many synapses the gap of Eq. 5 is about a third of that of
+# $c = 0$; the gap of the Hessian's own diagonal is smaller, but it needs the Hessian. Real networks
+# are not quadratic, so this says what is exact, and not which of the two is the better rule.
 #
 # ## The claims
 

@@ -35,9 +35,9 @@ rng = np.random.default_rng(0)
 #
 # $$E(\theta) = \tfrac12 (\theta - \theta^*)^\top H\, (\theta - \theta^*) \quad \text{(Eq. 6)}.$$
 #
-# In the limit of small steps, gradient descent becomes a flow, $\tau\, d\theta/dt = -H(\theta -
-# \theta^*)$ (Eq. 7). It can be solved: along each eigenvector $u^\alpha$ of $H$ the distance to the
-# minimum decays at its own rate $\lambda_\alpha$,
+# In the limit of small steps, gradient descent becomes a flow,
+# $\tau\, d\theta/dt = -H(\theta - \theta^*)$ (Eq. 7). It can be solved: along each eigenvector
+# $u^\alpha$ of $H$ the distance to the minimum decays at its own rate $\lambda_\alpha$,
 #
 # $$\theta(t) = \theta^* + e^{-Ht/\tau} (\theta(0) - \theta^*) \quad \text{(Eq. 8)}.$$
 
@@ -80,8 +80,8 @@ plt.show()
 #
 # with $d = \theta(0) - \theta^*$ in the eigenbasis. The time constant $\tau$ has dropped out: the
 # speed of the flow does not matter. We take a Hessian from real data. When a linear unit learns to
-# read digits by least squares, its Hessian is the covariance of the pixels, $H = \langle x x^\top
-# \rangle$ if their means are zero. We take 7 × 7 pixels.
+# read digits by least squares, its Hessian is the covariance of the pixels,
+# $H = \langle x x^\top \rangle$ if their means are zero. We take 7 × 7 pixels.
 
 # %%
 data = pysi.load_dataset("mnist-5k")
@@ -108,14 +108,16 @@ to_flow = [differ(importance.Q_descent(H, d, step), in_modes) for step in (0.5, 
 print("descent against flow, η = 0.5, 0.05, 0.005:  ", *(f"{gap:.0e}" for gap in to_flow))
 
 # %% [markdown]
-# Descent has a closed form of its own, with the denominator $\lambda_\alpha + \lambda_\beta - \eta
-# \lambda_\alpha \lambda_\beta$; it approaches that of the flow as $\eta \to 0$.
+# Descent has a closed form of its own, with the denominator
+# $\lambda_\alpha + \lambda_\beta - \eta \lambda_\alpha \lambda_\beta$; it approaches that of the
+# flow as $\eta \to 0$.
 #
 # ## Averaged over starts, Q is the Hessian
 #
 # A single $Q$ depends on where training began. Let $d$ be random, each component with variance
-# $\sigma^2$ and independent of the others. Then $\langle d_\alpha d_\beta \rangle = \sigma^2
-# \delta_{\alpha\beta}$, only $\alpha = \beta$ survives, $\lambda^2 / 2\lambda = \lambda / 2$, and
+# $\sigma^2$ and independent of the others. Then
+# $\langle d_\alpha d_\beta \rangle = \sigma^2 \delta_{\alpha\beta}$, only $\alpha = \beta$
+# survives, $\lambda^2 / 2\lambda = \lambda / 2$, and
 #
 # $$\langle Q \rangle = \tfrac12 \sigma^2 H \quad \text{(Eq. 12)}.$$
 #
@@ -174,12 +176,12 @@ plt.show()
 #
 # ## Errata
 #
-# **A missing ½, and a delta.** For a diagonal $H$ the paper prints $Q_{ij} = \delta_{ij} d_i^2
-# H_{ii}$ (Eq. 13). Eq. 11 gives $Q_{ii} = \tfrac12 d_i^2 H_{ii}$, so $\Omega_i = Q_{ii} /
-# \Delta_i^2 = \tfrac12 H_{ii}$. With $c = 1$ the penalty $\Omega\Delta^2$ *is* the old loss; the
-# printed formula would make it twice the old loss. And off the diagonal $Q$ is not zero: two
-# synapses that move at the same time are correlated, even if the loss does not couple them. (Only
-# the diagonal is used.)
+# **A missing ½, and a delta.** For a diagonal $H$ the paper prints
+# $Q_{ij} = \delta_{ij} d_i^2 H_{ii}$ (Eq. 13). Eq. 11 gives $Q_{ii} = \tfrac12 d_i^2 H_{ii}$, so
+# $\Omega_i = Q_{ii} / \Delta_i^2 = \tfrac12 H_{ii}$. With $c = 1$ the penalty $\Omega\Delta^2$ *is*
+# the old loss; the printed formula would make it twice the old loss. And off the diagonal $Q$ is
+# not zero: two synapses that move at the same time are correlated, even if the loss does not couple
+# them. (Only the diagonal is used.)
 #
 # **Rank one.** If only one eigenvalue $\lambda_1$ is not zero, then $Q = \tfrac12 d_1^2 H$ (Eq.
 # 14), "the normalized importances then become the diagonal elements" of $H$, says the text. But Eq.
@@ -328,11 +330,11 @@ plt.show()
 # The ranks agree well: synapses along which the loss is curved are important. The slope shows
 # *which power* of the curvature $\Omega$ follows, and this depends on the optimizer. Plain descent
 # makes steps proportional to $g$, so $\omega$ sums squares of (noisy) gradients, and their mean is
-# close to $F$. Adam divides its steps by the square root of the mean square gradient, so $\omega
-# \sim g^2 / \sqrt{\langle g^2 \rangle} \sim \sqrt F$. Benzing (2022, *Unifying importance based
-# regularisation methods for continual learning*) argues that in practice Synaptic Intelligence owes
-# its $\sqrt F$ to the noise of minibatches more than to the path integral. Notebook 3 shows how
-# large that noise can be.
+# close to $F$. Adam divides its steps by the square root of the mean square gradient, so
+# $\omega \sim g^2 / \sqrt{\langle g^2 \rangle} \sim \sqrt F$. Benzing (2022, *Unifying importance
+# based regularisation methods for continual learning*) argues that in practice Synaptic
+# Intelligence owes its $\sqrt F$ to the noise of minibatches more than to the path integral.
+# Notebook 3 shows how large that noise can be.
 #
 # ## The claims
 

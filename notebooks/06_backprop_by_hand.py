@@ -4,9 +4,9 @@
 # **What you will do.** Derive the backward pass of every layer with pencil and paper, read it in
 # the package, and check it in two ways that do not trust the derivation.
 #
-# **What you will learn.** Why a backward pass is a transposed Jacobian; where the well-known $p -
-# y$ comes from, and how masking changes it; how small a step of a finite difference should be, and
-# why.
+# **What you will learn.** Why a backward pass is a transposed Jacobian; where the well-known
+# $p - y$ comes from, and how masking changes it; how small a step of a finite difference should be,
+# and why.
 #
 # **What you need.** The chain rule and matrix products. No earlier notebook.
 
@@ -308,10 +308,10 @@ deviation = dz - (p * dz).sum(axis=1, keepdims=True)
 second, third = ((p * deviation**k).sum(axis=1).mean() for k in (2, 3))
 
 # %% [markdown]
-# Here is the trick with the imaginary step. For functions that accept complex numbers, $f(ih) =
-# f(0) + ih f'(0) - \dots$, so $f'(0) = \operatorname{Im} f(ih) / h$ up to $h^2$. Nothing is
-# subtracted, so rounding loses nothing, and $h$ may be as short as one likes. The truncation error
-# is that of central differences.
+# Here is the trick with the imaginary step. For functions that accept complex numbers,
+# $f(ih) = f(0) + ih f'(0) - \dots$, so $f'(0) = \operatorname{Im} f(ih) / h$ up to $h^2$. Nothing
+# is subtracted, so rounding loses nothing, and $h$ may be as short as one likes. The truncation
+# error is that of central differences.
 
 # %%
 complex_step = [softmax_cross_entropy(z + 1j * h * dz, labels, active)[0].imag / h for h in steps]

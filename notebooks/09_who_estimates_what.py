@@ -243,9 +243,9 @@ print(f"{(reset < 0).mean():.0%} of the resets lower the loss")
 # too small. $\Omega$ predicts the order but not the size, because it follows the square root: it is
 # too large for the synapses that hardly matter, and too small for those that matter most (the
 # orange dots are steeper than the dotted line). Its sum is about right by luck: minibatch noise
-# makes $\omega$ too large (notebook 3), and a large $\xi$ makes $\Omega$ small again; with $\xi =
-# 10^{-3}$ it is many times too large. A common factor of all $\Omega$ would do no harm, because $c$
-# is such a factor. A square root changes the ratios between synapses.
+# makes $\omega$ too large (notebook 3), and a large $\xi$ makes $\Omega$ small again; with
+# $\xi = 10^{-3}$ it is many times too large. A common factor of all $\Omega$ would do no harm,
+# because $c$ is such a factor. A square root changes the ratios between synapses.
 #
 # **Resets.** All estimates rank resets about equally well, and most rank them worse than nudges;
 # some resets even make the network better. Quadratic penalties assume that the old task ended in a
@@ -319,12 +319,12 @@ for row, each, *spent in zip(rows, passes, costs(sizes, data), costs(paper, full
 # ## In use
 #
 # The sequence is five permuted tasks of the 14 × 14 pixels; the network has two hidden layers of
-# 64, and Adam keeps its state between tasks. All rules share the penalty $c \sum_k \Omega_k
-# (\theta_k - \tilde\theta_k)^2$. For EWC $\Omega$ is the sum of the tasks' $F$, and $c = \lambda /
-# 2$ of its authors. Each rule gets the strength that is best on *held-out training digits*, a sixth
-# of them, among those tried here with one seed. (A list of strengths trains as many networks side
-# by side.) The learning rate is twice the paper's; with the paper's own, every rule ends lower in
-# so few epochs, and the rules differ as little.
+# 64, and Adam keeps its state between tasks. All rules share the penalty
+# $c \sum_k \Omega_k (\theta_k - \tilde\theta_k)^2$. For EWC $\Omega$ is the sum of the tasks' $F$,
+# and $c = \lambda / 2$ of its authors. Each rule gets the strength that is best on *held-out
+# training digits*, a sixth of them, among those tried here with one seed. (A list of strengths
+# trains as many networks side by side.) The learning rate is twice the paper's; with the paper's
+# own, every rule ends lower in so few epochs, and the rules differ as little.
 
 # %%
 T, seeds = 5, [1, 2, 3]

@@ -172,8 +172,8 @@ plt.show()
 #
 # ## Backward
 #
-# For a dense layer with the columns as input, notebook 6 has derived the backward pass. With $dy =
-# \partial L / \partial y$, one row per place,
+# For a dense layer with the columns as input, notebook 6 has derived the backward pass. With
+# $dy = \partial L / \partial y$, one row per place,
 #
 # $$\frac{\partial L}{\partial W} = \text{columns}^\top dy, \qquad
 #   \frac{\partial L}{\partial b} = \sum_{\text{places}} dy, \qquad
@@ -215,9 +215,10 @@ right.set(xticks=range(0, 25, 5), yticks=range(0, 9, 3))
 plt.show()
 
 # %% [markdown]
-# The backward pass must multiply by the transpose of this matrix, so that $\langle dy, Jv \rangle =
-# \langle J^\top dy, v \rangle$ for every $v$. We let $v$ be every single pixel, weight and bias,
-# for several kernels, strides and margins. (`WinogradConv2D` is explained below.)
+# The backward pass must multiply by the transpose of this matrix, so that
+# $\langle dy, Jv \rangle = \langle J^\top dy, v \rangle$ for every $v$. We let $v$ be every single
+# pixel, weight and bias, for several kernels, strides and margins. (`WinogradConv2D` is explained
+# below.)
 
 
 # %%
@@ -330,11 +331,11 @@ print(f"{tied.mean():.0%} of the digit's windows hold a tie")
 #
 # $$\sum_i e_i y_i = \sum_p e(p)\, g(p)\, D_p, \qquad D = V^{-\top} d.$$
 #
-# As this holds for every $e$, the output $y_i$ is what multiplies $e_i$ on the right: $y_i = \sum_p
-# p^i\, g(p)\, D_p$. There is one multiplication of inputs by taps per point, so there are six. All
-# other factors are small constants. Here is an example in exact fractions, with the package's own
-# matrices. The package moves the fractions of $V^{-\top}$ to $g(p)$, which is computed only once
-# per batch.
+# As this holds for every $e$, the output $y_i$ is what multiplies $e_i$ on the right:
+# $y_i = \sum_p p^i\, g(p)\, D_p$. There is one multiplication of inputs by taps per point, so there
+# are six. All other factors are small constants. Here is an example in exact fractions, with the
+# package's own matrices. The package moves the fractions of $V^{-\top}$ to $g(p)$, which is
+# computed only once per batch.
 
 
 # %%

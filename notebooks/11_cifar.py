@@ -65,9 +65,9 @@ print(f"{'all':<32}{sum(counts):>10,}")
 # More than nine of ten synapses are in the first dense layer; the four convolutions take about
 # three quarters of a step's time.
 #
-# `pysi run split-cifar` trains this network in three ways: in sequence without consolidation ($c =
-# 0$), in sequence with consolidation ($c > 0$), and from scratch, with a new network for each task.
-# That takes hours, so we read the saved result.
+# `pysi run split-cifar` trains this network in three ways: in sequence without consolidation
+# ($c = 0$), in sequence with consolidation ($c > 0$), and from scratch, with a new network for each
+# task. That takes hours, so we read the saved result.
 
 # %%
 result = Result.load(root / "docs" / "results" / "split-cifar.json")

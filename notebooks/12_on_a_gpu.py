@@ -66,8 +66,8 @@ print("accuracy with NumPy:    ", on_host.test_accuracy[-1].round(3))
 # ## Many small steps
 #
 # On a GPU every operation is a *kernel* that the host has to launch, and a launch takes some
-# microseconds, however little there is to do. The update of a step (penalty, Adam, $θ ← θ + Δθ$, $ω
-# ← ω - g Δθ$) has fifteen operations on rows of numbers. One after the other they would cost
+# microseconds, however little there is to do. The update of a step (penalty, Adam, $θ ← θ + Δθ$,
+# $ω ← ω - g Δθ$) has fifteen operations on rows of numbers. One after the other they would cost
 # fifteen launches, and every row would be read from memory and written back many times.
 #
 # So the formulas do not run one by one; they are *recorded*. In a step
