@@ -20,7 +20,7 @@ CLOCKED = ("plain training, a step", "Synaptic Intelligence, a step")
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=3, help="two or more")
-    parser.add_argument("--steps", type=int, default=40, help="of each sort, per round")
+    parser.add_argument("--steps", type=int, default=40, help="timed steps per round")
     parser.add_argument("--out")
     args = parser.parse_args()
 
