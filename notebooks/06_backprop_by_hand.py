@@ -63,8 +63,8 @@ print(getsource(Dense.backward))
 # ## ReLU, tanh and dropout
 #
 # These act on each entry alone. Their Jacobians are diagonal, and a diagonal matrix is its own
-# transpose, so $dx = m \odot dy$ with the derivative $m$ of each entry. For ReLU $m$ is 1 where $x
-# > 0$ and 0 elsewhere; for tanh it is $1 - \tanh^2 x = 1 - y^2$; for dropout it is 0 with
+# transpose, so $dx = m \odot dy$ with the derivative $m$ of each entry. For ReLU $m$ is 1 where
+# $x > 0$ and 0 elsewhere; for tanh it is $1 - \tanh^2 x = 1 - y^2$; for dropout it is 0 with
 # probability $p$ and $1/(1-p)$ otherwise, drawn again for every minibatch.
 
 # %%
