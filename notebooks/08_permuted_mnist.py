@@ -139,7 +139,8 @@ plt.show()
 # methods. With fine-tuning a task resembles the one before it, more and more from task to task, and
 # resembles distant tasks less. With SI this resemblance stops growing early, and hardly depends on
 # the distance: strong correlations are prevented, and moderate ones remain between all tasks but
-# the first. In this measure they are not "largely uncorrelated", as the paper says.
+# the first. The paper calls tasks with consolidation "largely uncorrelated"; in this measure they
+# are not.
 #
 # ## Live
 #

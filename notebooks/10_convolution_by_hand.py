@@ -6,8 +6,8 @@
 # Winograd's algorithm, and time all three forms.
 #
 # **What you will learn.** What a kernel sees; why a convolution is a dense layer in another form;
-# where the gradient of a maximum goes; how polynomials save half of the multiplications; what it
-# helps to take a few images at a time.
+# where the gradient of a maximum goes; how polynomials save half of the multiplications; what is
+# gained by taking a few images at a time.
 #
 # **What you need.** Notebook 6, for $\langle dy, Jv \rangle = \langle J^\top dy, v \rangle$.
 
