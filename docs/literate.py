@@ -1,4 +1,4 @@
-"""The core's files as pages: the whole file, with what its docstrings say set as text.
+"""Show the files of the core as pages: whole files, whose docstrings are set as text.
 
 A page is the file from its first line to its last. Code stays code, with the file's own line
 numbers; a docstring of more than one line becomes text, so that its formulas can be drawn.
@@ -11,8 +11,8 @@ from numpydoc.docscrape_sphinx import SphinxDocString
 
 
 def docstrings(tree):
-    """Nodes of the docstrings that become text, in the order of the file."""
-    found = []
+    """Return the nodes of the docstrings that become text, in the order of the file."""
+    nodes = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
             first = node.body[0] if node.body else None
@@ -22,12 +22,12 @@ def docstrings(tree):
                 and isinstance(first.value.value, str)
                 and first.end_lineno > first.lineno
             ):
-                found.append(first)
-    return sorted(found, key=lambda node: node.lineno)
+                nodes.append(first)
+    return sorted(nodes, key=lambda node: node.lineno)
 
 
 def pieces(source):
-    """The file in parts: ("code", first line, lines) or ("text", column, docstring)."""
+    """Yield the file in pieces: ("code", first line, lines) or ("text", column, docstring)."""
     lines, done = source.splitlines(), 0
     for node in docstrings(ast.parse(source)):
         yield "code", done + 1, lines[done : node.lineno - 1]
@@ -37,15 +37,16 @@ def pieces(source):
 
 
 def indent(lines, by):
+    """Return the lines, indented by some columns; blank lines become empty."""
     return [" " * by + line if line.strip() else "" for line in lines]
 
 
 def page(module, source):
-    """The page of a module, as reStructuredText."""
+    """Return the page of a module, as reStructuredText."""
     title = f"pysi/{module.replace('.', '/')}.py"
     out = [title, "=" * len(title), ""]
-    for kind, where, what in pieces(source):
-        if kind == "text":
+    for form, where, what in pieces(source):
+        if form == "text":
             text = str(SphinxDocString(what, config={"show_class_members": False})).splitlines()
             out += [f".. container:: docstring depth{where // 4}", "", *indent(text, 3), ""]
             continue

@@ -27,9 +27,9 @@ plt.rcParams["figure.constrained_layout.use"] = True
 #
 # $$L_\mu(\theta) = \tfrac12 (\theta - \theta^*_\mu)^\top H_\mu\, (\theta - \theta^*_\mu).$$
 #
-# The floor of the valley is nearly flat and its walls are steep. Task 1's valley runs along
-# $\theta_1$: whoever wants to keep task 1 solved may move $\theta_1$, but not $\theta_2$. Task 2's
-# valley crosses it.
+# The floor of a valley is nearly flat and its walls are steep. Task 1's valley runs along
+# $\theta_1$: task 1 stays solved if $\theta_1$ moves, but not if $\theta_2$ moves. Task 2's valley
+# crosses it.
 
 
 # %%
@@ -57,12 +57,12 @@ def gradient(task, theta):
 # ## Learning them
 #
 # `pysi.Synapses` is a table with one column per synapse. Its rows are the weight $\theta$, the
-# gradient $g$, and what a synapse remembers: $\omega$, $\Omega$ and $\tilde\theta$ (notebook 2 is
-# about them). The table can hold several networks at once. Here they differ only in $c$: one
-# network for each strength, all trained by the same lines.
+# gradient $g$, and what a synapse remembers: $\omega$, $\Omega$ and $\tilde\theta$ (notebook 2
+# explains them). The table can hold several networks at once. Here there is one network for each
+# strength $c$, and the same lines train them all.
 #
-# `update` is the package's own training step, the one that trains on MNIST in notebook 7. We give
-# it the gradient; it moves $\theta$ and keeps the books.
+# `update` is the package's own training step, which trains on MNIST in notebook 7. We give it the
+# gradient; it moves $\theta$ and updates the other rows.
 
 
 # %%
@@ -90,15 +90,16 @@ t1, control, consolidated = path[middle, 0], path[-1, 0], path[-1, 1]
 print("importance Ω of (θ1, θ2) after task 1:", importance[0][1].round(3))
 
 # %% [markdown]
-# After task 1 the second synapse is twenty times as important as the first. Nobody told SI about
-# the valley: it only added up, step by step, how much each synapse's own movement lowered the loss
-# (Eq. 3), and divided by the square of how far that synapse had moved (Eq. 5). The result is close
-# to half the curvature, (0.05, 1): notebook 5 explains why.
+# After task 1 the second synapse is twenty times as important as the first. SI was not told about
+# the valley. It only added up, step by step, how much the movement of each synapse lowered the loss
+# (Eq. 3), and divided this by the square of how far the synapse had moved (Eq. 5). The result is
+# close to half the curvature, (0.05, 1); notebook 5 explains why.
 #
 # ## The paper's Figure 1
 #
 # Both panels show the same trajectories, once on the loss of task 1 and once on that of task 2.
-# Light is low. Up to $\theta(t_1)$ the two networks agree, since there is nothing to protect yet.
+# Where the colour is light, the loss is low. Up to $\theta(t_1)$ the two networks agree, since
+# there is nothing to protect yet.
 
 # %%
 x, y = np.meshgrid(np.linspace(-2.5, 2.5, 200), np.linspace(-1.7, 2.3, 200))
@@ -134,11 +135,11 @@ plt.show()
 
 # %% [markdown]
 # The black trajectory runs to the minimum of task 2, far up the wall of task 1: this is
-# catastrophic forgetting. The orange one stops at another point of task 2's valley. It has hardly
-# moved $\theta_2$, which was important, and uses $\theta_1$, which was free. It ends low in
-# **both** panels.
+# catastrophic forgetting. The orange trajectory stops at another point of task 2's valley. It has
+# hardly moved $\theta_2$, which was important, and has moved $\theta_1$, which was free. It ends
+# low in **both** panels.
 #
-# The same in time:
+# The next figure shows the two losses over time:
 
 # %%
 fig, axes = plt.subplots(1, 2, figsize=(9.6, 2.8), sharex=True, sharey=True)
@@ -162,8 +163,8 @@ plt.show()
 #
 # where $\tilde\theta$ is $\theta(t_1)$. The sum stands for the loss of task 1, which we can no
 # longer look at, so $c$ says how much the past counts. At $c = 0$ it does not count; when $c$ is
-# large, the past is all that counts, and task 2 is not learned. We train one network for each of
-# 31 strengths.
+# large, nothing else counts, and task 2 is not learned. We train one network for each of 31
+# strengths.
 
 # %%
 strengths = np.logspace(-3, 1, 31)
@@ -194,8 +195,8 @@ plt.show()
 # %% [markdown]
 # The endpoints form an arc from the minimum of task 2 towards that of task 1, and at $c = 1$ it
 # passes the point that training on both tasks at once would find. The paper says why: $c = 1$
-# weighs old and new memories equally, as long as the path integral is exact. It is nearly so here,
-# where steps are small and there is no noise.
+# weighs old and new memories equally, as long as the path integral is exact. Here it is nearly
+# exact, because steps are small and there is no noise.
 #
 # ## The claim
 #
@@ -209,7 +210,7 @@ assert np.array_equal(path[: middle + 1, 0], path[: middle + 1, 1])
 # SI has found the important synapse: Ω is half the curvature, up to the length of the steps
 assert np.allclose(importance[0][1], np.diag(H[0]) / 2, rtol=0.06)
 
-# without consolidation: task 2 is solved, and task 1 lost
+# without consolidation: task 2 is solved, and task 1 is lost
 assert loss(1, control) < 0.01 * loss(1, t1)
 assert loss(0, control) > 0.5 * loss(0, start)
 
@@ -225,4 +226,5 @@ print(f"sum of both losses: {total:.3f} with c = 1, {loss(0, control) + loss(1, 
 
 # %% [markdown]
 # **Try.** Turn task 1's valley by 8°, then by 45°, and learn again. SI keeps one number per synapse
-# and cannot store a direction between the axes; the gap to the best grows. Notebook 4 measures it.
+# and cannot store a direction between the axes, so the gap to the best sum of losses grows.
+# Notebook 4 measures this gap.

@@ -25,7 +25,7 @@ plt.rcParams["figure.constrained_layout.use"] = True
 # %% [markdown]
 # ## The table
 #
-# In most networks a synapse is one number, its weight. Here it is a column of five:
+# In most networks a synapse is one number, its weight. Here it is a column of five numbers:
 #
 # | row | symbol | what it is | changes |
 # |---|---|---|---|
@@ -35,8 +35,8 @@ plt.rcParams["figure.constrained_layout.use"] = True
 # | `Omega` | $\Omega$ | importance for all past tasks | when a task ends |
 # | `theta_ref` | $\tilde\theta$ | the weight at the end of the last task | when a task ends |
 #
-# The table is one array, and it is the only thing that owns data. You can hold it by three
-# handles: all synapses, those of one layer in the shape of its weights, or a single one.
+# The table is one array, and all numbers of the synapses are in it. You can look at all synapses,
+# at those of one layer in the shape of its weights, or at a single one.
 
 
 # %%
@@ -54,7 +54,8 @@ print("layer: ", layer.theta.shape, "from 784 pixels to 32 units")
 print("one:   ", synapse)
 
 # %% [markdown]
-# The three look at the same memory. What is written through one is seen through the others:
+# All three are views of the same memory. What is written through one view is seen through the
+# others:
 
 # %%
 synapse.theta[...] = 0.25
@@ -65,8 +66,8 @@ assert np.shares_memory(table.theta, layer.theta)
 # %% [markdown]
 # ## Two tasks, the easy way
 #
-# The first two tasks of split MNIST are to tell 0 from 1, and then 2 from 3. `pysi.train` learns
-# them; afterwards we shall do the same by hand.
+# The first two tasks of split MNIST are to tell 0 from 1, and then 2 from 3. First `pysi.train`
+# learns them; then we do the same by hand.
 
 # %%
 tasks = pysi.split_tasks(pysi.load_dataset("mnist-5k"))[:2]
@@ -81,11 +82,11 @@ print("test accuracy on tasks 1 and 2:", history.test_accuracy[-1])
 # %% [markdown]
 # ## The step in ten lines
 #
-# Here is everything that happens to the synapses when the network sees one minibatch. Half of it
-# is the optimizer, Adam. What SI adds are the second term of `total`, the pull towards
-# $\tilde\theta$ (Eq. 4), and the last line, the sum over the path (Eq. 3). Mind the two places
-# where it is easy to go wrong: $\omega$ takes the gradient of the task's loss *alone* (`s.grad`,
-# not `total`), and the step `delta` that was *really made*.
+# Here is everything that happens to the synapses when the network sees one minibatch. Half of it is
+# the optimizer, Adam. What SI adds are the second term of `total`, the pull towards $\tilde\theta$
+# (Eq. 4), and the last line, the sum over the path (Eq. 3). It is easy to go wrong in two places:
+# $\omega$ takes the gradient of the task's loss *alone* (`s.grad`, not `total`), and the step
+# `delta` that was *really made*.
 
 
 # %%
@@ -105,8 +106,8 @@ def step(net, adam, x, labels, active, c):
 
 # %% [markdown]
 # And this is what happens when a task ends: $\omega$ is divided by the square of how far the
-# synapse has moved, and added to the importance (Eq. 5); then the synapse starts afresh from where
-# it stands.
+# synapse has moved, and added to the importance (Eq. 5). Then the present weight becomes the
+# reference, and $\omega$ starts from zero.
 
 
 # %%
@@ -118,8 +119,8 @@ def end_task(s):
 
 
 # %% [markdown]
-# Training is these two in a loop. We also write down the life of one synapse, and keep the row
-# $\omega$ at the end of each task, before it is set to zero.
+# Training calls these two functions in a loop. We also record the life of one synapse, and keep the
+# row $\omega$ at the end of each task, before it is set to zero.
 
 
 # %%
@@ -142,8 +143,8 @@ def learn(c, k):
 
 
 # %% [markdown]
-# Which synapse shall we follow? One of the first layer that mattered for task 1: that has the
-# largest $\omega$ at its end.
+# Which synapse shall we follow? We take the one of the first layer that mattered most for task 1:
+# it has the largest $\omega$ at the end of the task.
 
 # %%
 _, _, (omega_1, _) = learn(1.0, k=0)
@@ -161,7 +162,7 @@ for row in ("theta", "grad", "omega", "Omega", "theta_ref"):
 #
 # ## The life of a synapse
 #
-# The same synapse twice: with consolidation (orange) and without (blue).
+# The figure shows the same synapse twice: with consolidation (orange) and without (blue).
 
 # %%
 names = (r"weight $\theta$", r"path integral $\omega$", r"importance $\Omega$",
@@ -184,17 +185,17 @@ axes[1, 0].text(boundary + 3, s=" 2 or 3", ha="left", **middle)
 plt.show()
 
 # %% [markdown]
-# Read it panel by panel. In task 1 both lives are the same, for there is nothing to protect: the
-# weight moves, and $\omega$ grows as the movement lowers the loss. When the task ends, $\omega$
+# Read it panel by panel. In task 1 both lives are the same, because there is nothing to protect:
+# the weight moves, and $\omega$ grows as the movement lowers the loss. When the task ends, $\omega$
 # becomes $\Omega$ and starts again from zero, and $\tilde\theta$ jumps to the present weight. In
-# task 2 the blue synapse goes where the new task wants it. The orange one is held near its
+# task 2 the blue synapse goes where the new task moves it. The orange one is held near its
 # reference. Nothing else is stored about task 1: no example, no gradient, no copy of the network.
 #
 # ## All synapses of a hidden unit
 #
-# A hidden unit has one synapse to each of the 784 pixels, so each of its rows is an image. Here
-# are three units that speak for 1 and three that speak for 0: those whose synapses onto the two
-# readouts differ most.
+# A hidden unit has one synapse from each of the 784 pixels, so each row of these synapses is an
+# image. Here are three units that speak for 1 and three that speak for 0: those whose synapses onto
+# the two readouts differ most.
 
 # %%
 W = table.group("dense1.W").columns
@@ -219,11 +220,11 @@ plt.show()
 
 # %% [markdown]
 # The weights look like noise, because most of what we see is still where they started. The path
-# integral shows what learning was about: the stroke of the 1 in the units that speak for it, the
-# ring of the 0 in the others; for 2 against 3 other pixels, and one of the six units hardly took
-# part. Margins, where no digit has ink, are exactly zero. Nothing forbids a negative $\omega$: a
-# synapse may be carried uphill by momentum, or by the penalty. Here there is none; where there is,
-# the sum $\Omega$ is cut off at zero.
+# integral shows which pixels learning has used: the stroke of the 1 in the units that speak for 1,
+# and the ring of the 0 in the others. For 2 against 3 it used other pixels, and one of the six
+# units hardly took part. Margins, where no digit has ink, are exactly zero. $\omega$ can be
+# negative: momentum or the penalty may carry a synapse uphill. In this figure no $\omega$ is
+# negative; where it is, the sum $\Omega$ is cut off at zero.
 #
 # ## The claims
 
@@ -232,7 +233,7 @@ plt.show()
 for row in ("theta", "omega", "Omega", "theta_ref"):
     assert np.allclose(getattr(by_hand, row), getattr(trained, row), rtol=1e-6, atol=1e-9), row
 
-# when a task has ended, ω is zero again, θ̃ is θ, and no importance is negative
+# when a task has ended, ω is zero again, θ̃ equals θ, and no importance is negative
 assert (trained.omega == 0).all()
 assert np.array_equal(trained.theta_ref, trained.theta)
 assert (trained.Omega >= 0).all()
@@ -253,6 +254,6 @@ dead = ~np.any([task.x_train.any(axis=0) for task in tasks], axis=0)
 assert (maps[3][dead] == 0).all()
 
 # %% [markdown]
-# **Try.** Write `total` instead of `s.grad` into the last line of `step`. Nothing crashes, and the
+# **Try.** Write `total` instead of `s.grad` in the last line of `step`. Nothing crashes, and the
 # network is as accurate as before; but the first assertion fails. Public implementations have made
 # this mistake.

@@ -1,8 +1,8 @@
 # %% [markdown]
 # # 3. The path integral
 #
-# **What you will do.** Follow the loss of a network while it learns, and hand every bit of its fall
-# to the synapse that caused it. First on paths in a plane, then with digits.
+# **What you will do.** Follow the loss of a network while it learns, and divide its fall among the
+# synapses that caused it: first on paths in a plane, then with digits.
 #
 # **What you will learn.** Why the shares $\omega_k$ add up to the loss drop whatever the path
 # (Eqs. 1 to 3); how wrong the sum is when steps are finite; why minibatches make it too large, by
@@ -30,13 +30,14 @@ plt.rcParams["figure.constrained_layout.use"] = True
 # $$L(\theta + \delta) - L(\theta) \approx \sum_k g_k \delta_k \qquad \text{(Eq. 1)},$$
 #
 # which is a sum with one term for each synapse. Along a path the terms add up to the line integral
-# of the gradient (Eq. 2). A gradient field is conservative: only the ends of the path count. So
+# of the gradient (Eq. 2). A gradient field is conservative: the integral depends only on the ends
+# of the path. So
 #
 # $$\sum_k \omega_k = L(\theta(t_0)) - L(\theta(t_1)), \qquad
 #   \omega_k = -\int g_k(\theta(t))\, \theta_k'(t)\, dt \qquad \text{(Eq. 3)}.$$
 #
-# Here is a loss of two synapses, bent enough to be interesting, and three ways to get from the same
-# start to its minimum. One of them is gradient descent.
+# Here is a loss of two synapses that is not quadratic, and three paths from the same start to its
+# minimum. One of them is gradient descent.
 
 
 # %%
@@ -97,16 +98,17 @@ plt.show()
 print(f"loss at the start minus loss at the end: {loss(start) - loss(np.zeros(2)):.3f}")
 
 # %% [markdown]
-# The sums agree, their parts do not. The importance of a synapse is not a property of the loss and
-# of two points: it says what the synapse did on the path that was really taken. On a detour a
+# The sums agree, but their parts do not. The loss and the two ends of the path do not determine the
+# share of a synapse: it says what the synapse did on the path that was really taken. On a detour a
 # synapse may even end up with a negative share. In gradient descent it cannot: there
 # $\theta' = -g$, so $\omega_k = \int g_k^2\, dt$.
 #
 # ## A network that reads digits
 #
-# Now 3,322 synapses: 200 digits of 14 × 14 pixels, one hidden layer with tanh. (A smooth network;
-# one of ReLUs has edges in its loss.) `record` trains it with plain gradient descent on all digits
-# and keeps the sums. We call it again and again, for five steps at a time, to see the shares grow.
+# The next network has 3,322 synapses: it reads 200 digits of 14 × 14 pixels, and has one hidden
+# layer with tanh. (So it is smooth; the loss of a network of ReLUs has edges.) `record` trains it
+# with plain gradient descent on all digits and keeps the sums. We call it repeatedly, for five
+# steps at a time, to see the shares grow.
 
 # %%
 data = pysi.load_dataset("mnist-5k")
@@ -160,17 +162,17 @@ print(f"loss drop {drop[-1]:.4f}, sum of ω {total:.4f}")
 #
 # ## The step
 #
-# That is because a gradient at the *beginning* of a step promises more than the step delivers: the
-# slope becomes gentler on the way down. By Taylor's formula the sum is too large by
-# $\tfrac12 \sum_t \Delta\theta_t^\top H_t\, \Delta\theta_t$, which for gradient descent with step
-# $\eta$ tends to
+# The reason is that the gradient at the *beginning* of a step predicts a larger fall than the step
+# brings, because the slope becomes gentler on the way down. By Taylor's formula the sum is too
+# large by $\tfrac12 \sum_t \Delta\theta_t^\top H_t\, \Delta\theta_t$, which for gradient descent
+# with step $\eta$ tends to
 #
 # $$\frac{\eta}{4} \left( |g(t_0)|^2 - |g(t_1)|^2 \right).$$
 #
-# Half the step, half the error. The mean gradient of both ends of a step (the trapezoid rule) makes
-# it a quarter. And if the error is nearly proportional to $\eta$, two runs tell where it would
-# vanish: twice the fine result minus the coarse one (Richardson's extrapolation; with more runs,
-# more powers of $\eta$ are removed).
+# Half the step gives half the error. With the mean gradient of both ends of a step (the trapezoid
+# rule), half the step gives a quarter of the error. And if the error is nearly proportional to
+# $\eta$, two runs are enough to remove it: we take twice the fine result minus the coarse one
+# (Richardson's extrapolation; with more runs, more powers of $\eta$ are removed).
 
 # %%
 time = 4.0  # η × steps, the same for all
@@ -209,8 +211,8 @@ ax.legend(fontsize=9)
 plt.show()
 
 # %% [markdown]
-# Three slopes: one, two, and steeper with every further run. The seventh brings $\Sigma\omega$ and
-# the loss drop together to twelve digits. Eq. 3 is exact, and what is left over is arithmetic.
+# The three slopes are one, two, and steeper with every further run. With the seventh run
+# $\Sigma\omega$ and the loss drop agree to twelve digits. So Eq. 3 is exact, up to rounding.
 #
 # ## Minibatches
 #
@@ -221,12 +223,12 @@ plt.show()
 #   \eta\, |g|^2 + \eta\, \mathrm{tr}\, C.$$
 #
 # Squared noise does not average out. The paper says that importances are "typically" overestimated;
-# this says by how much: on the same path, the sum with minibatch gradients exceeds the sum with the
-# gradient of all examples by $\sum_t \eta\, \mathrm{tr}\, C_t$. For $B$ of $N$ examples, $C$ is the
-# covariance of single examples' gradients times $\frac1B \frac{N - B}{N - 1}$.
+# this formula says by how much: on the same path, the sum with minibatch gradients exceeds the sum
+# with the gradient of all examples by $\sum_t \eta\, \mathrm{tr}\, C_t$. For $B$ of $N$ examples,
+# $C$ is the covariance of single examples' gradients times $\frac1B \frac{N - B}{N - 1}$.
 #
 # `record` computes both sums and the prediction. We train ten networks side by side, which start
-# alike and see different minibatches, and change one thing at a time: how long we train, the step
+# alike and see different minibatches. We change one thing at a time: the training time, the step
 # $\eta$ (for the same training time), and the size $B$.
 
 # %%
@@ -281,15 +283,16 @@ for ax in axes[1:]:
 plt.show()
 
 # %% [markdown]
-# Left: the sum that the synapses keep (orange; thin lines are single networks) leaves the true loss
-# drop far behind; with eight of 200 digits it ends more than ten times too large. It lies on the
-# prediction, which is the loss drop plus $\sum_t \eta\, \mathrm{tr}\, C_t$; the little that is
-# missing is the error of finite steps, which are longer when there is noise in them. Middle: with
-# smaller steps that error vanishes and the noise stays, since each step adds half as much and there
-# are twice as many. Only larger minibatches help (right), and with all $N$ digits nothing is left.
-# This is why in practice $c$ "typically has to be chosen smaller than one to compensate".
+# Left: the sum that the synapses keep (orange; thin lines are single networks) is much larger than
+# the true loss drop; with eight of 200 digits it ends more than ten times too large. It is close to
+# the prediction, which is the loss drop plus $\sum_t \eta\, \mathrm{tr}\, C_t$. The small
+# difference is the error of finite steps, which are longer when there is noise in them. Middle:
+# with smaller steps the error of finite steps vanishes and the noise stays, because half the step
+# adds half as much and there are twice as many steps. Only larger minibatches help (right); by the
+# formula nothing is left with all $N$ digits. This is why in practice $c$ "typically has to be
+# chosen smaller than one to compensate".
 #
-# (With momentum or Adam a step holds only a part of the present noise. The bias is then
+# (With momentum or Adam a step contains only a part of the present noise. The bias is then
 # $-\sum_t \langle e_t \cdot \Delta\theta_t \rangle$, for which there is no expression as short as
 # this one.)
 #

@@ -1,12 +1,13 @@
 # %% [markdown]
 # # 4. The surrogate loss
 #
-# **What you will do.** Learn a task, throw its loss away, and put a parabola in its place that
-# knows only how training went: the paper's Figure 2. Then learn a second task with that parabola.
+# **What you will do.** Learn a task, forget its loss, and put a parabola in its place that depends
+# only on how training went: the paper's Figure 2. Then learn a second task with that parabola.
 #
-# **What you will learn.** Which three conditions fix the parabola; why it is not the one that the
-# Hessian at the minimum gives; what the damping $\xi$ is for (Eq. 5); when a second task at $c = 1$
-# ends exactly where training on both tasks would (Eq. 4), and how far off it is otherwise.
+# **What you will learn.** Which three conditions determine the parabola; why it is not the one that
+# the Hessian at the minimum gives; what the damping $\xi$ is for (Eq. 5); when a second task at
+# $c = 1$ ends exactly where training on both tasks would (Eq. 4), and how far from there it ends
+# otherwise.
 #
 # **What you need.** Notebook 3: $\omega_k$ is the part of the loss drop that synapse $k$ earned.
 
@@ -45,14 +46,16 @@ def learn(gradient, start, time=20, lr=0.001):
 # ## One synapse: Figure 2
 #
 # A synapse has learned a task. It started at $\theta(0)$, ended at the minimum $\theta(T)$, and the
-# loss fell by $\omega$. Now the loss is gone, and so are the data. What stands in for it is
+# loss fell by $\omega$. Later the loss is no longer known, because the data are gone. The surrogate
+# loss takes its place,
 #
 # $$\text{surrogate}(\theta) = L(\theta(T)) + \Omega\, (\theta - \tilde\theta)^2, \qquad
 #   \Omega = \frac{\omega}{\Delta^2 + \xi}, \qquad \tilde\theta = \theta(T), \qquad
 #   \Delta = \theta(T) - \theta(0),$$
 #
-# a parabola through both ends of the way. We do this twice: for a loss with a narrow well in a wide
-# plain, and for one with a flat floor between steep walls. (Until we come to $\xi$, it is zero.)
+# a parabola through both ends of the path. We compute it twice: for a loss with a narrow well in a
+# wide plain, and for one with a flat floor between steep walls. (Before the section on $\xi$, we
+# set it to zero.)
 
 # %%
 # name: (loss, derivative, second derivative, start)
@@ -99,9 +102,10 @@ axes[1].legend(fontsize=9, loc="upper right")
 plt.show()
 
 # %% [markdown]
-# The purple curve knows the loss at its minimum and nothing about the rest: in the well it is far
-# too steep, on the floor far too flat. The green one knows the journey and not the place. Taylor's
-# formula says what its steepness is: half a mean of the curvature along the whole path,
+# The purple curve has the curvature of the loss at its minimum and ignores the rest: in the well it
+# is far too steep, on the floor far too flat. The green curve has the right drop along the path,
+# and not the curvature at its end. By Taylor's formula its steepness is half a mean of the
+# curvature along the whole path,
 #
 # $$\Omega = \int_0^1 (1 - s)\, L''(\theta(T) - s\Delta)\, ds,$$
 #
@@ -109,8 +113,9 @@ plt.show()
 #
 # ## Three conditions
 #
-# The surrogate has the same minimum; from the same start it leads to the same end; and on the way
-# the loss falls by as much. Learning the task again on the *surrogate* would look like this:
+# The surrogate has the same minimum as the loss; descent from the same start has the same end; and
+# on the way the surrogate falls by as much. Learning the task again on the *surrogate* would look
+# like this:
 
 # %%
 fig, axes = plt.subplots(1, 2, figsize=(9.6, 2.9), sharex=True)
@@ -133,13 +138,14 @@ for ax in axes:
 plt.show()
 
 # %% [markdown]
-# Black and green start together and end together; in between they are strangers.
+# The black and the green curve have the same start and the same end; between them they differ.
 #
 # ## Several synapses: who earned what
 #
-# With more synapses the total drop is not enough. Take the loss of two synapses from notebook 3.
-# Any way of sharing out its drop gives a diagonal quadratic with the same minimum, the same
-# displacement and the same total. Only one of them also has the right drop for *each* synapse.
+# With more synapses the total drop does not determine the surrogate. Take the loss of two synapses
+# from notebook 3. Every way to divide its drop gives a diagonal quadratic with the same minimum,
+# the same displacement and the same total drop. Only one of these quadratics also has the right
+# drop for *each* synapse.
 
 
 # %%
@@ -182,18 +188,18 @@ axes[0].set_ylabel(r"$\theta_2$")
 plt.show()
 
 # %% [markdown]
-# The first three losses fall by the same amount on the way to the star; only the first two agree on
-# who earned it. So the surrogate is determined, among quadratics without interactions, by
-# $\Delta_k$ and $\omega_k$ of every synapse. The path itself is not kept: the surrogate would send
-# us there by another way.
+# The first three losses fall by the same amount on the path to the star; only the first two agree
+# on the share of each synapse. So among quadratics without interactions, $\Delta_k$ and $\omega_k$
+# of every synapse determine the surrogate. The path itself is not kept: descent on the surrogate
+# takes another path to the same end.
 #
 # ## What $\xi$ is for
 #
 # A synapse that hardly moved has $\Delta \approx 0$, and $\omega/\Delta^2$ compares two small
 # numbers. On an ideal path both vanish together and the ratio stays $\tfrac12 h$ for a curvature
-# $h$. But if $\omega$ holds a little bit of something else (minibatch noise, or a synapse that went
-# away and came back), the ratio explodes. The damping bounds it by $\omega/\xi$. Synapses that
-# moved by much more than $\sqrt\xi$ do not notice.
+# $h$. But if $\omega$ also contains something else (minibatch noise, or the work of a synapse that
+# went away and came back), the ratio becomes very large. The damping bounds it by $\omega/\xi$. It
+# hardly changes $\Omega$ for synapses that moved by much more than $\sqrt\xi$.
 
 # %%
 h, xi, extra = 2.0, 1e-3, 0.005
@@ -219,14 +225,14 @@ plt.show()
 # %% [markdown]
 # ## Two tasks at $c = 1$
 #
-# Now the second task. Its loss plus the surrogate (Eq. 4) has a minimum; the sum of both true
-# losses has another. The paper says that for two tasks the three conditions are met "exactly", and
-# that $c = 1$ weighs old and new memories equally. Are the two minima then the same? If the old
-# loss is a *diagonal* quadratic, and was learned to its minimum, then $\Omega_k = \tfrac12 H_{kk}$:
-# the surrogate is the old loss. If it is a quadratic with interactions, it cannot be: the surrogate
-# is still diagonal. `joint_minima` computes both minima.
+# In the second task, its loss plus the surrogate (Eq. 4) has a minimum; the sum of both true losses
+# has another. The paper says that for two tasks the three conditions are met "exactly", and that
+# $c = 1$ weighs old and new memories equally. Are the two minima then the same? If the old loss is
+# a *diagonal* quadratic, and was learned to its minimum, then $\Omega_k = \tfrac12 H_{kk}$: the
+# surrogate is the old loss. If the old loss is a quadratic with interactions, the surrogate differs
+# from it, because the surrogate is still diagonal. `joint_minima` computes both minima.
 #
-# Task 1 is again a valley, turned by some angle; task 2 is a valley across it.
+# Task 1 is again a valley, turned by some angle; task 2 is a valley that crosses it.
 
 
 # %%
@@ -261,17 +267,17 @@ axes[0].legend(fontsize=8, loc="lower left")
 plt.show()
 
 # %% [markdown]
-# At 0° the dot lies in the star. At 15° it misses; at 45°, in this example, no consolidation at all
-# would have been better. How large is the gap on average? We count how much larger the sum of both
-# losses is than at its minimum, averaged over random minima and starts, on a scale on which $c = 0$
-# has the gap 1: first against the angle, then for random Hessians (eigenvalues from 0.01 to 2)
-# against the number of synapses. For comparison we also take the diagonal of the *true* Hessian,
-# $\Omega_k = \tfrac12 H_{kk}$.
+# At 0° the orange dot lies in the star. At 15° it does not; at 45°, in this example, no
+# consolidation at all would have been better. How large is the gap on average? The gap is how much
+# larger the sum of both losses is than at its minimum. We average it over random minima and starts,
+# and divide it by the gap of $c = 0$: first against the angle, then for random Hessians
+# (eigenvalues from 0.01 to 2) against the number of synapses. For comparison we also take the
+# diagonal of the *true* Hessian, $\Omega_k = \tfrac12 H_{kk}$.
 
 
 # %%
 def excesses(old, new, start):
-    """What the summed loss is above its minimum, for Ω by Eq. 5, for Ω = ½H_kk, and for c = 0."""
+    """How far the summed loss is above its minimum: for Ω by Eq. 5, Ω = ½H_kk, and c = 0."""
     joint, consolidated = joint_minima(old, new, start)
     D = np.diag(np.diag(old.H))
     diagonal = np.linalg.solve(D + new.H, D @ old.minimum + new.H @ new.minimum)
@@ -324,9 +330,9 @@ plt.show()
 
 # %% [markdown]
 # Eq. 4 at $c = 1$ is as good as training on both tasks for valleys along the axes, and for none in
-# between. On random quadratics Eq. 5 loses about a third of what there is to lose; the Hessian's
-# own diagonal loses less, but one needs to know it. Real networks are not quadratic, so this says
-# what is exact, and not which of the two is the better rule.
+# between. On random quadratics with many synapses the gap of Eq. 5 is about a third of that of
+# $c = 0$; the gap of the Hessian's own diagonal is smaller, but it needs the Hessian. Real networks
+# are not quadratic, so this says what is exact, and not which of the two is the better rule.
 #
 # ## The claims
 
@@ -360,5 +366,5 @@ print(f"gap with {sizes[-1]} synapses: {by_size[-1, 0]:.2f} by Eq. 5, "
       f"{by_size[-1, 1]:.2f} with the Hessian's diagonal")  # fmt: skip
 
 # %% [markdown]
-# **Try.** Pass another `c` to `joint_minima` in `excesses`, and look for the one with the smallest
+# **Try.** Pass another `c` to `joint_minima` in `excesses`, and find the value with the smallest
 # gap at 64 synapses. Is it 1?

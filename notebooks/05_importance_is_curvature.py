@@ -36,7 +36,7 @@ rng = np.random.default_rng(0)
 # $$E(\theta) = \tfrac12 (\theta - \theta^*)^\top H\, (\theta - \theta^*) \quad \text{(Eq. 6)}.$$
 #
 # In the limit of small steps, gradient descent becomes a flow,
-# $\tau\, d\theta/dt = -H(\theta - \theta^*)$ (Eq. 7), which can be solved: along each eigenvector
+# $\tau\, d\theta/dt = -H(\theta - \theta^*)$ (Eq. 7). It can be solved: along each eigenvector
 # $u^\alpha$ of $H$ the distance to the minimum decays at its own rate $\lambda_\alpha$,
 #
 # $$\theta(t) = \theta^* + e^{-Ht/\tau} (\theta(0) - \theta^*) \quad \text{(Eq. 8)}.$$
@@ -78,9 +78,9 @@ plt.show()
 #   \frac{\lambda_\alpha \lambda_\beta}{\lambda_\alpha + \lambda_\beta} d_\beta u_j^\beta
 #   \quad \text{(Eq. 11)},$$
 #
-# with $d = \theta(0) - \theta^*$ seen in the eigenbasis. The time constant $\tau$ has dropped out:
-# it does not matter how fast one walks. We want a Hessian worth looking at. When a linear unit
-# learns to read digits by least squares, its Hessian is the covariance of the pixels,
+# with $d = \theta(0) - \theta^*$ in the eigenbasis. The time constant $\tau$ has dropped out: the
+# speed of the flow does not matter. We take a Hessian from real data. When a linear unit learns to
+# read digits by least squares, its Hessian is the covariance of the pixels,
 # $H = \langle x x^\top \rangle$ if their means are zero. We take 7 × 7 pixels.
 
 # %%
@@ -108,19 +108,22 @@ to_flow = [differ(importance.Q_descent(H, d, step), in_modes) for step in (0.5, 
 print("descent against flow, η = 0.5, 0.05, 0.005:  ", *(f"{gap:.0e}" for gap in to_flow))
 
 # %% [markdown]
-# Descent has a closed form of its own, with $\lambda_\alpha + \lambda_\beta - \eta \lambda_\alpha
-# \lambda_\beta$ below the line; it approaches that of the flow as $\eta \to 0$.
+# Descent has a closed form of its own, with the denominator
+# $\lambda_\alpha + \lambda_\beta - \eta \lambda_\alpha \lambda_\beta$; it approaches that of the
+# flow as $\eta \to 0$.
 #
 # ## Averaged over starts, Q is the Hessian
 #
 # A single $Q$ depends on where training began. Let $d$ be random, each component with variance
-# $\sigma^2$ and independent of the others. Then $\langle d_\alpha d_\beta \rangle = \sigma^2
-# \delta_{\alpha\beta}$, only $\alpha = \beta$ survives, $\lambda^2 / 2\lambda = \lambda / 2$, and
+# $\sigma^2$ and independent of the others. Then
+# $\langle d_\alpha d_\beta \rangle = \sigma^2 \delta_{\alpha\beta}$, only $\alpha = \beta$
+# survives, $\lambda^2 / 2\lambda = \lambda / 2$, and
 #
 # $$\langle Q \rangle = \tfrac12 \sigma^2 H \quad \text{(Eq. 12)}.$$
 #
-# What the synapses gather is the curvature. Top: $Q$ for one start, and its mean over ten and over
-# a thousand. Bottom: the diagonals, $\omega$, as pictures of the 7 × 7 pixels.
+# So on average the synapses measure the curvature. The figure shows $Q$ for one start, and its mean
+# over ten and over a thousand starts (top); and the diagonals, $\omega$, as pictures of the 7 × 7
+# pixels (bottom).
 
 # %%
 sigma, limit = 1.0, importance.Q_mean(H, 1.0)
@@ -145,9 +148,9 @@ fig.colorbar(pixels, ax=axes[1], shrink=0.8, extend="max")
 plt.show()
 
 # %% [markdown]
-# How fast? For Gaussian $d$ the variance of each $Q_{ij}$ is known exactly (Wick's theorem), so the
-# error of the mean over $n$ starts is a prediction without free parameters: the line. Dots are
-# measured, 20 times for each $n$.
+# How many starts does it take? For Gaussian $d$ the variance of each $Q_{ij}$ is known exactly
+# (Wick's theorem). So the error of the mean over $n$ starts can be predicted without free
+# parameters (line). The dots are measured, 20 times for each $n$.
 
 # %%
 counts = 10 ** np.arange(6)
@@ -167,25 +170,25 @@ ax.legend(frameon=False)
 plt.show()
 
 # %% [markdown]
-# A network is trained once. Its $\omega$ is the first column of the heat maps, off by several times
-# its own size. That is what the division by $\Delta^2$ in Eq. 5 is for, and here the printed text
-# asks for care.
+# A network is trained once. Its $\omega$ is like the first column of the heat maps, where the error
+# is several times as large as the mean. That is what the division by $\Delta^2$ in Eq. 5 is for,
+# and here the printed text needs care.
 #
 # ## Errata
 #
 # **A missing ½, and a delta.** For a diagonal $H$ the paper prints
 # $Q_{ij} = \delta_{ij} d_i^2 H_{ii}$ (Eq. 13). Eq. 11 gives $Q_{ii} = \tfrac12 d_i^2 H_{ii}$, so
-# $\Omega_i = Q_{ii} / \Delta_i^2 = \tfrac12 H_{ii}$: with $c = 1$ the penalty $\Omega\Delta^2$ *is*
-# the old loss, where the printed formula would make it twice that. And off the diagonal $Q$ is not
-# zero: two synapses that move at the same time are correlated, even if the loss does not couple
+# $\Omega_i = Q_{ii} / \Delta_i^2 = \tfrac12 H_{ii}$. With $c = 1$ the penalty $\Omega\Delta^2$ *is*
+# the old loss; the printed formula would make it twice the old loss. And off the diagonal $Q$ is
+# not zero: two synapses that move at the same time are correlated, even if the loss does not couple
 # them. (Only the diagonal is used.)
 #
-# **Rank one.** If only one eigenvalue $\lambda_1$ is not zero, then $Q = \tfrac12 d_1^2 H$
-# (Eq. 14), "the normalized importances then become the diagonal elements" of $H$, says the text.
-# But Eq. 5 divides $Q_{kk}$ by synapse $k$'s *own* movement, $\Delta_k^2 = u_k^2 d_1^2$, and gives
+# **Rank one.** If only one eigenvalue $\lambda_1$ is not zero, then $Q = \tfrac12 d_1^2 H$ (Eq.
+# 14), "the normalized importances then become the diagonal elements" of $H$, says the text. But Eq.
+# 5 divides $Q_{kk}$ by synapse $k$'s *own* movement, $\Delta_k^2 = u_k^2 d_1^2$, and gives
 # $\Omega_k = \tfrac12 \lambda_1$ for every synapse that moves. To get $\tfrac12 H_{kk}$, one has to
-# divide by the movement of all together, $d_1^2$; but then $\sum_k \Omega_k \Delta_k^2$, which
-# Eq. 5 makes the loss drop, is too small.
+# divide by the movement of all synapses together, $d_1^2$. But then $\sum_k \Omega_k \Delta_k^2$,
+# which equals the loss drop with Eq. 5, is too small.
 #
 # We measure both by descent with small steps.
 
@@ -229,9 +232,9 @@ plt.show()
 # **A mean that does not exist.** The paper motivates Eq. 5 by saying that its denominator averages
 # to $\sigma^2$. So do we have $\langle \Omega_k \rangle = \tfrac12 H_{kk}$? No: the mean of a ratio
 # is not the ratio of the means, and here it is infinite. A synapse may happen to end where it
-# started, with $\Delta_k = 0$, having moved back and forth and earned something. Near such starts
-# $\Omega_k$ grows like $1/\Delta_k^2$, which no integral survives. Left: the running mean of
-# $\Omega_1$ for four series of random starts. Right: the mean of $Q_{11}$ over the mean of
+# started, with $\Delta_k = 0$, although it moved back and forth and has $Q_{kk} > 0$. Near such
+# starts $\Omega_k$ grows like $1/\Delta_k^2$, and its integral is infinite. Left: the running mean
+# of $\Omega_1$ for four series of random starts. Right: the mean of $Q_{11}$ over the mean of
 # $\Delta_1^2$, for the same starts.
 
 # %%
@@ -259,17 +262,17 @@ axes[0].set_ylabel(r"estimate of $\frac{1}{2} H_{11} = 1$")
 plt.show()
 
 # %% [markdown]
-# So $\xi$ in Eq. 5 is more than a convenience. The ratio of the means is fine; for an $H$ of low
-# rank it is $\tfrac12 H_{kk}/\Pi_{kk}$, with $\Pi$ the projector on the directions that move at
-# all.
+# So $\xi$ in Eq. 5 is necessary: with it the mean exists. The ratio of the means exists without
+# $\xi$; for an $H$ of low rank it is $\tfrac12 H_{kk}/\Pi_{kk}$, with $\Pi$ the projector on the
+# directions that move at all.
 #
 # ## A trained network
 #
-# Beyond quadratics the curvature changes along the path, and no identity is left. The paper finds
-# that $\Omega$ is still *correlated* with curvature at the endpoint. The usual measure is the
-# diagonal of the Fisher information $F$, as in elastic weight consolidation. For a network of ReLUs
-# it equals that of the Hessian, because every logit is (piecewise) linear in any single weight;
-# with tanh they differ:
+# If the loss is not quadratic, the curvature changes along the path, and no identity holds. The
+# paper finds that $\Omega$ is still *correlated* with curvature at the endpoint. The usual measure
+# is the diagonal of the Fisher information $F$, as in elastic weight consolidation. For a network
+# of ReLUs it equals that of the Hessian, because every logit is (piecewise) linear in any single
+# weight; with tanh they differ:
 
 # %%
 few = slice(None, None, 10)
@@ -290,9 +293,9 @@ axes[0].set_ylabel("Hessian diagonal")
 plt.show()
 
 # %% [markdown]
-# Now $\Omega$ against $F$, for the digits 2 and 3 in a network with 64 hidden units: trained with
-# Adam, as in the paper, and with plain gradient descent. Colour is the number of synapses (on a
-# logarithmic scale). The lines have the slopes ½ and 1.
+# The next figure shows $\Omega$ against $F$ in a network with 64 hidden units that has learned the
+# digits 2 and 3: with Adam, as in the paper, and with plain gradient descent. Colour is the number
+# of synapses (on a logarithmic scale). The lines have the slopes ½ and 1.
 
 # %%
 task = pysi.split_tasks(data)[1]
@@ -324,10 +327,10 @@ axes[0].legend(fontsize=9, frameon=False)
 plt.show()
 
 # %% [markdown]
-# The ranks agree well: what curves the loss is important. The slope shows *which power* of the
-# curvature it is, and that depends on the optimizer. Plain descent makes steps proportional to $g$,
-# so $\omega$ sums squares of (noisy) gradients, and their mean is close to $F$. Adam divides its
-# steps by the root of the mean square gradient, so
+# The ranks agree well: synapses along which the loss is curved are important. The slope shows
+# *which power* of the curvature $\Omega$ follows, and this depends on the optimizer. Plain descent
+# makes steps proportional to $g$, so $\omega$ sums squares of (noisy) gradients, and their mean is
+# close to $F$. Adam divides its steps by the square root of the mean square gradient, so
 # $\omega \sim g^2 / \sqrt{\langle g^2 \rangle} \sim \sqrt F$. Benzing (2022, *Unifying importance
 # based regularisation methods for continual learning*) argues that in practice Synaptic
 # Intelligence owes its $\sqrt F$ to the noise of minibatches more than to the path integral.
@@ -336,15 +339,15 @@ plt.show()
 # ## The claims
 
 # %%
-# Eqs. 7, 8: half the step, half the way from descent to flow
+# Eqs. 7, 8: half the step, half the distance between descent and flow
 assert np.allclose(distances[3:-1] / distances[4:], 2, rtol=0.1)
 
-# Eqs. 10, 11: three ways to the same Q, whose trace is the loss drop; descent comes closer with η
+# Eqs. 10, 11: three ways to Q, whose trace is the loss drop; descent tends to flow as η → 0
 assert max(differ(in_modes, lyapunov), differ(summed, importance.Q_descent(H, d, lr, n))) < 1e-9
 assert np.isclose(np.trace(in_modes), E.value(d))
 assert np.allclose(np.array(to_flow[:-1]) / to_flow[1:], 10, rtol=0.1)
 
-# Eq. 12: the error of ⟨Q⟩ is the predicted one, within five standard errors of 20 repeats
+# Eq. 12: the error of ⟨Q⟩ is as predicted, within five standard errors of 20 repeats
 square = errors**2
 assert (abs(square.mean(axis=1) - predicted**2) < 5 * square.std(axis=1, ddof=1) / 20**0.5).all()
 
@@ -352,7 +355,7 @@ assert (abs(square.mean(axis=1) - predicted**2) < 5 * square.std(axis=1, ddof=1)
 assert np.allclose(Omega_axes, h / 2, rtol=3e-3)
 assert np.isclose(Q_axes[0, 1], d6[0] * d6[1] * h[0] * h[1] / (h[0] + h[1]), rtol=3e-3)
 
-# Eq. 14: by Eq. 5 every synapse gets ½λ1 and the drop is kept; over the whole movement, ½H and less
+# Eq. 14: Eq. 5 gives ½λ1 and the whole drop; division by the whole movement ½H and a smaller one
 drop = 0.5 * d6 @ H_one @ d6
 assert np.allclose(Omega_one, 1.0, rtol=3e-3) and np.allclose(Omega_whole, half, rtol=3e-3)
 assert np.isclose(Omega_one @ moved_one**2, drop, rtol=3e-3)
@@ -365,10 +368,10 @@ assert (wanders[:, -1] > 1000).all() and abs(settles[:, -1] - 1).max() < 0.02
 assert np.allclose(*ends["relu"], rtol=1e-9, atol=1e-12)
 assert differ(*ends["tanh"]) > 0.01
 
-# in the trained networks Ω follows the curvature: with Adam its root, with descent nearly itself
+# in trained networks Ω follows the curvature's root with Adam, and nearly itself with descent
 assert all(c.spearman > 0.9 and c.pearson_root > c.pearson > 0.4 for c in found.values())
 assert 0.4 < slopes["Adam"] < 0.6 and 0.75 < slopes["gradient descent"] < 1.1
 
 # %% [markdown]
-# **Try.** Train with `xi=1e-6`. The linear correlations fall apart, the ranks suffer less: at small
-# $\Delta$ the ratio is noise, as in the mean that does not exist.
+# **Try.** Train with `xi=1e-6`. The linear correlations become much smaller, the rank correlation
+# less so: at small $\Delta$ the ratio is noise, as in the mean that does not exist.

@@ -4,9 +4,9 @@
 # **What you will do.** Derive the backward pass of every layer with pencil and paper, read it in
 # the package, and check it in two ways that do not trust the derivation.
 #
-# **What you will learn.** Why a backward pass is a transposed Jacobian; where the famous $p - y$
-# comes from, and what masking does to it; how small a step of a finite difference should be, and
-# why.
+# **What you will learn.** Why a backward pass is a transposed Jacobian; where the well-known
+# $p - y$ comes from, and how masking changes it; how small a step of a finite difference should be,
+# and why.
 #
 # **What you need.** The chain rule and matrix products. No earlier notebook.
 
@@ -36,8 +36,8 @@ rng = np.random.default_rng(0)
 #
 # $$\langle dy, J v \rangle = \langle J^\top dy, v \rangle, \qquad\text{so}\qquad dx = J^\top dy.$$
 #
-# That is all of backpropagation: each layer multiplies by its transposed Jacobian, from the last
-# to the first. No layer ever writes $J$ down.
+# That is all of backpropagation: from the last layer to the first, each multiplies by its
+# transposed Jacobian. No layer ever computes the matrix $J$ itself.
 #
 # ## Dense
 #
@@ -54,18 +54,18 @@ rng = np.random.default_rng(0)
 print(getsource(Dense.backward))
 
 # %% [markdown]
-# `x` is what `forward` kept for it. `memory` is lent by the network: the weights are read from
-# `memory.weights`, and their gradients go to `memory.gradients`. The gradient of a weight is what
-# comes in from below times the error that comes down from above, summed over the examples.
-# `swapaxes(-1, -2)` is the transpose; it leaves any axes before the last two alone, because those
-# are independent networks.
+# `x` is what `forward` has kept for `backward`. The network lends `memory`: the weights are read
+# from `memory.weights`, and their gradients are written to `memory.gradients`. The gradient of a
+# weight is the input from below times the error from above, summed over the examples.
+# `swapaxes(-1, -2)` is the transpose; it leaves the axes before the last two as they are, because
+# they are independent networks.
 #
 # ## ReLU, tanh and dropout
 #
 # These act on each entry alone. Their Jacobians are diagonal, and a diagonal matrix is its own
 # transpose, so $dx = m \odot dy$ with the derivative $m$ of each entry. For ReLU $m$ is 1 where
 # $x > 0$ and 0 elsewhere; for tanh it is $1 - \tanh^2 x = 1 - y^2$; for dropout it is 0 with
-# probability $p$ and $1/(1-p)$ otherwise, drawn anew for every minibatch.
+# probability $p$ and $1/(1-p)$ otherwise, drawn again for every minibatch.
 
 # %%
 print(getsource(layers.relu_slope))
@@ -73,25 +73,25 @@ print(getsource(layers.tanh_slope))
 print(getsource(layers.dropped))
 
 # %% [markdown]
-# `@elementwise` says that a formula computes each entry by itself; it makes it faster, and changes
-# nothing else. At $x = 0$ exactly, ReLU has no derivative; the code takes 0 there.
+# `@elementwise` says that a formula computes each entry by itself; this makes it faster, and
+# changes nothing else. At $x = 0$ exactly, ReLU has no derivative; the code takes 0 there.
 #
 # ## Softmax and cross-entropy
 #
-# The readout has a logit $z_j$ for every class of all tasks, but a task is only about some of
-# them, the active ones $A$. Over these,
+# The readout has a logit $z_j$ for every class of all tasks, but a task has only some of these
+# classes, the active ones $A$. Over these,
 #
 # $$p_j = \frac{e^{z_j}}{\sum_{i \in A} e^{z_i}}, \qquad
 #   L = -\log p_y = \log \sum_{i \in A} e^{z_i} - z_y.$$
 #
-# The derivative of the first term is $e^{z_j} / \sum_i e^{z_i} = p_j$, that of the second is 1 for
+# The derivative of the first term is $e^{z_j} / \sum_i e^{z_i} = p_j$, and that of $z_y$ is 1 for
 # $j = y$ and 0 otherwise:
 #
 # $$\frac{\partial L}{\partial z_j} = p_j - [j = y] \quad\text{for } j \in A, \qquad
 #   \frac{\partial L}{\partial z_j} = 0 \quad\text{for } j \notin A.$$
 #
-# An inactive logit does not occur in the loss at all, so its gradient is exactly zero, whatever
-# its value. The mean over $B$ examples divides everything by $B$.
+# An inactive logit does not occur in the loss, so its gradient is exactly zero, whatever its value.
+# For the mean over $B$ examples, everything is divided by $B$.
 
 # %%
 print(getsource(losses.exponentials))
@@ -99,8 +99,8 @@ print(getsource(losses.slope))
 print(getsource(type(softmax_cross_entropy).__call__))
 
 # %% [markdown]
-# For one digit 3 in a task about 2 and 3, with random logits and an enormous one among the
-# inactive:
+# The figure shows the gradient for one digit 3 in a task about 2 and 3. The logits are random, and
+# one inactive logit is enormous:
 
 # %%
 active = np.isin(np.arange(10), [2, 3])
@@ -117,14 +117,14 @@ ax.text(8, 0.05, "$z_8 = 10^{300}$,\ngradient 0", ha="center", va="bottom", font
 plt.show()
 
 # %% [markdown]
-# The gradient asks for more of class 3 and for as much less of class 2: it sums to zero. It will
-# not touch the readouts of other tasks.
+# The gradient raises the logit of class 3 and lowers that of class 2 by as much: it sums to zero.
+# It does not change the readouts of other tasks.
 #
 # ## The whole network
 #
-# The network calls its layers in reverse: what one returns is the $dy$ of the one below. The first
-# need not compute $dx$, since nothing is below it. Here is this loop by hand, on what the forward
-# pass has left in each layer's memory.
+# The network calls its layers in reverse order: what one layer returns is the $dy$ of the layer
+# below. The first layer need not compute $dx$, since no layer is below it. Here is this loop by
+# hand, with what the forward pass has kept in each layer's memory.
 
 # %%
 net = pysi.MLP([8, 10, 6], seed=3, dtype=np.float64)
@@ -142,19 +142,19 @@ print("the same gradient of all synapses:", np.array_equal(by_hand, by_network))
 # %% [markdown]
 # ## First check: random directions
 #
-# $\langle dy, Jv \rangle = \langle J^\top dy, v \rangle$ can be tested as it stands. The right
-# side uses `backward`. For the left side we need $Jv$, from `forward` alone. Most of our layers
-# are linear, or linear between the points where a unit switches, so a difference of two forward
-# passes is exact as long as nothing switches between them. Tanh is not; there we make a tiny
-# imaginary step and look at the imaginary part of what comes out, a trick that is explained below.
+# $\langle dy, Jv \rangle = \langle J^\top dy, v \rangle$ can be tested as it stands. The right side
+# uses `backward`. For the left side we need $Jv$, from `forward` alone. Most of our layers are
+# linear, or linear between the points where a unit switches, so a difference of two forward passes
+# is exact if no unit switches between them. Tanh is not linear; there we make a tiny imaginary step
+# and take the imaginary part of the result. This trick is explained below.
 #
-# A layer holds no weights and no arrays of its own: it is two functions, and whoever calls them
-# brings the memory.
+# A layer holds no weights and no arrays of its own: it is two functions, and the caller provides
+# the memory.
 
 
 # %%
 class Memory:
-    """What a network lends a layer, in its simplest form: new arrays, whenever it asks."""
+    """What a network lends a layer, in its simplest form: new arrays for every call."""
 
     train = need_dx = True
 
@@ -239,9 +239,9 @@ axes[0].set_ylabel(r"$\langle J^\top dy, v \rangle$")
 plt.show()
 
 # %% [markdown]
-# A right backward pass puts every dot on the diagonal, to the last few digits. One random
-# direction already sees almost any mistake, since a wrong entry of $J^\top$ is hidden only if $v$
-# happens to be orthogonal to it. The package has this check as a function, for layers of your own:
+# With a right backward pass every dot lies on the diagonal, up to the last few digits. One random
+# direction already shows almost every mistake: a wrong $J^\top$ stays hidden only if $v$ happens to
+# be orthogonal to the error. The package has this check as a function, for layers of your own:
 
 # %%
 for layer in (dense, ReLU(), Tanh(), Dropout(0.5)):
@@ -256,19 +256,19 @@ print(refused)
 # ## Second check: finite differences
 #
 # The usual check moves all weights along a direction $v$, $f(h) = L(\theta + h v)$, and compares
-# $\langle g, v \rangle$ with a difference quotient. How long should the step $h$ be? Taylor's
-# formula gives the error that is made when $h$ is too long, and floating point numbers, which
-# carry about 16 digits ($\varepsilon = 2.2 \cdot 10^{-16}$), the error when it is too short:
+# $\langle g, v \rangle$ with a difference quotient. How long should the step $h$ be? If $h$ is too
+# long, Taylor's formula gives the error. If $h$ is too short, the error comes from floating point
+# numbers, which have about 16 digits ($\varepsilon = 2.2 \cdot 10^{-16}$):
 #
 # | | truncation | rounding |
 # |---|---|---|
 # | forward, $(f(h) - f(0)) / h$ | $h \, \lvert f'' \rvert / 2$ | about $\varepsilon f / h$ |
 # | central, $(f(h) - f(-h)) / 2h$ | $h^2 \, \lvert f''' \rvert / 6$ | about $\varepsilon f / h$ |
 #
-# The sum of the two is a V. We first take a network without hidden layer. Its logits are linear in
-# the weights, $z + h\dot z$, so $f'', f'''$ are known exactly: as a function of $h$,
-# $\log \sum_j e^{z_j + h \dot z_j}$ generates the cumulants of $\dot z$ under $p$, hence $f''$ is
-# its variance and $f'''$ its third central moment, both averaged over the examples. The lines in
+# The curve of their sum has the shape of a V. We first take a network without a hidden layer. Its
+# logits are linear in the weights, $z + h\dot z$, so $f'', f'''$ are known exactly: as a function
+# of $h$, $\log \sum_j e^{z_j + h \dot z_j}$ generates the cumulants of $\dot z$ under $p$. So $f''$
+# is its variance and $f'''$ its third central moment, both averaged over the examples. The lines in
 # the left panel are predictions, not fits.
 
 # %%
@@ -308,10 +308,10 @@ deviation = dz - (p * dz).sum(axis=1, keepdims=True)
 second, third = ((p * deviation**k).sum(axis=1).mean() for k in (2, 3))
 
 # %% [markdown]
-# Now the trick. For functions that accept complex numbers, $f(ih) = f(0) + ih f'(0) - \dots$, so
-# $f'(0) = \operatorname{Im} f(ih) / h$ up to $h^2$. Nothing is subtracted, so nothing is lost by
-# rounding, and $h$ may be as short as one likes. Its truncation error is that of central
-# differences.
+# Here is the trick with the imaginary step. For functions that accept complex numbers,
+# $f(ih) = f(0) + ih f'(0) - \dots$, so $f'(0) = \operatorname{Im} f(ih) / h$ up to $h^2$. Nothing
+# is subtracted, so rounding loses nothing, and $h$ may be as short as one likes. The truncation
+# error is that of central differences.
 
 # %%
 complex_step = [softmax_cross_entropy(z + 1j * h * dz, labels, active)[0].imag / h for h in steps]
@@ -349,17 +349,17 @@ left.legend(frameon=False, ncols=2, loc="upper center", fontsize=9)
 plt.show()
 
 # %% [markdown]
-# On the left, all curves keep to the prediction: forward differences are best near $h = 10^{-8}$
-# and get half of the digits right; central differences are best near $10^{-5}$ and get about two
-# thirds. On the right, the central curve leaves its straight line where the first unit switches: a
-# gradient check that fails at a long step may only have walked over a kink. The random directions
-# of the first check, where no two errors need to be balanced, are the better test; the package's
-# own tests use both.
+# On the left, all curves follow the prediction: forward differences are best near $h = 10^{-8}$ and
+# get half of the digits right; central differences are best near $10^{-5}$ and get about two thirds
+# right. On the right, the central curve leaves its straight line where the first unit switches: a
+# gradient check that fails at a long step may only have crossed a kink. The first check, with
+# random directions, is the better test, because it has no two errors to balance; the package's own
+# tests use both.
 #
 # ## The claims
 
 # %%
-# ⟨dy, Jv⟩ = ⟨Jᵀdy, v⟩, to what rounding leaves of a difference over a short step t
+# ⟨dy, Jv⟩ = ⟨Jᵀdy, v⟩, up to the rounding of a difference over a short step t
 for name, (left, right) in pairs.items():
     if "wrong" not in name:
         assert np.allclose(left, right, rtol=1e-8, atol=1e-8), name
@@ -375,13 +375,13 @@ _, dlogits = softmax_cross_entropy(z, labels, active)
 assert np.allclose(dlogits.sum(axis=1), 0, atol=1e-15)
 assert (dlogits[:, ~active] == 0).all()
 
-# truncation errors are as predicted, up to the next term of Taylor's series, where they rule
+# where truncation errors dominate, they are as predicted, up to the next term of Taylor's series
 long = (steps > 0.9e-4) & (steps < 1e-2)
 assert np.allclose(one_sided[long], steps[long] * second / 2, rtol=0.02)
 long = (steps > 0.9e-3) & (steps < 1e-2)
 assert np.allclose(central[long], steps[long] ** 2 * abs(third) / 6, rtol=0.02)
 
-# the best step of each kind, and the digits that it gives
+# the best step for each difference, and the digits that it gives
 assert 1e-9 < steps[one_sided.argmin()] < 1e-6 and one_sided.min() < 1e-7
 assert 1e-7 < steps[central.argmin()] < 1e-3 and central.min() < 1e-9
 assert complex_step[steps < 1e-9].max() < 1e-14

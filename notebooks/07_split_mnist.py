@@ -2,10 +2,10 @@
 # # 7. Split MNIST
 #
 # **What you will do.** Look at one of the paper's main results, its Figure 3, as this package
-# reproduces it; then watch eight small networks forget, and not forget, live.
+# reproduces it; then train eight small networks, and see four of them forget.
 #
 # **What you will learn.** How catastrophic forgetting looks on real digits, how well consolidation
-# prevents it, and which pixels a network comes to regard as important.
+# prevents it, and which pixels become important to a network.
 #
 # **What you need.** Notebook 1 for the idea, notebook 2 for the table of synapses.
 
@@ -31,13 +31,13 @@ root = next(folder for folder in (here, *here.parents) if (folder / "setup.cfg")
 # %% [markdown]
 # ## The experiment
 #
-# Five tasks, one after the other: 0 or 1, 2 or 3, 4 or 5, 6 or 7, 8 or 9. One network with two
-# hidden layers of 256 ReLUs learns them all and never sees an old digit again. After each task it
-# is tested on all of them. The network is told which task a test digit belongs to, so guessing
-# gets one half.
+# There are five tasks, one after the other: 0 or 1, 2 or 3, 4 or 5, 6 or 7, 8 or 9. One network
+# with two hidden layers of 256 ReLUs learns them all, and never sees the digits of an old task
+# again. After each task it is tested on all tasks. The network is told which task a test digit
+# belongs to, so guessing is right in one half of all cases.
 #
-# `pysi run split-mnist` trains it from ten seeds, with $c = 0$ and $c = 1$, ten epochs per task.
-# That takes about two minutes, so we read the saved result.
+# `pysi run split-mnist` trains this network with ten seeds, with $c = 0$ and $c = 1$, and ten
+# epochs per task. That takes about two minutes, so we read the saved result.
 
 # %%
 result = Result.load(root / "docs" / "results" / "split-mnist.json")
@@ -47,15 +47,16 @@ print(result.table())
 figure3(result)
 
 # %% [markdown]
-# Each of the first five panels is a task, from the moment it was learned; the last is the average
-# over the tasks seen so far. Beside the paper's description of this figure:
+# Each of the first five panels shows a task, from the moment it was learned; the last panel shows
+# the average over the tasks learned so far. The paper describes this figure as follows:
 #
 # * *Both settings solve each new task.* Yes: every curve starts near 1. With $c = 1$ the start of
-#   task 5 is a little lower, since four tasks already hold on to their synapses.
-# * *Without consolidation, a substantial part of task 1 is lost when task 2 is learned.* Less here:
-#   0.91 is left on average, and the error bar says that networks differ.
-# * *In the end, the first two tasks are back at chance.* Task 2 is, or even a little below. Task 1
-#   falls to 0.74, and on its way it recovers: learning 4 or 5 happens to repair most of the damage.
+#   task 5 is a little lower.
+# * *Without consolidation, a substantial part of task 1 is lost when task 2 is learned.* Here the
+#   loss is smaller: the accuracy is 0.91 on average, and the error bar says that networks differ.
+# * *After the last task, the first two tasks are back at chance.* Task 2 is, or even a little
+#   below. Task 1 falls to 0.74, but recovers for a time: learning 4 or 5 happens to repair most of
+#   the damage.
 # * *With consolidation there is only minor degradation.* Yes: the blue curves fall, the orange ones
 #   hardly do.
 
@@ -69,10 +70,10 @@ print("  c = 1:", bound[:, -1].mean(axis=0).round(3))
 # %% [markdown]
 # ## Live
 #
-# Now a small version: 400 training digits per class instead of 6,000, and smaller hidden layers. A
-# list of seeds makes a list of networks: the table has the shape (8, P), and one run trains eight
-# networks side by side, four with $c = 0$ and four, from the same seeds, with $c = 1$. We test all
-# of them on every task after each epoch.
+# Here is a small version, with 400 training digits per class instead of 6,000, and smaller hidden
+# layers. A list of seeds makes several networks: the table has the shape (8, P), and one run trains
+# eight networks side by side, four with $c = 0$ and four, from the same seeds, with $c = 1$. We
+# test all of them on every task after each epoch.
 
 # %%
 tasks = pysi.split_tasks(pysi.load_dataset("mnist-5k"))
@@ -115,11 +116,12 @@ axes[-1].legend(frameon=False, loc="upper left", ncols=2)
 plt.show()
 
 # %% [markdown]
-# Thin lines are single networks, thick ones their mean. Before its turn a task is exactly at
-# chance: its readout still is zero, so every digit gets the same answer. In the grey span both
-# kinds of network learn it about equally fast. Then the blue curves of the first two tasks fall,
-# almost to chance, while the orange ones stay near 1. Not every orange line does: one network of
-# the four loses a fifth of task 1. Tasks 3 and 4 last equally well either way, in so short a run.
+# Thin lines are single networks, thick lines their mean. Before a task is learned, it is exactly at
+# chance: its readout is still zero, so every digit gets the same answer. In the grey span the
+# networks learn it about equally fast with both values of $c$. Then the blue means of the first two
+# tasks fall almost to chance, while the orange means stay near 1. Not every orange line does: one
+# of the four networks loses a fifth of task 1. In such a short run, tasks 3 and 4 are kept equally
+# well with both values of $c$.
 
 # %%
 average = pysi.average_accuracy(history.test_accuracy)[:, -1]
@@ -129,16 +131,16 @@ for name, rows in (("c = 0", slice(4)), ("c = 1", slice(4, 8))):
           f"forgetting {lost[rows].mean():.3f} ± {pysi.sem(lost[rows]):.3f}")  # fmt: skip
 
 # %% [markdown]
-# Four small networks on a twelfth of the data say nothing about the paper's numbers; they say that
-# the effect is large enough to be seen in seconds.
+# Four small networks on a fifteenth of the data say nothing about the paper's numbers; they say
+# that the effect is large enough to be seen in seconds.
 #
 # ## Which pixels matter?
 #
 # A pixel's importance is that of its synapses in the first layer, $\sum_j \Omega_{ij}$ over the
 # hidden units $j$. Since $\Omega$ is added up over tasks, its increase during a task is what this
-# task contributed. Below, the mean over the four networks with $c = 1$, and above it what there is
-# to see: where the first digit of a task has more ink on average (purple), and where the second
-# (orange).
+# task contributed. The second and third row of the figure show the mean over the four networks with
+# $c = 1$. The first row shows where the first digit of a task has more ink on average (purple), and
+# where the second has more (orange).
 
 # %%
 total = importance[:, 4:].sum(axis=-1).mean(axis=1).reshape(-1, 28, 28)  # (6, 28, 28)
@@ -161,14 +163,14 @@ fig.colorbar(shown_total, ax=axes[2], aspect=12)
 plt.show()
 
 # %% [markdown]
-# Importance grows where the two digits of a task differ, in the middle of the image; margins,
-# where there is never any ink, remain free. The third row is how much each pixel's synapses will
-# resist the next task.
+# Importance grows in the middle of the image, where the two digits of a task differ; margins, where
+# there is never any ink, remain free. The third row says how much each pixel's synapses will resist
+# the next task.
 #
 # ## The claims
 
 # %%
-# the full result (Figure 3): both solve each new task, one forgets, the other does not
+# the full result (Figure 3): both solve each new task, c = 0 forgets, c = 1 does not
 for matrices in (free, bound):
     assert np.diagonal(matrices, axis1=1, axis2=2).mean(axis=0).min() > 0.97
 assert saved[0.0].mean() < 0.9

@@ -1,14 +1,14 @@
 # %% [markdown]
 # # 8. Permuted MNIST
 #
-# **What you will do.** Look at the paper's Figures 4 and 5 as this package reproduces them, hold
-# the numbers against what the paper says, and run a small version live.
+# **What you will do.** Look at the paper's Figures 4 and 5 as this package reproduces them, compare
+# the numbers with what the paper says, and run a small version live.
 #
 # **What you will learn.** How long a network remembers when all tasks share one readout, whether
-# they share weights too, and whether Adam should remember between them.
+# the tasks share weights too, and whether Adam should keep its state between them.
 #
 # **What you need.** Notebook 7, which does the same for split MNIST. (Notebook 9 has more on EWC,
-# one of the rivals.)
+# one of the methods that are compared.)
 
 # %%
 from pathlib import Path
@@ -34,9 +34,10 @@ root = next(folder for folder in (here, *here.parents) if (folder / "setup.cfg")
 # %% [markdown]
 # ## The experiment
 #
-# Ten tasks, and each is to read all ten digits. But each task has its own order of the 784 pixels,
-# drawn once, so to the network every task is a new world. One readout serves them all: nobody says
-# which task a test digit belongs to, and guessing gets one tenth. Here is a digit in three tasks.
+# There are ten tasks, and each is to read all ten digits. But each task has its own order of the
+# 784 pixels, drawn once, so to the network the images of every task look new. All tasks share one
+# readout: the network is not told which task a test digit belongs to, and guessing is right in one
+# tenth of all cases. Here is a digit in three tasks.
 
 # %%
 digits = pysi.load_dataset("mnist-5k")
@@ -48,8 +49,8 @@ for ax, task in zip(axes, tasks, strict=True):
 plt.show()
 
 # %% [markdown]
-# `pysi run permuted-mnist` trains two hidden layers of 2000 ReLUs for 20 epochs per task; Adam
-# keeps its state from task to task. That takes hours, so we read the saved result.
+# `pysi run permuted-mnist` trains a network with two hidden layers of 2000 ReLUs for 20 epochs per
+# task; Adam keeps its state from task to task. That takes hours, so we read the saved result.
 
 # %%
 result = Result.load(root / "docs" / "results" / "permuted-mnist.json")
@@ -63,8 +64,8 @@ print("\nnot in this file yet:", ", ".join(missing) or "nothing")
 figure4(result)
 
 # %% [markdown]
-# Average accuracy over the tasks learned so far, on test digits: above in close-up, below as a
-# whole. And on training digits:
+# The figure shows the average accuracy over the tasks learned so far, on test digits: above in
+# close-up, below on the full scale. The next figure shows it on training digits:
 
 # %%
 figure4(result, "train")
@@ -72,10 +73,10 @@ figure4(result, "train")
 
 # %% [markdown]
 # The paper says of its Figure 4 that fine-tuning solves the newest task and forgets the others;
-# that SI keeps task 1 while nine more are learned, and learns those too; that it stays on top
-# together with EWC (a curve taken from EWC's authors), only slightly below a network that trains on
-# all tasks at once; that fine-tuning and dropout are far worse; and that all this holds for
-# training and for validation data. Here:
+# that SI keeps task 1 while it learns nine more; that SI and EWC (a curve taken from EWC's authors)
+# stay on top, only slightly below a network that trains on all tasks at once; that fine-tuning and
+# dropout are far worse; and that all this holds for training and for validation data. Here are our
+# numbers:
 
 
 # %%
@@ -104,8 +105,8 @@ for name, words in rivals.items():
 #
 # The paper's Figure 5 takes the path integral $\omega$ of each task and correlates it between
 # tasks: do the same weights lower the loss? In the first layer they do not, since the pixels are
-# permuted. In the second layer, says the paper, they do with fine-tuning, the more so the more
-# tasks are learned, and consolidation "prevents strong correlations".
+# permuted. In the second layer, the paper says, they do with fine-tuning, and more so the more
+# tasks are learned; consolidation "prevents strong correlations".
 
 # %%
 figure5(result)
@@ -133,19 +134,21 @@ fig.legend(loc="outside right center", fontsize=8, frameon=False)
 plt.show()
 
 # %% [markdown]
-# The first layer is as the paper says: little in common. In the second layer both halves of the
-# claim can be seen, but not in the mean of all pairs, which is the *same* for both. With
-# fine-tuning a task resembles the one before it, more and more from task to task, and fades from
-# those that are long ago. With SI the resemblance stops growing early, and does not fade: strong
-# correlations are prevented, and moderate ones stay between all tasks but the first. "Largely
-# uncorrelated", as the paper has it in words, they are not in this measure.
+# In the first layer the tasks have little in common, as the paper says. In the second layer both
+# parts of the claim can be seen, but not in the mean of all pairs, which is the *same* for both
+# methods. With fine-tuning a task resembles the one before it, more and more from task to task, and
+# resembles distant tasks less. With SI this resemblance stops growing early, and hardly depends on
+# the distance: strong correlations are prevented, and moderate ones remain between all tasks but
+# the first. The paper calls tasks with consolidation "largely uncorrelated"; in this measure they
+# are not.
 #
 # ## Live
 #
-# Three tasks, 4,000 digits and two hidden layers of 50 ReLUs: six networks side by side, three with
-# $c = 0$ and three, from the same seeds, with $c = 1$. (Of 0.3, 1, 3 and 10 it was the best on
-# held-out training digits.) Twice: Adam keeps its state between tasks, or is reset. The paper found
-# keeping better for permuted MNIST, and resetting for split MNIST.
+# Here are three tasks, 4,000 training digits and two hidden layers of 50 ReLUs. We train six
+# networks side by side: three with $c = 0$ and three, from the same seeds, with $c = 1$. (Of 0.3,
+# 1, 3 and 10 this strength was the best on held-out training digits.) We do this twice: once Adam
+# keeps its state between tasks, once it is reset. The paper found keeping better for permuted
+# MNIST, and resetting better for split MNIST.
 
 
 # %%
@@ -200,9 +203,9 @@ for adam in live:
         print(f"Adam {adam:<6} {name.strip('$')}: ", *cells, sep="   ")
 
 # %% [markdown]
-# The consolidated networks keep both old tasks. They learn the new ones a little less well, which
-# is the price. Whether Adam remembers or not makes no difference that three seeds could show at
-# this size. (At 400 units a layer and ten tasks it does, with SI: see the results page.)
+# The consolidated networks keep both old tasks, and learn the newest task a little less well. At
+# this size, three seeds show no difference between keeping and resetting Adam. (With SI, 400 units
+# per layer and ten tasks there is a difference: see the results page.)
 #
 # ## The claims
 
@@ -221,15 +224,15 @@ if "joint" in strength:
 if "ewc" in strength:
     assert abs(end("ewc", "test").mean() - end("si", "test").mean()) < 0.05
 
-# Figure 5: the first layer's ω are less alike than half as much as the second's
+# Figure 5: ω of the first layer is correlated less than half as much as that of the second
 for name in ("fine-tuning", "si"):
     assert abs(similar["first layer", name]) < similar["second layer", name] / 2
-# in the second layer fine-tuning comes to use the same weights again, SI does so less
+# in the second layer fine-tuning uses the same weights more and more, SI does so less
 growing = neighbours["second layer", "fine-tuning"]
 assert growing[-1] > growing[len(growing) // 2] > growing[0]
 assert growing[-1] > neighbours["second layer", "si"][-1] + 0.1
 assert strongest["second layer", "fine-tuning"] > strongest["second layer", "si"] + 0.1
-# and still the mean over all pairs of tasks does not tell them apart
+# and yet the mean over all pairs of tasks is the same for both
 means = [similar["second layer", name] for name in ("fine-tuning", "si")]
 assert abs(means[0] - means[1]) < 0.05
 

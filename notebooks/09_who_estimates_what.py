@@ -1,16 +1,16 @@
 # %% [markdown]
 # # 9. SI, EWC, Fisher, Hessian
 #
-# **What you will do.** Train a small network on digits and ask four estimates how much each of its
-# synapses matters; move the synapses and see which was right; measure what each answer costs; and
-# let them protect a sequence of tasks.
+# **What you will do.** Train a small network on digits and estimate in four ways how much each of
+# its synapses matters; move the synapses and see which estimate was right; measure what each
+# estimate costs; and use the estimates to protect a sequence of tasks.
 #
 # **What you will learn.** What the importance $\Omega$ of Synaptic Intelligence (SI) has in common
 # with the Fisher information of elastic weight consolidation (EWC) and with the Hessian, where they
-# part, and how much of that is left when they are put to use.
+# differ, and how much the differences matter in use.
 #
-# **What you need.** Notebook 5: why $\Omega$ follows the curvature, with Adam rather its root, and
-# why the diagonals of Fisher and Hessian agree in a network of ReLUs. We go on from there.
+# **What you need.** Notebook 5: why $\Omega$ follows the curvature (with Adam its square root), and
+# why the diagonals of Fisher and Hessian agree in a network of ReLUs.
 
 # %%
 from dataclasses import replace
@@ -38,15 +38,15 @@ rng = np.random.default_rng(0)
 #
 # | | what it is | known |
 # |---|---|---|
-# | $\Omega$ of SI | $\omega / (\Delta^2 + \xi)$: loss drop over movement² | on the way |
-# | exact Fisher $F$ | mean of $(\partial \log p_k / \partial\theta)^2$, model's labels | later |
-# | empirical Fisher | the same with the true labels | later |
-# | Hessian $H$ | $\partial^2 L / \partial\theta^2$ | later |
+# | $\Omega$ of SI | $\omega / (\Delta^2 + \xi)$: loss drop over movement² | in training |
+# | exact Fisher $F$ | mean of $(\partial \log p_k / \partial\theta)^2$, model's labels | after it |
+# | empirical Fisher | the same with the true labels | after it |
+# | Hessian $H$ | $\partial^2 L / \partial\theta^2$ | after it |
 #
-# Of $F$ and $H$ we mean the diagonals, one number per synapse. The task is to read the digits 0 to
-# 9 in 14 × 14 pixels. Two networks learn it from the same initial weights, one of ReLUs and one
-# with tanh; $\xi = 0.1$ as in the paper's permuted MNIST. Means are over the whole training set.
-# Each column of the Hessian takes a pass of its own, so we ask for its diagonal at 90 synapses
+# By $F$ and $H$ we mean their diagonals, one number per synapse. The task is to read the digits 0
+# to 9 in 14 × 14 pixels. Two networks learn it from the same initial weights, one with ReLUs and
+# one with tanh; $\xi = 0.1$ as in the paper's permuted MNIST. Means are over the whole training
+# set. Each column of the Hessian takes a pass of its own, so we compute its diagonal at 90 synapses
 # only, thirty drawn from each weight matrix.
 
 
@@ -92,7 +92,7 @@ hessian = {name: hessian_at(net, x, y, sample) for name, net in nets.items()}
 # %% [markdown]
 # ## Do they agree?
 #
-# Each dot is a synapse; colours are the three weight matrices.
+# Each dot is a synapse; the colours show the three weight matrices.
 
 # %%
 fig, axes = plt.subplots(2, 3, figsize=(9.6, 6), sharex=True)
@@ -130,22 +130,22 @@ for name, (Omega, F, _) in ((name, estimates.values()) for name, estimates in fo
               f"{high - low:14.1f}")  # fmt: skip
 
 # %% [markdown]
-# The **Hessian** is the exact Fisher, with ReLUs. With tanh it is not, except in the readout, above
-# which nothing is curved but the loss. The **empirical Fisher** is smaller at the top, since the
-# network has learned most of its digits, and scattered at the bottom. **Ω** ranks the synapses
-# nearly as $F$ does, and is nearly proportional to $\sqrt F$. Much of that comes from the pixels,
-# which spread $F$ over decades. In the upper layers of the tanh network, where all synapses matter
-# about equally, $\Omega$ tells them apart poorly.
+# The **Hessian** equals the exact Fisher with ReLUs. With tanh it does not, except in the readout,
+# above which only the loss is curved. The **empirical Fisher** is smaller than $F$ at the top,
+# since the network has learned most of its digits, and scattered at the bottom. **Ω** ranks the
+# synapses nearly as $F$ does, and is nearly proportional to $\sqrt F$. Much of this comes from the
+# pixels, which spread $F$ over decades. In the upper layers of the tanh network, where all synapses
+# matter about equally, $\Omega$ ranks them poorly.
 #
 # ## What the damping does
 #
-# Notebook 5 took $\xi = 10^{-3}$, and its linear correlations were lower. This is the path of the
-# ReLU network with other $\xi$.
+# Notebook 5 took $\xi = 10^{-3}$, and its linear correlations were lower. The figure shows the
+# correlations for the same training of the ReLU network with other values of $\xi$.
 
 # %%
 dampings = np.logspace(-5, 1, 25)
 Delta2, F = moved["relu"] ** 2, found["relu"]["F"]
-omega = found["relu"]["Ω"] * (Delta2 + xi)  # Eq. 5 backwards: ω, or 0 where it was negative
+omega = found["relu"]["Ω"] * (Delta2 + xi)  # Eq. 5, solved for ω (0 where it was negative)
 at_xi = [correlations(omega / (Delta2 + damping), F) for damping in dampings]
 
 fig, ax = plt.subplots(figsize=(6.4, 3))
@@ -160,16 +160,16 @@ ax.legend(frameon=False)
 plt.show()
 
 # %% [markdown]
-# The larger $\xi$, the closer is $\Omega$ to $F$ and its root, until $\xi$ exceeds $\Delta^2$.
-# At the right end nothing is left of the division but a constant: it is $\omega$, the path
-# integral, that follows $\sqrt F$. Dividing by each synapse's own movement adds scatter.
+# The larger $\xi$ is, the closer $\Omega$ is to $F$ and to $\sqrt F$, until $\xi$ exceeds
+# $\Delta^2$. At the right end $\Omega$ is $\omega$ divided by a constant. So it is the path
+# integral $\omega$ that follows $\sqrt F$; dividing it by each synapse's own movement adds scatter.
 #
 # ## Who predicts what happens?
 #
-# If synapse $k$ alone is moved by $\delta$, the old loss grows by $\Omega_k \delta^2$, says SI
-# (with $c = 1$), or by $\tfrac12 F_k \delta^2$, says EWC (with $\lambda = 1$). We can simply do it.
-# First each of the 90 synapses of the ReLU network is *nudged*, up and down, by as much as synapses
-# have moved in training (root mean square). Then each is *reset* to its initial weight,
+# If synapse $k$ alone is moved by $\delta$, the old loss grows by $\Omega_k \delta^2$ according to
+# SI (with $c = 1$), and by $\tfrac12 F_k \delta^2$ according to EWC (with $\lambda = 1$). We can
+# test this. First we *nudge* each of the 90 synapses of the ReLU network, up and down, by as much
+# as synapses have moved in training (root mean square). Then we *reset* each to its initial weight,
 # $\delta = -\Delta$.
 
 # %%
@@ -180,7 +180,7 @@ g = net.synapses.grad[sample]
 
 
 def loss_growth(delta):
-    """What the loss grows by if synapse sample[i] alone moves by delta[i]: a network for each."""
+    """How much the loss grows if synapse sample[i] alone moves by delta[i]; one network per i."""
     growth = []
     for part in np.array_split(np.arange(len(sample)), 6):
         copies = pysi.MLP(sizes, seed=[0] * len(part), dtype=np.float64)
@@ -204,7 +204,7 @@ curvatures = {
 
 
 def predictions(C):
-    """Of the two kinds of growth; and of the second once more, by one who knows the slope too."""
+    """The growth that C predicts for nudges and for resets, and for resets with the slope known."""
     return C * nudge**2, C * Delta**2, C * Delta**2 - g * Delta
 
 
@@ -239,24 +239,26 @@ for name, C in curvatures.items():
 print(f"{(reset < 0).mean():.0%} of the resets lower the loss")
 
 # %% [markdown]
-# **Nudges.** Half the exact Fisher is right, but for what is not quadratic. The empirical Fisher is
-# too small. $\Omega$ knows the order and not the size, being a root: it overrates the synapses that
-# hardly matter and underrates those that matter most (orange is steeper than the dotted line). That
-# its sum is about right is luck. Minibatch noise makes $\omega$ too large (notebook 3), a large
-# $\xi$ makes $\Omega$ small again; with $\xi = 10^{-3}$ it is many times too large. One factor for
-# all would be harmless, since $c$ is another. A root is not.
+# **Nudges.** $F/2$ predicts nudges correctly, up to non-quadratic terms. The empirical Fisher is
+# too small. $\Omega$ predicts the order but not the size, because it follows the square root: it is
+# too large for the synapses that hardly matter, and too small for those that matter most (the
+# orange dots are steeper than the dotted line). Its sum is about right by luck: minibatch noise
+# makes $\omega$ too large (notebook 3), and a large $\xi$ makes $\Omega$ small again; with
+# $\xi = 10^{-3}$ it is many times too large. A common factor of all $\Omega$ would do no harm,
+# because $c$ is such a factor. A square root changes the ratios between synapses.
 #
-# **Resets.** All are about equally good, and worse than before; some resets even make the network
-# better. Quadratic penalties believe that the old task ended in a minimum. Here the slope is not
-# zero yet. $F$ with the slope (right) predicts resets as well as nudges.
+# **Resets.** All estimates rank resets about equally well, and most rank them worse than nudges;
+# some resets even make the network better. Quadratic penalties assume that the old task ended in a
+# minimum, but here the slope is not zero yet. $F$ with the slope (right) predicts resets as well as
+# nudges.
 #
 # ## What does it cost?
 #
-# SI needs one multiplication and one subtraction for each synapse in every step, and nothing at
-# the end. A Fisher needs the data again when the task is over: a forward pass, and a backward pass
-# for the true labels, or one for each class. The Hessian needs a pass for each synapse. We measure
-# that, for the network above and for the one of the paper's split MNIST. (Of the Hessian, two
-# columns are measured and multiplied.)
+# SI needs one multiplication and one subtraction per synapse in every step, and no pass over the
+# data when the task ends. A Fisher needs the data again when the task is over: one forward pass,
+# and one backward pass for the true labels, or one per class. The Hessian needs one pass per
+# synapse. We measure the time for the network above and for that of the paper's split MNIST. (For
+# the Hessian we measure two columns and multiply.)
 
 
 # %%
@@ -309,19 +311,20 @@ for row, each, *spent in zip(rows, passes, costs(sizes, data), costs(paper, full
     print(f"{row:<18} {each:<24}{small:>22}{large:>17}")
 
 # %% [markdown]
-# The Hessian is out of the question; the others are small beside the training itself. Ten backward
-# passes take far less than ten times as long as one, because the squares of all classes are added
-# up before the one large matrix product (see `pysi.rules.fisher`). So what sets SI apart is less
-# its time than that it never looks back: when a task has ended, it needs neither data nor loss.
+# The Hessian takes far too long; the others cost little compared with the training itself. Ten
+# backward passes take far less than ten times as long as one, because the squares of all classes
+# are added up before the one large matrix product (see `pysi.rules.fisher`). So the advantage of SI
+# is less its time than this: when a task has ended, SI needs neither its data nor its loss.
 #
 # ## In use
 #
-# Five permuted tasks of the 14 × 14 pixels, two hidden layers of 64, Adam kept between tasks. All
-# rules share the penalty $c \sum_k \Omega_k (\theta_k - \tilde\theta_k)^2$. For EWC $\Omega$ is
-# the sum of the tasks' $F$, and $c = \lambda / 2$ of its authors. Each rule gets the strength that
-# is best on *held-out training digits*, a sixth of them, among those tried here with one seed. (A
-# list of strengths trains as many networks side by side.) The learning rate is twice the paper's;
-# with the paper's own, every rule ends lower in so few epochs, and they differ as little.
+# The sequence is five permuted tasks of the 14 × 14 pixels; the network has two hidden layers of
+# 64, and Adam keeps its state between tasks. All rules share the penalty
+# $c \sum_k \Omega_k (\theta_k - \tilde\theta_k)^2$. For EWC $\Omega$ is the sum of the tasks' $F$,
+# and $c = \lambda / 2$ of its authors. Each rule gets the strength that is best on *held-out
+# training digits*, a sixth of them, among those tried here with one seed. (A list of strengths
+# trains as many networks side by side.) The learning rate is twice the paper's; with the paper's
+# own, every rule ends lower in so few epochs, and the rules differ as little.
 
 # %%
 T, seeds = 5, [1, 2, 3]
@@ -351,8 +354,8 @@ for name, (make, strengths) in rules.items():
     print(f"{name:<16}" + "   ".join(f"c = {c:g}: {value:.3f}" for c, value in pairs))
 
 # %% [markdown]
-# Then the test: other seeds, all training digits, test digits. On the way we keep what EWC is
-# *defined* by, the weights and the Fisher information at the end of every task.
+# Then we train with other seeds on all training digits, and measure on test digits. We also keep
+# what *defines* EWC: the weights and the Fisher information at the end of every task.
 
 # %%
 tasks, optima = pysi.permuted_tasks(data, T), []
@@ -399,17 +402,17 @@ right.legend(fontsize=9, frameon=False)
 plt.show()
 
 # %% [markdown]
-# Every rule forgets far less than fine-tuning. The three kinds of EWC hardly differ: the empirical
-# Fisher, wrong by a factor, does as well as the exact one with a strength of its own, and one
-# running penalty does as well as the sum over tasks. SI falls a little behind in the middle, and
-# ends within about the error of three seeds. So the estimates differ much for a single synapse, and
-# little in use. Small networks on few digits do not settle which rule is best; notebook 8 shows the
-# paper's own experiment.
+# Every rule forgets far less than fine-tuning. The three forms of EWC hardly differ: the empirical
+# Fisher, although it is too small, does as well as the exact one, and one running penalty does as
+# well as the sum over tasks. SI has a lower average accuracy after tasks 3 and 4; after the last
+# task it agrees with the others within about the error of three seeds. So the estimates differ much
+# for a single synapse, and little in use. Small networks on few digits do not show which rule is
+# best; notebook 8 shows the paper's own experiment.
 #
 # ## The claims
 
 # %%
-# Ω ranks the synapses as the Fisher does, and is closer to its root; ξ decides how close
+# Ω ranks the synapses as the Fisher does, and is closer to its square root; ξ decides how close
 for name in found:
     assert agree[name, "all synapses"].spearman > 0.9
     assert agree[name, "all synapses"].pearson_root > agree[name, "all synapses"].pearson > 0.6

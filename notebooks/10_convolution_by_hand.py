@@ -1,13 +1,13 @@
 # %% [markdown]
 # # 10. Convolution by hand
 #
-# **What you will do.** Write a convolution as its definition says, in loops; make it one matrix
+# **What you will do.** Write a convolution in loops, as its definition says; make it one matrix
 # product; derive its backward pass and that of max pooling; then halve the multiplications with
-# Winograd's algorithm, and time all three.
+# Winograd's algorithm, and time all three forms.
 #
-# **What you will learn.** What a kernel sees; why a convolution is a dense layer in disguise; where
-# the gradient of a maximum goes; how polynomials save half of the multiplications; what is gained
-# by taking a few images at a time.
+# **What you will learn.** What a kernel sees; why a convolution is a dense layer in another form;
+# where the gradient of a maximum goes; how polynomials save half of the multiplications; what is
+# gained by taking a few images at a time.
 #
 # **What you need.** Notebook 6, for $\langle dy, Jv \rangle = \langle J^\top dy, v \rangle$.
 
@@ -60,9 +60,9 @@ def convolve(x, W, b):
 
 
 # %% [markdown]
-# Four kernels that somebody made up, on a digit. The first two are differences between neighbours,
-# and find edges; the third is the mean of nine pixels; the fourth compares a pixel with those
-# around it.
+# The figure shows four well-known kernels, applied to a digit. The first two are differences
+# between neighbours, and find edges; the third is the mean of nine pixels; the fourth compares a
+# pixel with those around it.
 
 # %%
 digit = pysi.load_dataset("mnist-5k").x_test[300].reshape(28, 28, 1) / 255
@@ -87,22 +87,22 @@ for ax in axes:
 plt.show()
 
 # %% [markdown]
-# White is zero, orange negative, purple positive. The kernel stays within the image, so $y$ has
-# 26 × 26 places ("valid"). With a margin of zeros around the image it keeps its size ("same"). A
-# network does not get its kernels from us; it learns them. For that it needs the backward pass, and
-# that is easier to see in another form.
+# White is zero, orange negative, purple positive. The kernel stays within the image, so $y$ has 26
+# × 26 places ("valid"). With a margin of zeros around the image, $y$ has the size of the image
+# ("same"). A network does not get its kernels from us; it learns them. For this it needs the
+# backward pass, which is easier to see in another form.
 #
 # ## Im2col: one matrix product
 #
-# Take the window under the kernel at each place and write it as a row. The definition then says:
-# this matrix, times the kernel as a column, plus the bias, is $y$. It is a dense layer, whose
-# examples are places. The package copies the windows (*im2col*: image to columns) and leaves the
-# rest to BLAS.
+# Take the window under the kernel at each place and write it as a row. The definition then says
+# that this matrix, times the kernel as a column, plus the bias, is $y$. So a convolution is a dense
+# layer whose examples are places. The package copies the windows (*im2col*: image to columns) and
+# leaves the rest to BLAS.
 
 
 # %%
 class Probe(pysi.layers.Layer):
-    """Hands x on, and keeps what comes back: ∂L/∂x of the layer above it."""
+    """Passes x on, and keeps what comes back: ∂L/∂x of the layer above it."""
 
     def forward(self, x, memory):
         return x, None
@@ -128,7 +128,8 @@ def input_gradient(net, dy):
 print(getsource(Conv2D.forward))
 
 # %% [markdown]
-# An image of 5 × 5 pixels, numbered from 1 to 25, and its nine windows. One of them is marked.
+# The figure shows an image of 5 × 5 pixels, numbered from 1 to 25, and its nine windows. One window
+# is marked.
 
 # %%
 conv, s = network(Conv2D(1, 1, padding="valid"), (5, 5, 1))
@@ -167,11 +168,11 @@ mark(axes[3], 5, 0, 1, 1)
 plt.show()
 
 # %% [markdown]
-# Every inner pixel is copied nine times: im2col buys speed with memory.
+# The pixel in the middle is copied nine times: im2col is fast, but takes memory.
 #
 # ## Backward
 #
-# For a dense layer with the columns as input, notebook 6 has derived everything. With
+# For a dense layer with the columns as input, notebook 6 has derived the backward pass. With
 # $dy = \partial L / \partial y$, one row per place,
 #
 # $$\frac{\partial L}{\partial W} = \text{columns}^\top dy, \qquad
@@ -179,8 +180,8 @@ plt.show()
 #   \frac{\partial L}{\partial\, \text{columns}} = dy\, W^\top.$$
 #
 # One step is new. Im2col copies a pixel to several windows. Copying is linear, and its transpose is
-# adding up: a pixel's derivative is the sum over the windows that it lies in. With $dy = 1$ and
-# $W = 1$ the derivative just counts these windows.
+# a sum: a pixel's derivative is the sum over the windows that contain it. With $dy = 1$ and $W = 1$
+# the derivative just counts these windows.
 
 # %%
 count, table = network(Conv2D(1, 1, padding="valid"), (5, 5, 1))
@@ -188,9 +189,10 @@ table.theta[...] = 1
 windows = input_gradient(count, np.ones_like(count.forward(small)))
 
 # %% [markdown]
-# No layer ever writes its Jacobian down. For 25 pixels we can: move one pixel after the other by 1,
-# and look at what becomes of $y$. (A convolution is linear, so this finite difference has no error
-# but rounding.) Every row is the kernel, laid out on the image; from row to row it moves on.
+# No layer ever computes its Jacobian as a matrix. For 25 pixels we can: we move one pixel after the
+# other by 1, and look at the change of $y$. (A convolution is linear, so this finite difference has
+# only a rounding error.) Every row is the kernel, laid out on the image; from row to row it moves
+# on.
 
 
 # %%
@@ -215,7 +217,8 @@ plt.show()
 # %% [markdown]
 # The backward pass must multiply by the transpose of this matrix, so that
 # $\langle dy, Jv \rangle = \langle J^\top dy, v \rangle$ for every $v$. We let $v$ be every single
-# pixel, weight and bias, for several kernels, strides and margins. (`WinogradConv2D` comes below.)
+# pixel, weight and bias, for several kernels, strides and margins. (`WinogradConv2D` is explained
+# below.)
 
 
 # %%
@@ -247,13 +250,13 @@ for layer in cases:
 # ## Max pooling: where the gradient goes
 #
 # Pooling keeps the largest of every four neighbours. If the largest moves by $v$, the output moves
-# by $v$; the other three do not count. So $dy$ goes to the largest, and the others get zero. (The
+# by $v$; the other three have no effect. So $dy$ goes to the largest, and the others get zero. (The
 # layer asks for memory; here it gets a new array every time, as in notebook 6.)
 
 
 # %%
 class NewArrays:
-    """The memory of a layer, as simple as can be."""
+    """The memory of a layer, in its simplest form."""
 
     def __call__(self, name, shape, dtype=float):
         return np.empty(shape, dtype)
@@ -279,13 +282,14 @@ for ax in (axes[0], axes[3]):
 plt.show()
 
 # %% [markdown]
-# The two windows below hold ties: four zeros, three sevens. There a maximum has no derivative.
-# Raise one of the sevens, and $y$ rises with it; lower it, and $y$ stays, since two are left:
+# The two lower windows hold ties: four zeros, three sevens. There a maximum has no derivative. If
+# one of the sevens is raised, $y$ rises with it; if it is lowered, $y$ stays, since two sevens are
+# left:
 
 
 # %%
 def slopes(row, column, h=1e-3):
-    """Slopes of y, summed, when one pixel of the image is raised, and when it is lowered."""
+    """Slopes of the sum of y when one pixel of the image is raised, and when it is lowered."""
     found = []
     for step in (h, -h):
         moved = image.copy()
@@ -301,9 +305,9 @@ for name, place in {"single best": (0, 0), "not best": (0, 1), "tied": (2, 2)}.i
     print(f"{name:>11} {place} {up:>5.0f} {down:>7.0f}")
 
 # %% [markdown]
-# Any slope from 0 to 1 is as right as another, as with a ReLU at zero. The package gives all of
-# $dy$ to one pixel, always the same one: so nothing is counted twice, and results can be repeated.
-# Ties are no rarity. In the picture of a digit, most windows hold nothing but background:
+# Any slope from 0 to 1 is equally right, as with a ReLU at zero. The package gives all of $dy$ to
+# one pixel, always the same one, so nothing is counted twice, and results can be repeated. Ties are
+# common. In the picture of a digit, most windows contain only background:
 
 # %%
 tied = digit[..., 0].reshape(14, 2, 14, 2).swapaxes(1, 2).reshape(-1, 4)
@@ -314,22 +318,24 @@ print(f"{tied.mean():.0%} of the digit's windows hold a tie")
 # ## Winograd: four outputs for six multiplications
 #
 # Four neighbouring outputs of a filter $g$ with three taps, $y_i = \sum_j g_j d_{i+j}$, cost twelve
-# multiplications. Six are enough. Weigh the outputs with any numbers $e_i$, and sort by inputs:
+# multiplications. Six are enough. Weight the outputs with any numbers $e_i$, and collect the terms
+# of each input:
 #
 # $$\sum_i e_i y_i = \sum_{ij} e_i g_j d_{i+j} = \sum_m s_m d_m, \qquad
 #   s_m = \sum_{i+j=m} e_i g_j .$$
 #
-# The $s_m$ are what one gets by multiplying two polynomials, $e(t) = \sum_i e_i t^i$ and
-# $g(t) = \sum_j g_j t^j$. The product has degree five, so six values fix it. Take the points 1, -1,
-# 2, -2, 0 and $\infty$, where a polynomial's value is its leading coefficient. If $V$ is the matrix
-# that evaluates a polynomial at these points, $s = V^{-1} (e(p)\, g(p))_p$, and therefore
+# The $s_m$ are the coefficients of the product of two polynomials, $e(t) = \sum_i e_i t^i$ and
+# $g(t) = \sum_j g_j t^j$. The product has degree five, so six values determine it. Take the points
+# 1, -1, 2, -2, 0 and $\infty$, where a polynomial's value is its leading coefficient. If $V$ is the
+# matrix that evaluates a polynomial at these points, $s = V^{-1} (e(p)\, g(p))_p$, and therefore
 #
 # $$\sum_i e_i y_i = \sum_p e(p)\, g(p)\, D_p, \qquad D = V^{-\top} d.$$
 #
 # As this holds for every $e$, the output $y_i$ is what multiplies $e_i$ on the right:
-# $y_i = \sum_p p^i\, g(p)\, D_p$. There is one multiplication of inputs by taps per point: six. All
-# else is small constants. An example in exact fractions, with the package's own matrices; it moves
-# the fractions of $V^{-\top}$ to $g(p)$, which is computed only once per batch.
+# $y_i = \sum_p p^i\, g(p)\, D_p$. There is one multiplication of inputs by taps per point, so there
+# are six. All other factors are small constants. Here is an example in exact fractions, with the
+# package's own matrices. The package moves the fractions of $V^{-\top}$ to $g(p)$, which is
+# computed only once per batch.
 
 
 # %%
@@ -352,14 +358,14 @@ print("\ny from the points:         ", *exact(ROWS).T @ products)
 print("y from its definition:     ", *direct)
 
 # %% [markdown]
-# All of training follows from the one formula, because each of its three factors can be the
-# unknown. Put $e_i = dy_i$: then $\sum_i e_i y_i$ is linear in $g$, and what multiplies $g_j$ is
+# All that training needs follows from this one formula, because each of its three factors can be
+# the unknown. Put $e_i = dy_i$: then $\sum_i e_i y_i$ is linear in $g$, and the factor of $g_j$ is
 # the gradient,
 #
 # $$\frac{\partial L}{\partial g_j} = \sum_p p^j\, dy(p)\, D_p .$$
 #
-# And $\partial L / \partial x$ is a convolution again: of $dy$, within a margin of zeros, with the
-# mirrored filter.
+# And $\partial L / \partial x$ is again a convolution: that of $dy$, within a margin of zeros, with
+# the mirrored filter.
 
 # %%
 e = exact([2, 7, 1, 8])
@@ -378,12 +384,13 @@ print("mirrored filter, ∂L/∂x: largest difference", f"{abs(dx_back - dx_mirr
 
 # %% [markdown]
 # For images the package does this down the rows: $d$ becomes six rows of the image, with all their
-# pixels and channels, and $D$ a few additions of long rows. At each point there is left a filter
-# along the row, over three pixels and all their channels; that is a matrix product. In place of
-# $3 \cdot 3$ products an output, for each pair of channels, there are $3 \cdot 6 / 4$: half.
+# pixels and channels, and $D$ takes a few additions of long rows. At each point a filter along the
+# row remains, over three pixels and all their channels; this filter is a matrix product. Instead of
+# $3 \cdot 3$ products per output, for each pair of channels, there are $3 \cdot 6 / 4$: half as
+# many.
 #
-# The result is the same, up to rounding. Here for the second convolution of the network in the next
-# notebook: 32 channels in and out, images of 32 × 32, 30 × 30 places.
+# The result is the same, up to rounding. We check it for the second convolution of the network in
+# the next notebook: 32 channels in and out, images of 32 × 32, 30 × 30 places.
 
 
 # %%
@@ -408,9 +415,9 @@ for name, found in differences.items():
 # %% [markdown]
 # ## How fast?
 #
-# The same layer, 16 images, float32, one thread. We count the processor's time, so that other
-# programs do not disturb. The loops would take too long; they are timed on two of one image's
-# thirty rows, and multiplied.
+# We time the same layer on 16 images, in float32 and with one BLAS thread. We count the processor's
+# time, so that other programs do not disturb. The loops would take too long, so we time two of one
+# image's thirty rows, and multiply.
 
 # %%
 threadpool_limits(1, user_api="blas")
@@ -474,18 +481,19 @@ left.set(xscale="log", xlim=(1, 3e4 * forward["loops"]))
 plt.show()
 
 # %% [markdown]
-# By far the largest step is that from loops to one matrix product. Winograd then gains twice: half
-# of the multiplications, and no copies of every pixel in nine columns. It pays with its additions.
-# What remains of the gain depends on the machine, its BLAS and its caches.
+# By far the largest gain is that from loops to one matrix product. Winograd's algorithm then gains
+# in two ways: it needs half of the multiplications, and does not copy every pixel to nine columns.
+# It loses time with its additions. The gain that remains depends on the machine, its BLAS and its
+# caches.
 #
 # ## A few images at a time
 #
-# What a layer makes of a large batch does not fit in the processor's caches, so the next layer has
-# to fetch it from memory. For 64 images, the output of the layer above is 7 MB; its columns are
-# 66 MB. But images meet only in the sum that is the gradient. So a network takes a few of them
-# through all convolutions, then the next few. Here is a training step of the next notebook's
-# network, for 64 images in groups of several sizes. (It has few hidden units here, because what
-# follows the convolutions does not matter.)
+# A layer's output for a large batch does not fit in the processor's caches, so the next layer has
+# to fetch it from memory. For 64 images, the output of the layer above is 7 MB; its columns are 66
+# MB. But images meet only in the sum that is the gradient. So a network takes a few images through
+# all convolutions, then the next few. We time a training step of the next notebook's network, for
+# 64 images in groups of several sizes. (The network has few hidden units here, because the layers
+# after the convolutions do not matter.)
 
 # %%
 sizes, group_times, megabytes, gradients = [1, 4, 16, 64], [], [], []
@@ -517,13 +525,13 @@ for ax, values, label in zip(axes, (group_times, megabytes), ("ms per image", "M
 plt.show()
 
 # %% [markdown]
-# The gain in memory is plain: what is not needed for the backward pass is made for a few images,
-# and used again for the next. Time is a balance. Single images are slow, because every call has
-# its price, whatever the number of images. Large groups no longer pay it, but go through memory;
-# what that costs depends on the caches, and on how many threads and programs share them. The
-# package takes groups of 4 on a processor, and divides them among its threads. The gradient is
-# the same for all sizes, up to rounding. (Among some hundred thousand maxima there may be one so
-# close to a tie that rounding decides it.)
+# The gain in memory is clear: arrays that the backward pass does not need are made for a few
+# images, and used again for the next. Time is a balance. Single images are slow, because every call
+# costs some time, whatever the number of images. Large groups need fewer calls, but go through
+# memory; how much time this takes depends on the caches, and on how many threads and programs share
+# them. On a CPU the package takes groups of 4, and divides the groups among its Python threads. The
+# gradient is the same for all sizes, up to rounding. (Among some hundred thousand maxima there may
+# be one so close to a tie that rounding decides it.)
 #
 # ## The claims
 
@@ -532,11 +540,11 @@ plt.show()
 assert np.allclose(y[0], definition)
 assert np.allclose(y.reshape(9, 1), product)
 
-# every backward pass is the transposed Jacobian, Winograd's too; and dx is a mirrored convolution
+# every backward pass is the transposed Jacobian, also Winograd's; dx is a mirrored convolution
 assert np.max(gradient_errors) < 1e-12
 assert np.allclose(dx_back, dx_mirrored)
 
-# a maximum gives its gradient to one pixel; with a tie, any slope from 0 to 1 is as right
+# a maximum gives its gradient to one pixel; with a tie, any slope from 0 to 1 is equally right
 assert (dx == [[1, 0, 0, 0], [0, 0, 2, 0], [3, 0, 4, 0], [0, 0, 0, 0]]).all()
 assert np.allclose([slopes(0, 0), slopes(0, 1), slopes(2, 2)], [[1, 1], [0, 0], [1, 0]])
 
@@ -546,13 +554,13 @@ assert (V.T @ (exact(FRACTIONS)[:, None] * exact(COLUMN)) == np.eye(6, dtype=int
 assert max(differences["float32"].values()) < 1e-5
 assert max(differences["float64"].values()) < 1e-13
 
-# one matrix product is faster than loops, by far; small groups save memory, and change nothing
+# one matrix product is far faster than loops; small groups save memory, and change no gradient
 assert forward["loops"] > 10 * forward["im2col"]
 assert megabytes[sizes.index(4)] < megabytes[sizes.index(64)] / 2
 for gradient in gradients[1:]:
     assert np.linalg.norm(gradient - gradients[0]) < 1e-2 * np.linalg.norm(gradients[0])
 
 # %% [markdown]
-# **Try.** Move Winograd's points from ±2 to ±3, compute $V$ anew, and invert it: the fractions get
-# worse, and so do the last digits in float32. Add two more points, for six outputs at once: fewer
-# multiplications still, and more rounding.
+# **Try.** Move Winograd's points from ±2 to ±3, compute $V$ again, and invert it: the fractions get
+# worse, and so do the last digits in float32. Add two more points, for six outputs at once: there
+# are still fewer multiplications, and larger rounding errors.

@@ -6,8 +6,8 @@
 # network of the same kind, live.
 #
 # **What you will learn.** Whether consolidation works in a network of convolutions with dropout,
-# what one task can do for the next, and why a network that is good on what it has seen may be the
-# worse one.
+# how one task can help the next, and why a network that is better on its training images may be
+# worse on test images.
 #
 # **What you need.** Notebook 7, where the same is done with digits. Notebook 10, if you want to
 # know how a convolution is computed.
@@ -35,20 +35,22 @@ root = next(folder for folder in (here, *here.parents) if (folder / "setup.cfg")
 # %% [markdown]
 # ## The experiment
 #
-# CIFAR are photographs of 32 × 32 pixels in colour.
+# The images of CIFAR are photographs of 32 × 32 pixels in colour.
 #
 # | task | classes | training images | test images |
 # |---|---|---|---|
 # | 1 | all ten of CIFAR-10: airplane, automobile, bird, ... | 50,000 | 10,000 |
 # | 2 to 6 | ten each of CIFAR-100, in the order of their labels | 5,000 | 1,000 |
 #
-# The readout has a unit for each of the sixty classes and is masked to the ten of the task, as for
-# split MNIST: guessing gets one tenth. A task is learned for 60 epochs, and Adam is reset before
-# the next. Note how small tasks 2 to 6 are: 500 images per class, where task 1 has 5,000.
+# The readout has one unit for each of the sixty classes and is masked to the ten of the task, as
+# for split MNIST; guessing is right in one tenth of all cases. Each task is learned for 60 epochs,
+# and Adam is reset before the next. Tasks 2 to 6 are small: they have 500 images per class, while
+# task 1 has 5,000.
 #
-# The network has two blocks, each of two convolutions and a pooling, then a hidden layer. Dropout
-# is part of it, with and without consolidation. (It rectifies after pooling rather than before: the
-# largest of four stays the largest, and only a quarter is left to rectify.)
+# The network has two blocks, each of two convolutions and one pooling, then a hidden layer. Dropout
+# is used with and without consolidation. (The second ReLU of a block comes after pooling, not
+# before: the largest of four stays the largest, and only a quarter of the numbers have to be
+# rectified.)
 
 # %%
 net = pysi.CNN(60)
@@ -60,12 +62,12 @@ for layer, shape, count in zip(net.layers, net.shapes[1:], counts, strict=True):
 print(f"{'all':<32}{sum(counts):>10,}")
 
 # %% [markdown]
-# More than nine of ten synapses are in the first dense layer; three quarters of a step's time go to
-# the four convolutions.
+# More than nine of ten synapses are in the first dense layer; the four convolutions take about
+# three quarters of a step's time.
 #
-# `pysi run split-cifar` trains it in three ways: in sequence, without consolidation ($c = 0$) and
-# with it ($c > 0$); and from scratch, a new network for each task. That takes hours, so we read the
-# saved result.
+# `pysi run split-cifar` trains this network in three ways: in sequence without consolidation
+# ($c = 0$), in sequence with consolidation ($c > 0$), and from scratch, with a new network for each
+# task. That takes hours, so we read the saved result.
 
 # %%
 result = Result.load(root / "docs" / "results" / "split-cifar.json")
@@ -74,8 +76,8 @@ print(result.table())
 # %% [markdown]
 # ## Figure 6
 #
-# What is left of each task after the last one, when all have been learned (for networks from
-# scratch: at the end of their own task). First on test images, which the paper calls validation:
+# The figure shows the accuracy on each task after the last one (for networks from scratch: at the
+# end of their own task). First on test images, which the paper calls validation:
 
 # %%
 figure6(result)
@@ -92,13 +94,14 @@ figure6(result, "train")
 # * without consolidation there is a clear, age-dependent decline: the older the task, the worse;
 # * with consolidation validation accuracy is similar for all tasks;
 # * consolidation is always better than no consolidation, except on the last task;
-# * it is also better than training from scratch on the one task, or as good; the exception is
+# * it is also better than training from scratch on the one task, or equally good; the exception is
 #   CIFAR-10, which has ten times as many examples per class;
 # * on training accuracy it is the other way round.
 #
-# Each of these in numbers, means over seeds. The *slope* is that of a straight line through the
-# accuracies of the tasks from CIFAR-100, which are of one size: what a task loses for every later
-# one. As tasks differ in difficulty, we also ask what became of each since it was learned.
+# We check each of these claims in numbers (means over seeds). The *slope* is that of a straight
+# line through the accuracies of the tasks from CIFAR-100, which have the same size: it says how
+# much accuracy a task loses per later task. As tasks differ in difficulty, we also compute what
+# each task has lost since it was learned.
 
 
 # %%
@@ -161,17 +164,18 @@ for c in strengths:
         )  # fmt: skip
 
 # %% [markdown]
-# With $c = 0.01$, the strength of the authors' released figure, all of it holds. With $c = 0.1$,
-# the strength in the paper's caption, the old tasks keep still more, but the new ones are learned
-# less well: on the last three, forgetting nothing is worth less than being free to learn. It is one
-# seed; the paper has five.
+# With $c = 0.01$, the strength of the authors' released figure, all claims hold. With $c = 0.1$,
+# the strength in the paper's caption, tasks lose even less on average after they were learned, but
+# new tasks are learned less well: on the last three tasks, the accuracy is higher without
+# consolidation. This is one seed; the paper has five.
 #
 # ## Good on what it has seen
 #
 # 5,000 images are few for 1.3 million synapses. A network that starts from scratch can learn them
-# by heart; the distance between training and test accuracy says how much it has. A network that
-# comes from CIFAR-10 already has kernels for edges and colours, and consolidation keeps them from
-# being bent to the new images. Here is this distance for every task:
+# by heart; the gap between training and test accuracy says how far it has done so. A network that
+# has learned CIFAR-10 already has kernels for photographs, and consolidation protects them. The
+# figure shows this gap for every task. (On an old task that has been forgotten, the gap is small
+# because the training images are forgotten too.)
 
 # %%
 colours = dict(zip(strengths, plt.colormaps["Blues"](np.linspace(0.5, 0.9, len(strengths))),
@@ -193,10 +197,11 @@ plt.show()
 # %% [markdown]
 # ## Live
 #
-# A minute is not enough for CIFAR, so we do the same in small. The photographs are digits of half
-# the size, 14 × 14 pixels. Task 1 is large: four digits, 100 images each. Tasks 2 to 4 are small:
-# two digits, 20 images each. The network is the same `pysi.CNN` with fewer channels and units:
-# three with $c = 0$; three, from the same seeds, with $c = 0.1$; and three from scratch.
+# A minute is not enough for CIFAR, so we repeat the experiment in small. Instead of photographs we
+# take digits of half the size, 14 × 14 pixels. Task 1 is large: four digits, with 100 images per
+# digit. Tasks 2 to 4 are small: two digits, with 20 images per digit. The network is the same
+# `pysi.CNN` with fewer channels and units. We train three networks with $c = 0$; three, from the
+# same seeds, with $c = 0.1$; and three from scratch.
 
 # %%
 digits = pysi.load_dataset("mnist-5k")
@@ -208,7 +213,7 @@ def images(x):
 
 
 def task(name, classes, examples):
-    """The task to tell these digits apart, with so many training images of each."""
+    """The task to tell these digits apart, with this number of training images per digit."""
     train, test = (
         np.concatenate([np.flatnonzero(labels == k)[:n] for k in classes])
         for labels, n in ((digits.y_train, examples), (digits.y_test, 50))
@@ -272,15 +277,16 @@ for name, values in at_end.items():
           "  first epoch of tasks 2 to 4:", while_learned[name][1:, 0].mean().round(3))  # fmt: skip
 
 # %% [markdown]
-# The dashed lines are chance. On the left, three small tasks are enough to spoil a part of task 1,
-# and consolidation keeps most of it. On the right, transfer: after one epoch of 40 images, a
-# network that has learned task 1 tells most new digits apart, with consolidation as well as without
-# it. One from scratch is hardly better than chance then, and takes all ten epochs to come near.
+# The dashed lines are chance. The left panel shows that three small tasks are enough to spoil a
+# part of task 1, and that consolidation keeps most of it. The right panel shows transfer: after one
+# epoch of 40 images, a network that has learned task 1 tells most new digits apart, with
+# consolidation as well as without it. A network from scratch is still at chance then, and needs all
+# ten epochs to come near the others.
 #
 # ## The claims
 
 # %%
-# the saved result: all methods of a seed share task 1, as nothing tells them apart before its end
+# the saved result: all methods of a seed share task 1, because they differ only after its end
 first = {}
 for run in result.runs:
     first.setdefault(run["seed"], set()).add(run["test_accuracy"][0][0])

@@ -4,11 +4,12 @@
 # **What you will do.** Train the same network, by the same lines, on whatever device this machine
 # has; look at the kernel that an optimizer becomes; train twenty networks as if they were one.
 #
-# **What you will learn.** What changes on a GPU (nothing) and what it costs; why many small steps
-# are slow there; how elementwise formulas are recorded and run in one go; how seeds and values of
-# $c$ become one more axis.
+# **What you will learn.** Why the code does not change on a GPU, and what has to be avoided there;
+# why many small steps are slow; how elementwise formulas are recorded and run in one go; how seeds
+# and values of $c$ become one more axis.
 #
-# **What you need.** Notebook 7. A GPU with CuPy if there is one; without, all runs in NumPy.
+# **What you need.** Notebook 7. A GPU with CuPy if there is one; without a GPU, everything runs in
+# NumPy.
 
 # %%
 from time import perf_counter
@@ -35,12 +36,12 @@ print(f"this notebook ran on {xp.__name__}")
 # %% [markdown]
 # ## The same lines
 #
-# CuPy is NumPy on a GPU: an array lives there, and `cupy` has the functions of `numpy`. The code of
-# `pysi` never says which: it asks the arrays. So a network that is told `xp=cupy` has its table of
-# synapses on the GPU, and everything that is done to the table happens there.
+# CuPy is NumPy on a GPU: its arrays are in the memory of the GPU, and `cupy` has the functions of
+# `numpy`. The code of `pysi` never names one of them: it asks the arrays. So a network with
+# `xp=cupy` has its table of synapses on the GPU, and all operations on the table run there.
 #
-# Weights are drawn on the host, and so is the order of the examples: a run begins the same on every
-# device, and takes the same minibatches. It can only differ by rounding.
+# Weights and the order of the examples are drawn on the host. So a run begins with the same weights
+# on every device, and takes the same minibatches. It can differ only by rounding.
 
 # %%
 tasks = pysi.split_tasks(pysi.load_dataset("mnist-5k"))
@@ -65,11 +66,11 @@ print("accuracy with NumPy:    ", on_host.test_accuracy[-1].round(3))
 # ## Many small steps
 #
 # On a GPU every operation is a *kernel* that the host has to launch, and a launch takes some
-# microseconds, however little there is to do. The update of a step (penalty, Adam,
-# $θ ← θ + Δθ$, $ω ← ω - g Δθ$) is fifteen operations on rows of numbers. One after the other they
-# would cost fifteen launches, and every row would travel from memory and back again and again.
+# microseconds, however little there is to do. The update of a step (penalty, Adam, $θ ← θ + Δθ$,
+# $ω ← ω - g Δθ$) has fifteen operations on rows of numbers. One after the other they would cost
+# fifteen launches, and every row would be read from memory and written back many times.
 #
-# So the formulas are not run one by one, they are *recorded*. In a step
+# So the formulas do not run one by one; they are *recorded*. In a step
 #
 # ```python
 # with synapses.update() as rows:
@@ -79,15 +80,15 @@ print("accuracy with NumPy:    ", on_host.test_accuracy[-1].round(3))
 #     rule.after_step(rows, delta)  # ω ← ω - g Δθ
 # ```
 #
-# the rows are symbols in place of arrays. What the rule and the optimizer do to them is taken down,
-# and when the block ends it is run in one go: on a GPU as one kernel, on a CPU as few passes of
-# NumPy over a piece of the rows at a time, with the bits that NumPy gives. Here is a stand-in for
-# CuPy that shows the kernel instead of compiling it.
+# the rows are symbols instead of arrays. The formulas of the rule and the optimizer are recorded,
+# and run in one go when the block ends: on a GPU as one kernel, on a CPU as few passes of NumPy
+# over a piece of the rows at a time, with the same bits as plain NumPy. Here is a stand-in for CuPy
+# that shows the kernel instead of compiling it.
 
 
 # %%
 class Printer:
-    """In place of CuPy: prints what it is to compile."""
+    """Takes CuPy's place, and prints what CuPy would compile."""
 
     @staticmethod
     def ElementwiseKernel(read, written, source, name, preamble):
@@ -111,11 +112,13 @@ with Recording("update", Printer, lambda row: [row], lambda r: Update(views, r))
     rule.after_step(rows, delta)
 
 # %% [markdown]
-# Read it beside `adam_step` and `path_integral`: every line is one of theirs. $a_0$ is θ, $a_1$ is
-# $g$ and $a_2$ is ω, and the numbers $s$, such as the learning rate, are arguments. All is read
-# before anything is written. Nothing was written twice, and nobody had to write CUDA.
+# Compare it with `adam_step` and `path_integral`: every line is one of theirs. $a_0$ is θ, $a_1$ is
+# $g$ and $a_2$ is ω, and the numbers $s$, such as the learning rate, are arguments. Everything is
+# read before anything is written. There is no second version of a formula, and nobody had to write
+# CUDA.
 #
-# A formula of your own needs one word. Without it, it gives the same numbers, only more slowly.
+# A formula of your own needs only the decorator `@elementwise`. Without the decorator it gives the
+# same numbers, only more slowly.
 
 
 # %%
@@ -131,11 +134,11 @@ print("a leaky ReLU in one go:", y)
 # %% [markdown]
 # ## Many networks at once
 #
-# The rest of the step is matrix products, and those of one small network leave a GPU idle too. But
-# every layer, loss, optimizer and rule here treats the last axes as its own and broadcasts over any
-# before them. A table of the shape $(R, P)$ is $R$ networks, each with its own initial weights, its
-# own order of examples and its own $c$, and a step of all of them has as many launches as a step of
-# one. The error bars of a figure, and a grid of $c$, come from one run.
+# The rest of the step is matrix products, and those of one small network do not keep a GPU busy
+# either. But every layer, loss, optimizer and rule here works on the last axes and broadcasts over
+# the axes before them. A table of the shape $(R, P)$ is $R$ networks, each with its own initial
+# weights, its own order of examples and its own $c$, and a step of all of them has as many launches
+# as a step of one. So one run gives the error bars of a figure, or a grid of $c$.
 
 # %%
 strengths, n = (0.0, 0.1, 1.0, 10.0), 5
@@ -160,28 +163,29 @@ ax.set(xlabel="strength c", ylabel="accuracy after five tasks (test)",
 plt.show()
 
 # %% [markdown]
-# On a CPU this gains little. Such small networks share what Python costs per step; with those of
-# the paper a core is busy with one network already, and several side by side take longer than one
-# after the other, because their rows no longer fit into the cache. On a GPU the launches are
-# shared. `pysi run split-mnist --vectorise` does this for all seeds and values of $c$ of an
-# experiment; it estimates the memory first, and takes as many at once as fit.
+# On a CPU this gains little. Small networks side by side share the time that Python needs per step.
+# But one network of the paper's size already keeps a core busy, and several side by side take
+# longer than one after the other, because their rows no longer fit into the cache. On a GPU the
+# launches are shared. `pysi run split-mnist --vectorise` does this for all seeds and values of $c$
+# of an experiment; it first measures the memory of one network, and then trains as many at once as
+# fit.
 #
 # ## What it costs
 #
-# On a GPU nothing in a step waits for the host or sends it anything; the losses come home once an
-# epoch. The package's tests hold that on a stand-in for CuPy, which counts copies, waits and
-# launches. How fast it is on a real one is measured by `tests/bench/bench_device.py`; the
-# documentation's page on GPUs says what was measured, and on which.
+# On a GPU no step waits for the host or sends it anything; the losses are copied to the host once
+# per epoch. The package's tests check this on a stand-in for CuPy, which counts copies, waits and
+# launches. `tests/bench/bench_device.py` measures the speed on a real GPU; the documentation's page
+# on GPUs says what was measured, and on which GPU.
 #
 # ## What we have seen
 
 # %%
 r = 7
-assert apart < 1e-2  # rounding, after hundreds of steps; on NumPy there is none
+assert apart < 1e-2  # rounding, after hundreds of steps; with NumPy there is no difference
 assert abs(on_device.test_accuracy - on_host.test_accuracy).max() < 0.05
 if xp is np:
     assert apart == 0
     assert np.array_equal(together.synapses.theta[r], alone.synapses.theta)
 assert np.allclose(history.test_accuracy[r], single.test_accuracy, atol=0.05)
 assert np.allclose(to_host(y), [-0.2, -0.1, 0, 1, 2])
-assert final[0].mean() < final[2].mean()  # consolidation helps, in every column of the figure
+assert final[0].mean() < final[2].mean()  # consolidation helps: c = 1 is better than c = 0

@@ -21,11 +21,11 @@ def small_cifar(tmp_path_factory):
     from test_data_cifar import images, records
 
     root = tmp_path_factory.mktemp("cifar")
-    for kind, n_train, n_test in ((CIFAR10, 4, 10), (CIFAR100, 40, 40)):
-        (root / kind.folder).mkdir()
-        sizes = dict.fromkeys(kind.train, n_train) | {kind.test: n_test}
+    for files, n_train, n_test in ((CIFAR10, 4, 10), (CIFAR100, 40, 40)):
+        (root / files.folder).mkdir()
+        sizes = dict.fromkeys(files.train, n_train) | {files.test: n_test}
         for seed, (name, n) in enumerate(sizes.items()):
-            (root / kind.folder / name).write_bytes(records(*images(n, kind, seed)))
+            (root / files.folder / name).write_bytes(records(*images(n, files, seed)))
     return load_dataset("cifar10-100", root, announce=lambda text: None)
 
 
@@ -37,7 +37,7 @@ def no_network_and_no_user_cache(monkeypatch, tmp_path_factory):
 
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
-    """An empty cache, no other data, and patience for mirrors on this machine only."""
+    """An empty cache and no other data; mirrors on this machine have seconds to answer."""
     from pysi.data import download
 
     monkeypatch.setattr(download, "TIMEOUT", (5, 3))

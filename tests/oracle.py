@@ -1,7 +1,7 @@
-"""The executable specification, slow and plain on purpose: the package must equal it.
+"""The executable specification: slow and plain on purpose. The package must equal it.
 
-Synaptic Intelligence for one scalar synapse at a time, written after the paper and the authors'
-code, and convolution and pooling of one image, index by index.
+It has Synaptic Intelligence for one scalar synapse at a time, written after the paper and the
+authors' code, and convolution and pooling of one image, index by index.
 """
 
 from dataclasses import dataclass
@@ -69,9 +69,9 @@ class Synapse:
 
 
 def places(size, kernel, stride, padding):
-    """How many places a kernel has along one side of an image, and the zeros before the image.
+    """Return how many places a kernel has along one side of an image, and the zeros before it.
 
-    "same" is TensorFlow's: an odd zero is behind the image.
+    "same" is that of TensorFlow: if the number of zeros is odd, one more is behind the image.
     """
     if padding == "valid":
         return (size - kernel) // stride + 1, 0
@@ -80,7 +80,7 @@ def places(size, kernel, stride, padding):
 
 
 def convolution(x, W, b, stride, padding):
-    """Of one image (H, W, C) with a kernel (kh, kw, C, K), every product by itself."""
+    """Convolve one image (H, W, C) with a kernel (kh, kw, C, K), every product by itself."""
     (height, width, _), (kh, kw, channels, n_out) = x.shape, W.shape
     h, above = places(height, kh, stride[0], padding)
     w, left = places(width, kw, stride[1], padding)
@@ -96,9 +96,9 @@ def convolution(x, W, b, stride, padding):
 
 
 def largest(x, size):
-    """The largest pixel in every window of one image, and where it is: {(p, q, c): (row, column)}.
+    """Return the largest pixel of every window, and its place: {(p, q, c): (row, column)}.
 
-    Among equals it is the first in the first column that has one.
+    Among equal pixels it is the first one in the first column that has one.
     """
     down, across = size
     h, w, channels = x.shape[0] // down, x.shape[1] // across, x.shape[2]

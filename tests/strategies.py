@@ -23,7 +23,7 @@ dtypes = st.sampled_from([np.float32, np.float64])
 
 @st.composite
 def shape_tables(draw):
-    """Names and shapes of one to five groups, some of one synapse."""
+    """Draw names and shapes of one to five groups, some with a single synapse."""
     shapes = draw(
         st.lists(st.lists(st.integers(1, 6), min_size=1, max_size=3), min_size=1, max_size=5)
     )
@@ -32,7 +32,7 @@ def shape_tables(draw):
 
 @st.composite
 def tables(draw, leads=leads, dtype=np.float64):
-    """A table whose rows hold random numbers, cut into blocks of random size; Ω is not negative."""
+    """Draw a table of random numbers, cut into blocks of random size; Ω is not negative."""
     shapes = draw(shape_tables())
     s = pysi.Synapses(shapes, lead=draw(leads), dtype=dtype, block_size=draw(st.integers(1, 300)))
     s.table[...] = np.random.default_rng(draw(seeds)).standard_normal(s.table.shape)
@@ -41,7 +41,7 @@ def tables(draw, leads=leads, dtype=np.float64):
 
 
 def toy_dataset(n_classes=6, n=40, features=12, seed=0, noise=0.3):
-    """Noisy copies of one random byte pattern a class: easy, small, and in MNIST's form."""
+    """Return noisy copies of one random byte pattern per class: easy, small, shaped like MNIST."""
     rng = np.random.default_rng(seed)
     patterns = rng.integers(0, 256, (n_classes, features))
     parts = []
@@ -61,7 +61,7 @@ def toy_net(seed=0, sizes=(12, 9, 7, 6), dtype=np.float64, **options):
 
 
 def ready(net, optimizer=None):
-    """A rule whose penalty is in force and an optimizer, for the next step of a network."""
+    """Return a rule whose penalty is in force, and an optimizer, for the next step of a network."""
     rule, optimizer = pysi.SynapticIntelligence(1.0), optimizer or pysi.Adam(0.01)
     rule.start(net.synapses)
     optimizer.start(net.synapses)
@@ -72,17 +72,17 @@ def ready(net, optimizer=None):
 
 
 def every_epoch(call):
-    """A listener that calls call(task, epoch) after every epoch."""
+    """Return a listener that calls call(task, epoch) after every epoch."""
     return lambda event: call(event.task, event.epoch) if isinstance(event, Epoch) else None
 
 
 def every_task(call):
-    """A listener that calls call(task) when a task is learned, before it is consolidated."""
+    """Return a listener that calls call(task) when a task is learned, before Ω is updated."""
     return lambda event: call(event.task) if isinstance(event, TaskLearned) else None
 
 
 def toy_run(rule, seed=0, tasks=None, optimizer=None, net=None, **options):
-    """Train a small network on small tasks; returns the network and the history."""
+    """Train a small network on small tasks; return the network and the history."""
     net = net or toy_net(seed)
     options = {"epochs": 2, "batch_size": 16} | options
     history = pysi.train(net, optimizer or pysi.Adam(0.01), rule, tasks or toy_tasks(), **options)
@@ -90,14 +90,14 @@ def toy_run(rule, seed=0, tasks=None, optimizer=None, net=None, **options):
 
 
 def toy_image_tasks(n_tasks=3, shape=(11, 10, 3), **options):
-    """The same with patterns that are images, for `toy_cnn`."""
+    """Return small tasks whose patterns are images, for `toy_cnn`."""
     dataset = toy_dataset(features=prod(shape), **options)
     images = {x: getattr(dataset, x).reshape(-1, *shape) for x in ("x_train", "x_test")}
     return pysi.split_tasks(replace(dataset, **images), n_tasks)
 
 
 def toy_cnn(seed=0, dropout=(0.0, 0.0), dtype=np.float64, **options):
-    """The paper's network in small: odd sizes, convolutions of both kinds, a row that is lost."""
+    """Return the paper's network in small: odd sizes, both algorithms, and a row that is lost."""
     sizes = {"channels": (8, 9), "hidden": 7, "image": (11, 10, 3), "fast": True}
     return pysi.CNN(6, dropout=dropout, seed=seed, dtype=dtype, **sizes | options)
 
@@ -127,10 +127,10 @@ class Alone:
 
 
 def alone(layer, shape, rng, lead=(), dtype=np.float64, xp=np, size=None):
-    """A layer by itself for inputs of a shape, (..., examples, ...): see `Alone`."""
+    """Return a layer by itself for inputs of a shape (..., examples, ...); see `Alone`."""
     return Alone(layer, shape, rng, lead, dtype, xp, size)
 
 
 def directions(rng, *arrays):
-    """A random direction for each array, shaped and typed alike."""
+    """Return a random direction for each array, with its shape and dtype."""
     return [rng.standard_normal(a.shape).astype(a.dtype) for a in arrays]

@@ -1,14 +1,14 @@
-"""A strict stand-in for CuPy on a CPU: device errors show without a device.
+"""A strict stand-in for CuPy on a CPU: it shows errors of device code without a device.
 
 An array of this module wraps a NumPy array, and refuses what CuPy refuses: implicit conversion to
-NumPy or to a Python number, and being mixed with NumPy arrays. What CuPy allows but what waits for
-the device (`.item()`, `.get()`, `bool()`) is counted in `syncs`, and copies from the host in
-`transfers`, so that tests can hold them at zero inside a training step. `launches` counts whatever
-computes, one at least for every call, and `copies` what was made contiguous for a matrix product.
+NumPy or to a Python number, and being mixed with NumPy arrays. `syncs` counts what CuPy allows but
+what waits for the device (`.item()`, `.get()`, `bool()`), and `transfers` counts copies from the
+host, so that tests can demand zero inside a training step. `launches` counts everything that
+computes, at least one per call, and `copies` the arrays made contiguous for a matrix product.
 
-Kernels are run by Python, which reads their source line by line with the types that C++ gives to
-every expression, and matrix products by a stand-in for cuBLAS that is given addresses and
-distances, as the real one.
+Python runs the kernels: it reads their source line by line, with the types that C++ gives to every
+expression. A stand-in for cuBLAS, which gets addresses and distances like the real one, computes
+matrix products.
 """
 
 import ctypes
@@ -79,7 +79,7 @@ class ndarray:
         if host.base is None:
             allocated += host.nbytes
             _owners.setdefault(id(host), self)
-        elif isinstance(host.base, np.ndarray):  # always the same object, as CuPy's
+        elif isinstance(host.base, np.ndarray):  # always the same object, as in CuPy
             owner = _owners.get(id(host.base))
             self.base = ndarray(host.base) if owner is None else owner
 
@@ -133,7 +133,7 @@ class ndarray:
     def __setitem__(self, key, value):
         global launches
         target = self._host[_unwrap(key)]
-        # CuPy knows x[key] += y by this, and does not copy
+        # by this CuPy recognises x[key] += y, and does not copy
         launches += not (isinstance(value, ndarray) and _memory(value._host) == _memory(target))
         self._host[_unwrap(key)] = _unwrap(value)
 
@@ -174,7 +174,7 @@ ndarray.__module__ = __name__
 
 
 def asarray(value, dtype=None):
-    """From the host: the one explicit way in."""
+    """Copy from the host: the one explicit way in."""
     global transfers
     if isinstance(value, ndarray):
         return value if dtype in (None, value.dtype) else value.astype(dtype)
@@ -183,7 +183,7 @@ def asarray(value, dtype=None):
 
 
 def ascontiguousarray(array):
-    """As CuPy's: the array itself, or a copy."""
+    """Return the array itself or a copy, as CuPy does."""
     global copies
     copies += not array._host.flags.c_contiguous
     return ndarray(np.ascontiguousarray(array._host))
@@ -200,7 +200,7 @@ def matmul(a, b, out=None):
 def _creator(function):
     def create(*args, **kwargs):
         global launches
-        launches += function is not np.empty  # the others fill what they make
+        launches += function is not np.empty  # the others fill the arrays that they make
         return _wrap(function(*_unwrap(args), **{k: _unwrap(v) for k, v in kwargs.items()}))
 
     return create
@@ -211,7 +211,7 @@ for _name in ("zeros", "empty", "ones", "arange"):
 
 
 class lib:
-    """Views of an array's memory, as CuPy makes them too."""
+    """Views of an array's memory, as in CuPy."""
 
     class stride_tricks:
         as_strided = staticmethod(_function(np.lib.stride_tricks.as_strided))
@@ -220,8 +220,8 @@ class lib:
 class ElementwiseKernel:
     """Runs the lines that `pysi.backend.kernel` writes, which must be C++, as Python.
 
-    They are declarations ``type name = expression;`` and assignments ``name = expression;``. What
-    C++ makes of an expression is in `strict_cpp`, and nothing is known of any formula.
+    They are declarations ``type name = expression;`` and assignments ``name = expression;``.
+    `strict_cpp` evaluates expressions as C++ does. Nothing here depends on a particular formula.
     """
 
     def __init__(self, in_params, out_params, operation, name, preamble=""):
@@ -249,7 +249,7 @@ class ElementwiseKernel:
 
 
 def _at(address, char, strides, shape):
-    """An array of what is at an address; strides in entries."""
+    """Return an array of the numbers at an address; strides are in entries."""
     size = np.dtype(char).itemsize
     reach = sum((n - 1) * s for n, s in zip(shape, strides, strict=True)) + 1
     flat = np.ctypeslib.as_array((ctypes.c_char * (reach * size)).from_address(address)).view(char)
@@ -257,7 +257,7 @@ def _at(address, char, strides, shape):
 
 
 def _gemm(char):
-    """C = op(A) op(B) of matrices that lie in memory column by column."""
+    """Return functions for C = op(A) op(B) of matrices that lie in memory column by column."""
 
     def stacked(handle, ta, tb, m, n, k, alpha, a, lda, sa, b, ldb, sb, beta, c, ldc, sc, count):
         global launches
@@ -271,7 +271,7 @@ def _gemm(char):
         B = _at(b, char, (sb, ldb, 1) if tb else (sb, 1, ldb), (count, k, n))
         C = _at(c, char, (sc, 1, ldc), (count, m, n))
         assert (alpha, beta) == (1, 0)
-        # in rows, as it was asked for: then NumPy's own product gives the same bits
+        # in rows, as the caller had them: so NumPy's own product gives the same bits
         C.swapaxes(1, 2)[...] = np.matmul(B.swapaxes(1, 2), A.swapaxes(1, 2))
 
     def plain(handle, ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc):
@@ -281,7 +281,7 @@ def _gemm(char):
 
 
 class cuda:
-    """What `pysi.backend.matmul` asks of CuPy."""
+    """The part of CuPy that `pysi.backend.matmul` needs."""
 
     class cublas:
         sgemm, sgemmStridedBatched = map(staticmethod, _gemm("f"))
@@ -313,7 +313,7 @@ class cuda:
 
 
 class get_default_memory_pool:
-    """CuPy's, as if every array were kept for ever."""
+    """A memory pool like CuPy's, in which every array is kept for ever."""
 
     def free_all_blocks(self):
         pass
@@ -323,7 +323,7 @@ class get_default_memory_pool:
 
 
 class random:
-    """Random numbers that are drawn on the device."""
+    """Draws random numbers on the device."""
 
     class Generator:
         def __init__(self, seed):

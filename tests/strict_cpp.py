@@ -1,4 +1,4 @@
-"""Expressions of C++ on whole arrays: what they compute, and the type that C++ gives them."""
+"""Evaluate expressions of C++ on whole arrays, with the types that C++ gives them."""
 
 import re
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 class Cpp:
-    """A value of C++, with its types: of two operands the larger, and conditions become whole."""
+    """A value of C++. Two operands take the larger type, and conditions become whole numbers."""
 
     ranks = ("bool", "int", "long long", "float", "double")
     dtypes = dict(zip(ranks, (np.bool, np.int32, np.int64, np.float32, np.float64), strict=True))
@@ -18,13 +18,13 @@ class Cpp:
 
     @classmethod
     def of(cls, value):
-        """A literal, or what is a value of C++ already."""
+        """Return a value of C++ for a literal, or the value itself."""
         if isinstance(value, cls):
             return value
         return cls(value, {bool: "bool", int: "int", float: "double"}[type(value)])
 
     def promoted(self, *others):
-        """The operands in the type that C++ computes them in, and that type."""
+        """Return the operands in the type in which C++ computes, and that type."""
         values = [self, *map(Cpp.of, others)]
         kind = max([value.kind for value in values] + ["int"], key=self.ranks.index)
         return [Cpp(value.value, kind).value for value in values], kind
@@ -56,7 +56,7 @@ for _name, _kind in (
 
 
 def _floating(function):
-    """One of C++'s mathematical functions, which are there for float and for double."""
+    """Return one of C++'s mathematical functions, which exist for float and for double."""
 
     def call(*operands):
         operands = [Cpp.of(operand) for operand in operands]
@@ -69,7 +69,7 @@ def _floating(function):
 
 
 def _preamble(function, gives=None):
-    """One of the templates of the preamble: T f(T a, T b), or bool f(T a, T b)."""
+    """Return one of the templates of the preamble: T f(T a, T b), or bool f(T a, T b)."""
 
     def call(*operands):
         (kind,) = {operand.kind for operand in operands}  # else no template fits
@@ -101,7 +101,7 @@ DECLARED = {"bool": "bool", "int64": "long long", "float32": "float", "float64":
 
 
 def compiled(operation, preamble):
-    """The lines of a kernel: (declared type or None, name, what to evaluate)."""
+    """Return the lines of a kernel: (declared type or None, name, expression to evaluate)."""
     lines, types = [], "|".join(Cpp.ranks)
     for line in operation.splitlines():
         kind, target, source = re.fullmatch(rf"(?:({types}) )?(\w+) = (.*);", line).groups()

@@ -1,4 +1,4 @@
-"""One code path: the same lines on NumPy, on a strict stand-in for a device, and on CuPy."""
+"""The same lines run on NumPy, on a strict stand-in for a device, and on CuPy."""
 
 import sys
 
@@ -72,7 +72,7 @@ def kernel(operation, outputs="float32 o", inputs="float32 a, int64 k, bool c"):
         ("o = (float)k / a;", "float32 o", np.float32(7) / np.float32(3)),
         ("o = -c;", "float32 o", -1),
         ("bool t = k == 7;\no = t ? a : 5;", "float32 o", 3),
-        ("o = 9;\nfloat t = o;\no = t + 1;", "float32 o", 10),  # what is written is read
+        ("o = 9;\nfloat t = o;\no = t + 1;", "float32 o", 10),  # a value that was written is read
         ("o = 0.1;", "float32 o", float(np.float32(0.1))),
         ("o = 0.1 * a;", "float32 o", float(np.float32(0.1 * 3))),  # in double
         ("o = sqrt(a) == sqrt(3.0);", "bool o", False),
@@ -132,7 +132,7 @@ def test_a_device_gives_numpy_s_numbers(optimizer, seed, dropout):
     )
     host, device = nets[0].synapses.table, nets[1].synapses.table
     assert namespace(device) is strict_array
-    # the double's one block computes what NumPy's one block computes, in the same order
+    # the double and NumPy each have one block, and compute in the same order
     assert np.array_equal(host, to_host(device))
     assert np.array_equal(histories[0].test_accuracy, histories[1].test_accuracy)
 
@@ -163,7 +163,7 @@ def test_a_step_has_few_launches_and_copies_no_factor(make, tasks, options, laun
     for again in (False, True):
         before = strict_array.launches, strict_array.copies
         training_step(net, optimizer, rule, task.x_train[:8], task.y_train[:8], task)
-        if again:  # the first one makes scratch memory
+        if again:  # the first step makes the memory
             assert strict_array.launches - before[0] == launches
         assert strict_array.copies == before[1]
 
@@ -178,7 +178,7 @@ def test_an_epoch_copies_its_order_to_the_device_and_nothing_else():
     assert len(steps) == 2 * 5
     for epoch in (steps[:5], steps[5:]):
         assert all(counts == epoch[0] for counts in epoch)  # none in any step
-    assert steps[5][1] == steps[0][1] + 1  # an order is all that an epoch begins with
+    assert steps[5][1] == steps[0][1] + 1  # at its beginning an epoch copies only an order
     # its losses, whether the weights are finite, the mean loss, the penalty
     assert steps[5][0] == steps[0][0] + 4
 

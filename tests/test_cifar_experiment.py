@@ -96,7 +96,7 @@ def test_the_result_says_everything(finished):
 
 
 def machine_threads():
-    """Of one job: all cores."""
+    """One job has all cores."""
     return machine.require("joblib").cpu_count()
 
 
@@ -109,7 +109,7 @@ def test_task_1_is_trained_once_for_all(finished):
 
 
 def alone(task, tasks):
-    """A network that learns only this task."""
+    """Return a network that learns only this task."""
     net, sizes = CONFIG.make_network(0), {"epochs": 2, "batch_size": CONFIG.batch_size}
     with machine.threads(1, images=True):
         history = pysi.train(
@@ -153,7 +153,7 @@ def test_a_stopped_run_goes_on_with_other_threads_and_ends_with_the_same_bits(
             if seen:
                 again, config = resume(tmp_path)
                 assert config == CONFIG
-                again.content["environment"]["image_threads"] = threads  # a machine of more cores
+                again.content["environment"]["image_threads"] = threads  # a machine with more cores
                 result, _ = go_on(list(CELLS.values()), again, small_cifar, tmp_path, tell=stop)
             else:
                 result, _ = run(small_cifar, tmp_path, stop)

@@ -20,7 +20,7 @@ def test_tasks_are_cifar_10_and_tens_of_cifar_100(small_cifar):
             labels, pixels = getattr(small_cifar, f"y_{part}"), getattr(small_cifar, f"x_{part}")
             assert np.array_equal(x, pixels[labels // 10 == i])
             assert np.array_equal(y, labels[labels // 10 == i])
-    x, labels = images(40, CIFAR100, 0)  # what has the fine label 13 there is of class 23 here
+    x, labels = images(40, CIFAR100, 0)  # an image with the fine label 13 there has class 23 here
     (thirteen,) = x[labels[:, 1] == 13]
     assert np.array_equal(tasks[2].x_train[tasks[2].y_train == 23], [thirteen])
 

@@ -16,7 +16,7 @@ from pysi.losses import softmax_cross_entropy
 from pysi.training import training_step
 from strategies import alone, directions, ready, seeds, toy_cnn, toy_image_tasks, toy_run
 
-GROUPS = {  # of the paper's network with six tasks of ten classes
+GROUPS = {  # synapses of the paper's network with six tasks of ten classes
     "conv1": (3, 3, 3, 32), "conv2": (3, 3, 32, 32), "conv3": (3, 3, 32, 64),
     "conv4": (3, 3, 64, 64), "dense1": (2304, 512), "dense2": (512, 60),
 }  # fmt: skip
@@ -72,7 +72,7 @@ def test_replicas_start_like_single_networks_and_can_start_again():
 
 
 def gradient(net, x, labels, active):
-    """Of the loss in training without dropout, by the network."""
+    """Return loss and gradient in training without dropout, as the network computes them."""
     net.restart(0)
     loss, dlogits = softmax_cross_entropy(net.forward(x, train=True), labels, active)
     net.backward(dlogits)
@@ -80,7 +80,7 @@ def gradient(net, x, labels, active):
 
 
 def example(rng, net, n=7):
-    """Random weights, images, labels, and classes of which only some take part."""
+    """Return random weights, images, labels, and classes of which only some take part."""
     net.synapses.theta[...] = rng.standard_normal(net.synapses.theta.shape)
     active = np.arange(6) % 2 == 1
     x = rng.standard_normal((*net.synapses.lead, n, *net.input_shape))
@@ -115,7 +115,7 @@ def test_its_gradient_is_the_derivative_of_its_loss_by_a_complex_step(seed, fast
     s = net.synapses
     (v,) = directions(rng, s.theta)
     # Piecewise analytic, so Im L(θ + ihv) / h is the derivative, with an error of order h². No
-    # real part is changed, so that no unit switches, and no other pixel is the largest.
+    # real part changes, so no unit switches, and no other pixel becomes the largest.
     theta, y = s.theta + 1e-30j * v, x.astype(complex)
     for layer, name in zip(net.layers, net.names, strict=True):
         one = alone(layer, y.shape, rng)
@@ -219,7 +219,7 @@ def test_nothing_is_transferred_or_waited_for_inside_a_step(dropout, fast):
     rule, optimizer = ready(net)
     task = toy_image_tasks()[0].to(strict_array)
     batch = strict_array.asarray(np.arange(16).reshape(2, 8))
-    # what never changes is brought to the device once, in the first step of all
+    # constants are copied to the device once, in the very first step
     training_step(net, optimizer, rule, task.x_train[batch], task.y_train[batch], task)
     theta = to_host(net.synapses.theta)
     before = strict_array.syncs, strict_array.transfers

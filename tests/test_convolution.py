@@ -17,7 +17,7 @@ kernels = st.tuples(st.integers(1, 4), st.integers(1, 4))
 
 @st.composite
 def convolutions(draw):
-    """A layer with random weights, its table, images (..., N, H, W, C), and the generator."""
+    """Draw a layer, random weights for it, images (..., N, H, W, C), and the generator."""
     rng, lead = np.random.default_rng(draw(seeds)), draw(leads)
     kernel, padding = draw(kernels), draw(st.sampled_from(["same", "valid"]))
     least = kernel if padding == "valid" else (1, 1)
@@ -62,7 +62,7 @@ def test_backward_is_the_adjoint(drawn):
 @pytest.mark.parametrize(
     ("size", "kernel", "stride", "expected"),
     [
-        # TensorFlow's: ⌈size / stride⌉ places, and the odd zero behind the image
+        # as in TensorFlow: ⌈size / stride⌉ places, and an odd zero is behind the image
         (5, 3, 1, (5, 1, 1)),
         (5, 3, 2, (3, 1, 1)),
         (6, 3, 2, (3, 0, 1)),
@@ -113,7 +113,7 @@ def test_other_batches_in_between_leave_nothing_behind(padding):
     rng = np.random.default_rng(0)
     layer = Conv2D(2, 3, (3, 4), stride=(2, 1), padding=padding)
     used = alone(layer, (4, 6, 5, 2), rng)
-    # with their margins, images of five and of six rows have as many
+    # with margins, images of five and of six rows have equally many rows
     for shape in [(4, 6, 5, 2), (4, 5, 5, 2), (2, 6, 5, 2), (1, 7, 9, 2), (4, 6, 5, 2)]:
         x, fresh = rng.standard_normal(shape), alone(layer, shape, rng)
         fresh.table.theta[...] = used.table.theta
@@ -143,7 +143,7 @@ def test_several_networks_may_see_the_same_images():
 def test_initial_weights_are_glorot_uniform(seed):
     net = pysi.Network([Conv2D(30, 20, (3, 4))], seed=[seed, seed + 1], input_shape=(5, 5, 30))
     W = net.synapses.group("conv1.W").theta[0]
-    limit = np.sqrt(6 / (12 * 30 + 12 * 20))  # of a unit, 12·30 inputs and 12·20 outputs
+    limit = np.sqrt(6 / (12 * 30 + 12 * 20))  # a unit has 12·30 inputs and 12·20 outputs
     assert limit * 0.99 < abs(W).max() <= limit
     # the variance of U(-a, a) is a²/3; its estimate from n draws has relative error √(0.8/n)
     assert abs(W.var() / (limit**2 / 3) - 1) < 5 * np.sqrt(0.8 / W.size)

@@ -47,7 +47,7 @@ DOORS = {
 
 
 def order(lines):
-    """Modules in the order of lines such as "rules: rule quadratic"; a package follows its own."""
+    """Return the modules of lines such as "rules: rule quadratic"; a package follows its own."""
     found = []
     for line in lines:
         package, _, names = line.rpartition(":")
@@ -58,7 +58,7 @@ def order(lines):
 
 
 def read(title):
-    """A reading order in the docstring of the package."""
+    """Return a reading order from the docstring of the package."""
     block = re.search(rf"\*{title}\* .*::\n\n((?:    .+\n)+)", pysi.__doc__, re.MULTILINE)[1]
     return order(line.strip() for line in block.splitlines())
 
@@ -73,7 +73,7 @@ def path(module):
 
 
 def imports(module):
-    """Pairs of a module of the package that is imported, wherever in the file, and a name of it."""
+    """Yield pairs (module of the package, name) that are imported anywhere in the file."""
     for node in ast.walk(ast.parse(path(module).read_text())):
         if isinstance(node, ast.Import):
             pairs = [(alias.name, None) for alias in node.names]
@@ -92,7 +92,7 @@ def imports(module):
 
 
 def misplaced(sequence):
-    """Imports that run to the same or a later place of a sequence, as (module, imported)."""
+    """Return imports of the same or a later place of a sequence, as (module, imported)."""
     place = {module: i for i, module in enumerate(sequence)}
     return [
         (module, source)

@@ -43,7 +43,7 @@ from strategies import (
 
 @pytest.fixture(params=["double", pytest.param("cupy", marks=pytest.mark.gpu)])
 def xp(request, monkeypatch):
-    """The device's module, under the name that the command line gives it."""
+    """Put the device's module under the name that the command line gives it."""
     if request.param == "double":
         monkeypatch.setitem(sys.modules, "cupy", strict_array)
     try:
@@ -66,7 +66,7 @@ RULES = [
 
 
 def close(host, device, tolerance):
-    """Whether arrays agree, relative to the largest entry."""
+    """Return whether arrays agree, relative to the largest entry."""
     host, device = np.asarray(host), to_host(device)
     assert host.shape == device.shape
     scale = abs(host).max() or 1.0
@@ -83,7 +83,7 @@ def test_one_step_agrees_with_numpy(xp, network, seed, optimizer, dtype, toleran
     for module in (np, xp):
         net = make(seed, dtype=dtype, xp=module)
         s = net.synapses
-        s.theta[...] += 0.01  # a readout of zeros would leave all else without gradient
+        s.theta[...] += 0.01  # with a readout of zeros all other layers would have no gradient
         rule, optimizer = ready(net, optimizer)
         s.theta_ref[...] -= 0.1
         here = task.to(module)
@@ -95,7 +95,7 @@ def test_one_step_agrees_with_numpy(xp, network, seed, optimizer, dtype, toleran
         tables.append(s)
     assert close(losses[0], losses[1], tolerance)
     assert close(tables[0].grad, tables[1].grad, tolerance)
-    if type(optimizer) is not pysi.Adam:  # which makes a full step of the smallest gradient
+    if type(optimizer) is not pysi.Adam:  # which makes a full step even if the gradient is tiny
         for row in ("theta", "omega"):
             assert close(getattr(tables[0], row), getattr(tables[1], row), tolerance)
 
@@ -172,7 +172,7 @@ def test_labels_may_be_of_any_whole_type(xp, dtype):
 @pytest.mark.parametrize("seed", [2, [2, 5]])
 @pytest.mark.parametrize(("network", "n"), [("MLP", 40), ("CNN", 8), ("CNN, slow", 8)])
 def test_a_run_agrees_with_numpy(xp, network, n, seed):
-    make, tasks = NETWORKS[network]  # of a CNN few steps: with each, rounding grows
+    make, tasks = NETWORKS[network]  # few steps of a CNN: rounding grows with each
     runs = [
         toy_run(pysi.SynapticIntelligence(1.0), net=make(seed, xp=module), tasks=tasks(n=n))
         for module in (np, xp)
@@ -183,7 +183,7 @@ def test_a_run_agrees_with_numpy(xp, network, n, seed):
 
 
 def both_devices(xp, rule, optimizer):
-    """Tables and penalties after the same run on NumPy and on the device."""
+    """Return tables and penalties after the same run on NumPy and on the device."""
     tables, penalties = [], []
     for module in (np, xp):
         net, history = toy_run(rule, net=toy_net([1, 2], xp=module), optimizer=optimizer)
@@ -194,7 +194,7 @@ def both_devices(xp, rule, optimizer):
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
 def test_every_rule_agrees_with_numpy(xp, rule):
-    """With SGD, θ moved by 1e-15 of itself moves no row by more than 2e-14 (of its largest)."""
+    """With SGD, a relative change of θ by 1e-15 changes no row by more than 2e-14 (relative)."""
     (host, device), penalties = both_devices(xp, rule, pysi.SGD(0.1))
     for row in ROWS:
         assert close(getattr(host, row), getattr(device, row), 1e-11), row
@@ -204,12 +204,12 @@ def test_every_rule_agrees_with_numpy(xp, rule):
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
 def test_every_rule_agrees_with_numpy_under_adam(xp, rule):
-    """Adam makes full steps of the smallest gradients: at EWC's optimum, of rounding errors.
+    """Adam makes full steps even if gradients are tiny, such as rounding errors at EWC's optimum.
 
     A synapse on which the new task does not depend rests at θ̃, up to rounding. Its only gradient
     is 2cΩ(θ - θ̃), and as long as that is small beside ε, Adam steps over θ̃ to a larger distance:
-    each step multiplies it by η 2cΩ / ε. So on NumPy, too, θ moved by 1e-15 moves by 5e-3 in the
-    end; no other row moves by more than 1e-13.
+    each step multiplies it by η 2cΩ / ε. So on NumPy, too, a change of θ by 1e-15 becomes 5e-3
+    after the last task; no other row changes by more than 1e-13.
     """
     (host, device), _ = both_devices(xp, rule, pysi.Adam(0.01))
     for row in ROWS[1:] if rule.name == "ewc" else ROWS:
@@ -302,7 +302,7 @@ def test_replicas_fit_into_the_memory(xp, monkeypatch):
     cells = [Cell(config, "si", 1.0, seed) for seed in range(6)]
     one = bytes_of_one(cells[0], DIGITS)
     assert one > 8 * 4 * 784 * 50
-    # what a GPU's pool asks for differs from one measurement to the next
+    # the memory that a GPU's pool takes differs from one measurement to the next
     monkeypatch.setattr("pysi.experiments.replicas.bytes_of_one", lambda cell, dataset: one)
     monkeypatch.setattr("pysi.experiments.machine.free_memory", lambda device: 4 * one)
     assert [len(part.cells) for part in side_by_side(cells, DIGITS)] == [3, 3]

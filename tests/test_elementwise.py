@@ -1,4 +1,4 @@
-"""Formulas that are recorded: the bits of plain NumPy, in one launch on a device."""
+"""Recorded formulas give the bits of plain NumPy, in one launch on a device."""
 
 import re
 
@@ -35,7 +35,7 @@ VALUES += ["np.sqrt(a)", "np.square(a)", "np.abs(a)", "np.sign(a)", "np.negative
 VALUES += ["np.maximum(a, b)", "np.minimum(a, n)", "np.clip(a, n, b)", "np.clip(a, -1, 1)"]
 VALUES += ["np.where(c, a, b)", "np.where(c, n, a)", "np.where(a, b, n)", "np.where(n > m, a, b)"]
 VALUES += ["np.where(c, typed(n), typed(m))", "(n * m) * a", "a * (1 - n)"]
-ROUNDED = ["np.exp(a)", "np.log(a)", "np.tanh(a)"]  # otherwise in C++ than by NumPy
+ROUNDED = ["np.exp(a)", "np.log(a)", "np.tanh(a)"]  # C++ writes these differently from NumPy
 ROUNDED += ["a ** n", "a ** 3", "a ** -1", "np.power(a, b)", "n ** a", "a ** a"]
 CONDITIONS = [f"{a} {sign} {b}" for sign in ("==", "!=", ">", ">=", "<", "<=") for a, b in PAIRS]
 CONDITIONS += [f"np.{name}(a, b)" for name in ("equal", "greater", "less_equal", "not_equal")]
@@ -76,7 +76,7 @@ def fill(template, **names):
 
 @st.composite
 def lines(draw, values, conditions, numbers, whole, most=12):
-    """Lines of Python, and the names of the values and of the conditions that they leave."""
+    """Draw lines of Python, and the names of the values and conditions that they define."""
     values, conditions, found = list(values), list(conditions), []
     templates = st.sampled_from(VALUES + ROUNDED + CONDITIONS + WRITES)
     held = ["i0"]
@@ -97,7 +97,7 @@ def lines(draw, values, conditions, numbers, whole, most=12):
 
 @st.composite
 def formulas(draw):
-    """The source of a formula, which returns one result or several."""
+    """Draw the source of a formula that returns one result or several."""
     pools = ["x", "y", "u", "v"], ["b0"], [*LITERALS, "n0", "m0"], ["k0"]
     body, values, conditions = draw(lines(*pools))
     results = draw(st.lists(st.sampled_from(values + conditions), min_size=1, max_size=3))
@@ -114,7 +114,7 @@ def made(source, typed=lambda number: number):
 def bits(array):
     array = np.asarray(array)
     if array.dtype.kind == "f":
-        array = np.where(np.isnan(array), array.dtype.type(np.nan), array)  # of all nans, one
+        array = np.where(np.isnan(array), array.dtype.type(np.nan), array)  # one nan for all
     return array.dtype, array.shape, array.tobytes()
 
 
@@ -124,7 +124,7 @@ def several(results):
 
 @st.composite
 def arguments(draw, dtype):
-    """What a formula is called with: arrays that broadcast, of any layout, and numbers."""
+    """Draw the arguments of a formula: arrays that broadcast, of any layout, and numbers."""
     rng = np.random.default_rng(draw(seeds))
     shape = draw(st.lists(st.integers(0, 4), min_size=1, max_size=3).map(tuple))
     row = tuple(draw(st.sampled_from([1, size])) for size in shape)
@@ -145,14 +145,14 @@ def arguments(draw, dtype):
         return layout(lambda s: new(s, kind), shape)
 
     x, y = some(shape), some(draw(st.sampled_from([shape, row])))
-    y = x if draw(st.integers(0, 5)) == 0 else y  # one array twice
+    y = x if draw(st.integers(0, 5)) == 0 else y  # the same array twice
     arrays = [x, y, some(row), some(tail), some(row, bool), some(tail, np.int64)]
     return arrays, [draw(st.sampled_from(NUMBERS)) for _ in range(2)], some
 
 
 @st.composite
 def calls(draw):
-    """A formula, what it is called with, and what it computes into, as plans for `called`."""
+    """Draw a formula, its arguments, descriptions of `out` for `called`, and the expected bits."""
     dtype, source = draw(dtypes), draw(formulas())
     arrays, numbers, some = draw(arguments(dtype))
     plain = made(source, dtype)
@@ -173,7 +173,7 @@ def calls(draw):
 
 
 def called(formula, wrap, arrays, numbers, outs, single):
-    """Call it; returns its results, the arrays that it was given, and what it should have kept."""
+    """Call it; return its results, and the arrays that it was given."""
     apart = {}
     for array in arrays:
         apart.setdefault(id(array), wrap(copy_of(array)))
@@ -196,7 +196,7 @@ def called(formula, wrap, arrays, numbers, outs, single):
 
 
 def copy_of(array):
-    """The same numbers in a memory of the same layout."""
+    """Return the same numbers in memory of the same layout."""
     whole = array if array.base is None else array.base
     again = whole.copy()
     start = array.__array_interface__["data"][0] - whole.__array_interface__["data"][0]
@@ -213,7 +213,7 @@ def test_a_formula_gives_numpy_s_bits_in_one_launch(call):
     single = len(expected) == 1 and not source.rstrip().endswith(",")
     written = {id(arrays[i]) for i, _ in outs if i is not None}
     for wrap in (np.asarray, strict_array.ndarray):
-        for _ in range(2):  # once more, from the program that is kept
+        for _ in range(2):  # once more, with the program that is kept
             before = strict_array.launches
             results, given = called(formula, wrap, arrays, numbers, outs, single)
             count = strict_array.launches - before

@@ -1,4 +1,4 @@
-"""The source of kernels: a C++ compiler takes it, and makes of it what NumPy computes."""
+"""A C++ compiler accepts the source of kernels, and the result computes what NumPy does."""
 
 import ctypes
 import shutil
@@ -41,7 +41,7 @@ class Compiled:
         loop = f"for (long long i = 0; i < n; i++) {{ {lines}\n{operation} }}"
         function = f'extern "C" void {name}(long long n, void **p) {{ {loop} }}'
         head = f"#include <cmath>\nusing namespace std;\n#define __device__\n{preamble}"
-        # of the conversions in the source, none may lose a type that NumPy would keep
+        # no conversion in the source may lose a type that NumPy would keep
         words = f"g++ -O1 -ffp-contract=off -Wconversion -shared -fPIC -x c++ - -o {library}"
         done = subprocess.run(
             words.split(), input=f"{head}\n{function}", text=True, check=True, capture_output=True
@@ -60,7 +60,7 @@ class Compiled:
 
 @pytest.fixture
 def kernels(monkeypatch, tmp_path):
-    """The kernels that were made, and compiled, for the strict double's arrays."""
+    """Collect the kernels that are made, and compiled, for the strict double's arrays."""
     if not shutil.which("g++"):
         pytest.skip("g++ is not installed")
     compiled = []
@@ -78,14 +78,14 @@ def kernels(monkeypatch, tmp_path):
 
 
 def positive(dtype):
-    """Arrays that are safe under roots and logarithms, and as divisors; many numbers are equal."""
+    """Return arrays that are safe for roots, logarithms and divisions; many numbers are equal."""
     rng, numbers = np.random.default_rng(0), np.array([0.6, 0.9, 1.3], dtype)
     arrays = [rng.choice(numbers, shape) for shape in ((4, 5), (4, 5), (4, 5), (5,))]
     return [*arrays, rng.random((4, 5)) < 0.5, rng.integers(0, 3, (4, 1)), 0.9, -2]
 
 
 def signed(dtype):
-    """The same with signs, zeros, and numbers that are not finite."""
+    """Return arrays with signs, zeros, and numbers that are not finite."""
     arrays = positive(dtype)
     rng, special = np.random.default_rng(1), [-0.6, 0.0, -0.0, np.nan, np.inf, -np.inf]
     for array in arrays[:4]:
@@ -98,7 +98,7 @@ def signed(dtype):
 @pytest.mark.parametrize("numbers", [positive, signed])
 @pytest.mark.parametrize(("values", "rounding"), [(VALUES, 0), (ROUNDED, 4)])
 def test_every_operation_can_be_compiled(kernels, values, rounding, numbers, dtype):
-    """Each operation's result is a result of its own: nothing is hidden behind another."""
+    """Each operation gives a result of its own, so no operation hides another."""
     names = {"a": "x", "b": "y", "c": "b0", "d": "t", "n": "n0", "m": "m0", "k": "k0", "i": "i"}
     body, results = ["t = x > u"], []
     for template in values + CONDITIONS + WRITES:
@@ -106,7 +106,7 @@ def test_every_operation_can_be_compiled(kernels, values, rounding, numbers, dty
         line = fill(template, **names)
         body.append(f"i = y * 1; {line}; {name} = i" if template in WRITES else f"{name} = {line}")
         results.append(name)
-    returned = ", ".join(f"np.where(t, {r}, {r})" for r in results)  # all of one shape
+    returned = ", ".join(f"np.where(t, {r}, {r})" for r in results)  # all have one shape
     head = f"def f({', '.join(ARGUMENTS)}):"
     source = "\n    ".join([head, *body, f"return {returned}"])
     arguments = numbers(dtype)

@@ -1,4 +1,4 @@
-"""What cannot be recorded is refused, by the formula's name, and nothing is computed."""
+"""If a formula cannot be recorded, an error names it, and nothing is computed."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The step of a table, written as formulas: NumPy's bits, all or nothing, in one launch."""
+"""A step of a table, written as formulas: the bits of NumPy, all or nothing, in one launch."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ from test_elementwise import LITERALS, WRITES, bits, fill, lines
 
 @st.composite
 def rules(draw):
-    """A step of a table by plain operators and by formulas, and the names of all that it reads."""
+    """Draw a step of a table, written with plain operators and with formulas."""
     rows = ["theta", "grad", "omega", "M"]
     targets = st.sampled_from(["theta", "omega", "M", "T"])
     body, values, _ = draw(lines([*rows, "c0"], ["(theta > 0)"], [*LITERALS, "lr"], ["theta"], 6))
@@ -35,7 +35,7 @@ def rules(draw):
 
 
 def momentum(u, g, mu):
-    """A formula of two results."""
+    """A formula with two results."""
     u = np.where(g != 0, u * mu + g, u)
     return u - g, u
 
@@ -76,7 +76,7 @@ OPTIMIZERS = [pysi.SGD(0.1), pysi.Momentum(0.1), pysi.Adam(0.1)]
 
 
 class ByHand(pysi.SynapticIntelligence):
-    """The same with plain operators in place of formulas."""
+    """The same step with plain operators instead of formulas."""
 
     def total_gradient(self, rows):
         return (rows.theta - rows.theta_ref) * rows.part(self._pull) + rows.grad
@@ -94,7 +94,7 @@ tables = pytest.mark.parametrize(("lead", "dtype"), [((), np.float32), ((3,), np
 
 
 def life(xp, optimizer, rule, lead, dtype):
-    """What some steps make of a table and an optimizer's rows; and the launches of every step."""
+    """Return a table and an optimizer's rows after some steps, and the launches of every step."""
     s = pysi.Synapses({"W": (5, 3), "b": (3,)}, lead=lead, dtype=dtype, xp=xp, block_size=7)
     rng, launches = np.random.default_rng(0), []
     s.table[...] = xp.asarray(rng.standard_normal(s.table.shape).astype(dtype))
@@ -114,7 +114,7 @@ def life(xp, optimizer, rule, lead, dtype):
 
 
 def every_life(test):
-    """For every optimizer and rule, one table or three side by side."""
+    """Run a test for every optimizer and rule, with one table or three side by side."""
     for mark in (
         pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=lambda o: type(o).__name__),
         pytest.mark.parametrize("rule", RULES.values(), ids=RULES),

@@ -17,7 +17,7 @@ TASKS = toy_tasks()
 
 
 def after_tasks(make, seed, c=0.5, n=3, **options):
-    """Run a rule over tasks; returns net, rule, and each task's (F, θ*) by the definition."""
+    """Run a rule over tasks; return net, rule, and (F, θ*) of each task by the definition."""
     net, rule, memories = toy_net(seed), make(c, **options), []
     optimizer = pysi.Adam(0.02)
     original = rule.end_task
@@ -71,7 +71,7 @@ def test_the_online_variant_has_one_running_penalty(seed, gamma):
 
 @pytest.mark.parametrize("make", [pysi.EWC, pysi.OnlineEWC])
 def test_it_may_take_over_after_task_1_of_a_rule_that_watched(make):
-    """With the table that a run of Synaptic Intelligence has at the end of task 1."""
+    """EWC starts from the table that Synaptic Intelligence has at the end of task 1."""
     watched = toy_net(1)
     watcher = pysi.SynapticIntelligence(0.0)
     watcher.end_task = lambda net, task: None
@@ -168,7 +168,7 @@ def test_permuted_tasks_show_the_same_pixels_in_another_order(seed, n):
             assert np.array_equal(np.sort(order), np.arange(12))
             assert np.array_equal(x, original[:, order])
             assert np.array_equal(y, getattr(dataset, f"y_{name}"))
-            assert np.array_equal(x, again[i].part(name)[0])  # more tasks change no earlier one
+            assert np.array_equal(x, again[i].part(name)[0])  # earlier tasks stay the same
     assert all(task.active.all() and task.chance == 1 / 6 for task in tasks)
     assert len({None if t.pixels is None else tuple(t.pixels) for t in again}) == n + 1
 
@@ -192,4 +192,4 @@ def test_it_works_on_convolutions(make):
         net, history = toy_run(make(c), net=toy_cnn(1, hidden=20), tasks=tasks, **options)
         moved.append((s.Omega * (net.synapses.theta - s.theta) ** 2).sum())
         assert (np.diagonal(history.test_accuracy) > 0.8).all()
-    assert moved[1] < 0.2 * moved[0]  # by what mattered for task 1
+    assert moved[1] < 0.2 * moved[0]  # because some synapses matter for task 1

@@ -26,7 +26,7 @@ PAPER_METHODS = [method for method, _ in PAPER]
 
 
 def run(method, c, seed, tasks, end=None):
-    """A run whose average accuracy falls to about the given end, from about 0.983."""
+    """Return a run whose average accuracy falls from about 0.983 to about the given end."""
     rng = np.random.default_rng([len(method), int(1000 * c), seed])
     trains = METHODS[method].trains
     rows, columns = trains.count(tasks), 1 if trains.first_only else tasks
@@ -50,7 +50,7 @@ def run(method, c, seed, tasks, end=None):
 
 
 def result(curves=PAPER, tasks=4, seeds=3, experiment="permuted-mnist"):
-    """A result with runs of these curves: (method, c) or (method, c, accuracy at the end)."""
+    """Return a result with these curves: (method, c) or (method, c, last accuracy)."""
     found = Result(
         {
             "experiment": experiment,
@@ -73,7 +73,7 @@ def average(result, curve, part="test"):
 
 
 def bars(container):
-    """Lower and upper ends of the error bars."""
+    """Return the lower and upper ends of the error bars."""
     return np.array([segment[:, 1] for segment in container[2][0].get_segments()]).T
 
 

@@ -17,7 +17,7 @@ LABELS = ["fine-tuning", "SI, c = 0.01", "SI, c = 0.1", "from scratch"]
 
 
 def split_cifar(curves=CURVES, tasks=6, seeds=5):
-    """A result whose seeds and tasks differ by enough to tell them apart."""
+    """Return a result whose seeds and tasks differ enough to tell them apart."""
     found = result(curves, tasks, seeds, "split-cifar")
     names = ["CIFAR-10", *(f"CIFAR-100, {k} to {k + 9}" for k in range(0, 100, 10))]
     found.content["task_names"] = names[:tasks]
@@ -30,7 +30,7 @@ def split_cifar(curves=CURVES, tasks=6, seeds=5):
 
 
 def at_the_end(shown, method, c, part="test"):
-    """What is to be drawn, (seeds, tasks): row by row from the definition."""
+    """Return the accuracies to be drawn, (seeds, tasks), row by row from the definition."""
     runs = [run for run in shown.runs if (run["method"], run["c"]) == (method, c)]
     if method == "scratch":
         n = len(shown.content["task_names"])
@@ -140,7 +140,7 @@ def test_figure_6_is_drawn_of_test_and_of_training_accuracy(tmp_path):
 
 
 def rows_below(text, heading):
-    """The lines of the part of a table that has this heading, in words."""
+    """Return the lines of the table below this heading, each as a list of words."""
     part = text.partition(heading)[2].partition("\n\n")[2].partition("\n\n")[0]
     return [line.split() for line in part.splitlines()]
 
@@ -166,7 +166,7 @@ def test_what_is_learned_from_scratch_is_not_forgotten_and_says_what_could_be_le
     scratch = at_the_end(shown, "scratch", 0.0)
 
     def first(method, c):
-        """The line of a curve, without method, strength, number of seeds, and ±."""
+        """Return the line of a curve, without method, strength, number of seeds, and ±."""
         words = [method, f"{c:g}", "5"] if method == "si" else [method, "5"]
         (line,) = (line for line in rows_below(shown.table(), "average accuracy")
                    if line[: len(words)] == words)  # fmt: skip
@@ -180,7 +180,7 @@ def test_what_is_learned_from_scratch_is_not_forgotten_and_says_what_could_be_le
         lacking = np.mean(scratch.mean(axis=0) - learned, axis=1)  # task by task
         spread = np.std(lacking, ddof=1) / np.sqrt(5)
         assert first(method, c)[-2:] == [f"{lacking.mean():.4f}", f"{spread:.4f}"]
-    # one of several different tasks says nothing of the others
+    # the accuracy on one of several different tasks says nothing about the others
     shown = split_cifar([("single", 0.0), ("si", 0.1)])
     assert len(first("si", 0.1)) == 10
 

@@ -135,7 +135,7 @@ def test_figure_5_shows_the_numbers():
 
 def test_figure_5_shows_the_layers_that_the_experiment_compares(monkeypatch):
     shown = result(tasks=5)
-    assert figure5(result([("ewc", 1.0)])) is None  # which have no ω
+    assert figure5(result([("ewc", 1.0)])) is None  # these methods have no ω
     monkeypatch.setattr(PermutedMNIST, "compared", {"dense3.W": "Readout"})
     panels = figure5(shown).axes[:-1]
     assert len(panels) == 2

@@ -1,4 +1,4 @@
-"""Fisher diagonals against plain loops over examples, and against what defines the Fisher."""
+"""Fisher diagonals against plain loops over examples, and against their definition."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ activations = st.sampled_from(["relu", "tanh"])
 
 
 def problem(seed, hidden, activation="relu", lead=(), dtype=np.float64, n=7, inactive=True):
-    """A network with random weights, inputs, labels, and active classes."""
+    """Return a network with random weights, inputs, labels, and active classes."""
     rng = np.random.default_rng(seed)
     sizes = [hidden[0], *hidden[1:], 4]
     options = {"seed": list(range(*lead)) if lead else 0, "activation": activation}
@@ -29,7 +29,7 @@ def problem(seed, hidden, activation="relu", lead=(), dtype=np.float64, n=7, ina
 
 
 def example_gradient(net, x, label, active):
-    """The gradient of one example's loss, by the ordinary backward pass."""
+    """Return the gradient of one example's loss, by the ordinary backward pass."""
     _, dlogits = softmax_cross_entropy(net.forward(x[None]), np.array([label]), active)
     net.backward(dlogits)
     return net.synapses.grad.copy()
@@ -87,11 +87,11 @@ def test_replicas_with_their_own_inputs_are_single_networks(seed, hidden):
 
 @given(seeds)
 def test_labels_drawn_from_the_model_have_the_exact_fisher_as_mean(seed):
-    """Empirical Fisher with sampled labels: a Monte Carlo estimate, five standard errors wide."""
+    """The empirical Fisher with sampled labels is a Monte Carlo estimate of the exact one."""
     net, x, _, active = problem(seed, [3], n=2)
     p = softmax(net.forward(x), active).copy()
     exact, rng, draws = diagonal_fisher(net, x, active), np.random.default_rng(seed), 4000
-    # every pair of labels has a known Fisher: draw pairs instead of passes
+    # the Fisher of every pair of labels is known: draw pairs, and save passes
     table = {}
     for a in range(4):
         for b in range(4):
@@ -101,7 +101,7 @@ def test_labels_drawn_from_the_model_have_the_exact_fisher_as_mean(seed):
     samples = np.array([table[a, b] for a, b in zip(first, second, strict=True)])
     mean = sum(p[0, a] * p[1, b] * f for (a, b), f in table.items())
     assert np.allclose(mean, exact, rtol=1e-10, atol=1e-14)  # the expectation, exactly
-    # and so the average over draws, up to its standard error: 16 synapses, 6 sigma each
+    # so is the average over draws, up to six standard errors in each of 16 synapses
     spread = np.sqrt(sum(p[0, a] * p[1, b] * (f - mean) ** 2 for (a, b), f in table.items()))
     assert (abs(samples.mean(axis=0) - exact) <= 6 * spread / np.sqrt(draws) + 1e-12).all()
 
@@ -202,7 +202,7 @@ def test_weights_in_unknown_layers_are_a_config_error():
 @pytest.mark.parametrize("fast", [True, False])
 @pytest.mark.parametrize("lead", [(), (2,)])
 def test_a_convolution_s_gradient_is_squared_per_example_after_its_sum_over_places(fast, lead):
-    """Against a loop that takes every example, and every label, through the backward pass."""
+    """A loop takes every example, with every label, through the backward pass."""
     net = toy_cnn(seed=list(range(2)) if lead else 0, fast=fast)
     task, rng = toy_image_tasks()[0], np.random.default_rng(0)
     net.synapses.theta[...] += 0.1 * rng.standard_normal(net.synapses.theta.shape)
@@ -217,7 +217,7 @@ def test_a_convolution_s_gradient_is_squared_per_example_after_its_sum_over_plac
     found = diagonal_fisher(net, x, task.active), empirical_fisher(net, x, labels, task.active)
     for value, expected in zip(found, (exact, empirical), strict=True):
         assert np.allclose(value, expected, rtol=1e-9, atol=1e-13 * expected.max())
-    # a sum of squares over places would be another number
+    # a sum of squares over places is a different number
     conv = net.synapses.group("conv1.W").columns
     assert (exact[..., conv] > 0).mean() > 0.9
 

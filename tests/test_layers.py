@@ -14,7 +14,7 @@ sizes = st.integers(1, 6)
 
 
 def streams(lead):
-    """A random generator for each network."""
+    """Return a random generator for each network."""
     return [np.random.default_rng(r) for r in range(lead[0] if lead else 1)]
 
 
@@ -61,7 +61,7 @@ def test_tanh_backward_is_the_adjoint_by_complex_steps(seed, lead, batch, n):
     rng = np.random.default_rng(seed)
     x = 3 * rng.standard_normal((*lead, batch, n))
     layer, v, dy = alone(Tanh(), x.shape, rng, lead), *directions(rng, x, x)
-    # analytic, so Im f(x + ihv) / h is the derivative, with an error of order h² and no cancelling
+    # analytic, so Im f(x + ihv) / h is the derivative up to order h², and nothing cancels
     (slot,) = layer.stage.slots
     slot.dtype = np.dtype(complex)
     along = layer.forward(x + 1e-30j * v).imag / 1e-30
@@ -165,7 +165,7 @@ def test_the_network_s_gradient_is_the_derivative_of_its_loss(
     up, _ = loss()
     s.theta[...] = theta - h * v
     down, _ = loss()
-    if kinks > 1e-3:  # else a unit may switch between the two evaluations
+    if kinks > 1e-3:  # if not, a unit may switch between the two evaluations
         # central differences: truncation h² times a third derivative, rounding ε/h
         assert np.isclose((up - down) / (2 * h), (grad * v).sum(), rtol=1e-5, atol=1e-7)
 

@@ -1,4 +1,4 @@
-"""Products of any views: on the strict double, whose BLAS is told addresses and distances."""
+"""Products of any views, on the strict double, whose BLAS gets addresses and distances."""
 
 import numpy as np
 import pytest
@@ -17,14 +17,14 @@ CUBLAS = strict_array.cuda.cublas
 
 
 def tiles(new, *lead, m, n):
-    """Each matrix of a row of them begins one line below the last one: they overlap."""
+    """Return overlapping matrices: each begins one line below the one before it."""
     image = new(*lead[:-1], sum(lead[-1:]) + m, n)
     *outer, down, across = image.strides
     return as_strided(image, (*lead, m, n), (*outer, *[down] * len(lead[-1:]), down, across))
 
 
 def windows(new, *lead, m, n):
-    """The rows of every matrix overlap."""
+    """Return matrices whose rows overlap."""
     line = new(*lead, m + n)
     return as_strided(line, (*lead, m, n), (*line.strides, line.itemsize))
 
@@ -46,7 +46,7 @@ FACTORS = RESULTS | {
     "repeated": lambda new, *lead, m, n: np.broadcast_to(new(m, n), (*lead, m, n)),
     "tiles": tiles,
 }
-"""Views that it reads as they are."""
+"""Views that BLAS reads as they are."""
 BACKWARDS = {
     "upside down": lambda new, *lead, m, n: new(*lead, m, n)[..., ::-1, :],
     "mirrored": lambda new, *lead, m, n: new(*lead, m, n)[..., ::-1],
@@ -54,7 +54,7 @@ BACKWARDS = {
     "every second of both": lambda new, *lead, m, n: new(*lead, 2 * m, 2 * n)[..., ::2, ::2],
 }
 OTHERS = BACKWARDS | {"windows": windows}
-"""Views that must be copied; the former could be written to."""
+"""Views that must be copied; `BACKWARDS` can be written to."""
 VIEWS = FACTORS | OTHERS
 
 
@@ -93,12 +93,12 @@ def test_it_is_numpy_s_product(leads, sizes, views, out_view, dtype, seed):
         assert found is device_out
         out[...] = former
     for array, kept in zip(memory, before, strict=True):
-        assert np.array_equal(array, kept)  # nothing was written to but out
+        assert np.array_equal(array, kept)  # only `out` was written to
     assert np.array_equal(matmul(a, b), expected)
 
 
 def count(calls, a, b, out=None):
-    """Copies, launches, and calls of BLAS of a product."""
+    """Return the numbers of copies, launches, and calls of BLAS in a product."""
     before = strict_array.copies, strict_array.launches, len(calls)
     matmul(*map(strict_array.ndarray, (a, b)), out=out)
     return tuple(np.subtract((strict_array.copies, strict_array.launches, len(calls)), before))
@@ -106,7 +106,7 @@ def count(calls, a, b, out=None):
 
 @pytest.fixture
 def calls(monkeypatch):
-    """The names of the functions of BLAS that were called."""
+    """Collect the names of the functions of BLAS that are called."""
     made = []
 
     def counted(name, function):
@@ -187,7 +187,7 @@ def test_gradients_are_computed_without_a_copy(calls, network, shared):
 
 @pytest.mark.parametrize(("on", "mode"), [(True, 3), (False, 0)])
 def test_tensor_float_32_is_set_and_reset(monkeypatch, on, mode):
-    """By cuBLAS' own numbers: 3 is CUBLAS_TF32_TENSOR_OP_MATH, 0 CUBLAS_DEFAULT_MATH."""
+    """The numbers are those of cuBLAS: 3 is CUBLAS_TF32_TENSOR_OP_MATH, 0 CUBLAS_DEFAULT_MATH."""
     monkeypatch.setattr(CUBLAS, "mode", 7)
     with tensor_float_32(strict_array, on):
         assert CUBLAS.mode == mode

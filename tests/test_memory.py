@@ -1,4 +1,4 @@
-"""Batches in parts, divided among threads: the numbers are those of each example alone."""
+"""Batches in parts, divided among threads, give the numbers of each example alone."""
 
 import tracemalloc
 
@@ -22,14 +22,14 @@ DROPOUT = (0.25, 0.5)
 
 
 def parts_of(size):
-    """A context in which networks are made that take so many images at a time."""
+    """Return a patch under which new networks take this number of images at a time."""
     patch = pytest.MonkeyPatch()
     patch.setattr("pysi.backend.uses.CPU_IMAGES", size)
     return patch
 
 
 def in_parts(size, seed=0, **options):
-    """A small CNN that takes so many images at a time."""
+    """Return a small CNN that takes this number of images at a time."""
     patch = parts_of(size)
     try:
         return toy_cnn(seed, **options)
@@ -38,7 +38,7 @@ def in_parts(size, seed=0, **options):
 
 
 def steps(net, *sizes, rule=None):
-    """A step of training on as many images as each size says; returns θ and g."""
+    """Make one step of training per size, on this number of images; return θ and g."""
     task, optimizer = toy_image_tasks(1)[0], pysi.Adam(0.01)
     rule = rule or pysi.SynapticIntelligence(1.0)
     rule.start(net.synapses)
@@ -59,7 +59,7 @@ ROWS = {
 
 
 def one_by_one(net, x, dy):
-    """Outputs, and the sum of the gradients, of every example and layer by itself."""
+    """Return the outputs and the summed gradients of every example and layer by itself."""
     rng, outputs, total = np.random.default_rng(0), [], 0
     for n in range(len(x)):
         chain, y, grads = [], x[n : n + 1], {}
@@ -92,7 +92,7 @@ def test_parts_give_what_every_example_gives_alone(row, last, seed, lead, n, siz
     patch.undo()
     s = net.synapses
     s.theta[...] = rng.standard_normal(s.theta.shape)
-    for count in (n, n, 2, n):  # later everything has been used
+    for count in (n, n, 2, n):  # from the second time all memory has been used
         x = rng.standard_normal((*lead, count, 6, 5, 2))
         s.grad[...] = np.nan
         y = net.forward(x, train=True)
@@ -112,7 +112,7 @@ def test_parts_give_what_every_example_gives_alone(row, last, seed, lead, n, siz
 @pytest.mark.parametrize("row", ROWS)
 @pytest.mark.parametrize("n", [1, 4, 13])
 def test_parts_agree_with_one_part(row, n):
-    """The same layers with all of a batch at once: another stage, whose size is None."""
+    """The other network has the same layers and takes a whole batch at once (size None)."""
     rng, found = np.random.default_rng(n), []
     x, dy = rng.standard_normal((n, 6, 5, 2)), None
     for size in (None, 1, 3):
@@ -152,7 +152,7 @@ def test_neither_threads_nor_used_memory_change_a_run():
 
 
 def dropout_alone(size, seed=0):
-    """A network whose features are dropout's masks: images of ones, copied by a kernel of one 1."""
+    """Return a network whose features are dropout's masks, because it copies images of ones."""
     patch = parts_of(size)
     layers = [Conv2D(1, 1, 1), Dropout(0.5), Flatten()]
     net = pysi.Network(layers, input_shape=(6, 6, 1), seed=seed, dtype=np.float64)
@@ -162,7 +162,7 @@ def dropout_alone(size, seed=0):
 
 
 def masks(net, n, epoch=0):
-    """Masks after a restart."""
+    """Return the masks after a restart."""
     net.restart(epoch)
     return net.forward(np.ones((*net.synapses.lead, n, 6, 6, 1)), train=True).copy()
 
@@ -176,7 +176,7 @@ def test_every_image_has_a_mask_of_its_own_which_a_restart_repeats():
     assert len(np.unique([*first.reshape(16, 36), *later.reshape(16, 36)], axis=0)) == 32
     assert np.array_equal(masks(net, 8), first)
     assert not np.array_equal(masks(net, 8, epoch=1), first)
-    # what has been used before the restart does not matter, as when a run goes on after a stop
+    # the past before the restart does not matter, as when a stopped run is resumed
     used = dropout_alone(2, [0, 1])
     masks(used, 4, epoch=5)
     assert np.array_equal(masks(used, 8), first)
@@ -189,7 +189,7 @@ def test_the_first_part_draws_what_the_layer_would():
 @settings(max_examples=5)
 @given(seeds)
 def test_several_networks_are_as_they_would_be_alone(seed):
-    """In parts too each network has streams of its own, and dropout."""
+    """With batches in parts, too, each network has its own streams and dropout."""
     sizes = (9, 9, 4)
     theta, grad = steps(in_parts(4, [seed, seed + 1], dropout=DROPOUT), *sizes)
     for r in range(2):
@@ -226,9 +226,9 @@ def test_evaluation_in_between_changes_no_bit_of_training(when, dtype):
 
 
 def arrays():
-    """How many arrays there are now, and their bytes."""
-    kind = tracemalloc.DomainFilter(True, np.lib.tracemalloc_domain)
-    traces = tracemalloc.take_snapshot().filter_traces([kind]).traces
+    """Return the present number of arrays, and their bytes."""
+    numpys = tracemalloc.DomainFilter(True, np.lib.tracemalloc_domain)
+    traces = tracemalloc.take_snapshot().filter_traces([numpys]).traces
     return len(traces), sum(trace.size for trace in traces)
 
 
@@ -270,7 +270,7 @@ def test_what_only_predicts_has_no_gradient():
 
 
 class Picky(ReLU):
-    """Refuses an image that has a 7 in it."""
+    """Refuses an image that contains a 7."""
 
     def forward(self, x, memory):
         if (x == 7).any():

@@ -1,4 +1,4 @@
-"""What a network promises whoever calls it: its dtype, its memory, its table, and clear errors."""
+"""What a network promises its callers: its dtype, its memory, its table, and clear errors."""
 
 import numpy as np
 import pytest
@@ -74,7 +74,7 @@ def test_no_call_changes_what_another_returned(last, parts, monkeypatch):
         assert np.array_equal(y, before)
     for batch, before in zip(x, held, strict=True):
         assert np.array_equal(batch, before)
-    found[0][0][...] = 7  # and whoever changes a result changes no other call's, nor the input
+    found[0][0][...] = 7  # changing one result changes neither another result nor the input
     assert np.array_equal(net.logits(x[0]), found[2][1])
     assert np.array_equal(x[0], held[0])
 
@@ -115,7 +115,7 @@ def test_networks_of_the_same_layers_share_no_weights():
     before = other.synapses.table.copy()
     toy_run(pysi.SynapticIntelligence(1.0), net=one)
     assert np.array_equal(other.synapses.table, before)
-    # trained in turn they are as if trained alone
+    # training in turn gives the same as training alone
     alone, _ = toy_run(
         pysi.FineTuning(), net=pysi.Network([Dense(12, 7), ReLU(), Dropout(0.4), Dense(7, 6)],
                                             seed=1, dtype=np.float64))  # fmt: skip
@@ -140,7 +140,7 @@ def test_interleaved_passes_of_networks_of_the_same_layers_do_not_mix():
 
 @pytest.mark.parametrize("make", [toy_net, toy_cnn])
 def test_a_loaded_table_goes_on_learning(make, tmp_path):
-    """Saved after a task and loaded, the run has the bits of one that was never interrupted."""
+    """If the table is saved after a task and loaded, the run ends with the same bits."""
     tasks = toy_tasks() if make is toy_net else toy_image_tasks(n=9)
     whole, _ = toy_run(pysi.SynapticIntelligence(1.0), net=make(), tasks=tasks)
     net, _ = toy_run(pysi.SynapticIntelligence(1.0), net=make(), tasks=tasks[:1])
@@ -149,7 +149,7 @@ def test_a_loaded_table_goes_on_learning(make, tmp_path):
     expected = net.logits(x)
     net.synapses = pysi.Synapses.load(tmp_path / "table.npz")
     assert net.synapses is not held
-    held.table[...] = np.nan  # nobody reads the old one
+    held.table[...] = np.nan  # nothing reads the old table
     assert np.array_equal(net.logits(x), expected)
     assert net.learned == 1
     toy_run(pysi.SynapticIntelligence(1.0), net=net, tasks=tasks[1:])

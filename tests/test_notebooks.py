@@ -1,4 +1,4 @@
-"""The course: each script and its executed copy agree, and the copy is fit to be read.
+"""The course: each script agrees with its executed copy, and the copy can be read.
 
 Nothing is executed here; `pytest --nbmake notebooks/*.ipynb` does that.
 """
@@ -13,7 +13,7 @@ jupytext = pytest.importorskip("jupytext", reason="pairs are compared by jupytex
 FOLDER = Path(__file__).parents[1] / "notebooks"
 NAMES = sorted(path.stem for path in FOLDER.glob("[0-9]*.py"))
 
-# "/a/b" or "C:\a", and not a part of an address, a relative path or a closing tag
+# "/a/b" or "C:\a", but not a part of an address, a relative path or a closing tag
 MACHINE_PATH = re.compile(r"(?<![\w.:/<~)}])/[A-Za-z_][\w.-]*/[\w.-]+|\b[A-Z]:\\\w")
 
 
@@ -26,7 +26,7 @@ def code_cells(name):
 
 
 def texts(output):
-    """All that an output says in words."""
+    """Yield all texts of an output."""
     yield from (output.get("text", ""), output.get("evalue", ""))
     for kind, content in output.get("data", {}).items():
         if kind.startswith("text/") or kind == "image/svg+xml":
@@ -53,7 +53,7 @@ def test_a_pair_agrees(name):
         [(cell.cell_type, cell.source) for cell in read(name, kind).cells]
         for kind in ("py", "ipynb")
     )
-    assert script == executed, "write the .ipynb anew, as notebooks/README.md says"
+    assert script == executed, "write the .ipynb again, as notebooks/README.md says"
 
 
 @pytest.mark.parametrize("name", NAMES)

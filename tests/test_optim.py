@@ -15,7 +15,7 @@ optimizers = st.sampled_from(sorted(OPTIMIZERS))
 
 
 def steps(make, synapses, gradients):
-    """The steps that an optimizer makes on a sequence of gradients, as whole rows."""
+    """Return the steps that an optimizer makes on a sequence of gradients, as whole rows."""
     optimizer, made = make(), []
     optimizer.start(synapses)
     for gradient in gradients:

@@ -15,7 +15,7 @@ small = st.integers(1, 3)
 
 @st.composite
 def poolings(draw, values=lambda rng, shape: rng.standard_normal(shape)):
-    """A layer, images (..., N, H, W, C) whose sides may leave a rest, and the generator."""
+    """Draw a layer, images (..., N, H, W, C) whose sides may leave a rest, and the generator."""
     rng, size = np.random.default_rng(draw(seeds)), (draw(small), draw(small))
     height, width = (draw(st.integers(n, 3 * n + 1)) for n in size)
     shape = (*draw(leads), draw(small), height, width, draw(small))
@@ -23,7 +23,7 @@ def poolings(draw, values=lambda rng, shape: rng.standard_normal(shape)):
 
 
 def check(layer, x, rng, used=None):
-    """Every output is the definition's, and every dy goes to exactly the definition's pixel."""
+    """Check that every output, and the pixel that gets its dy, are those of the definition."""
     used = used or alone(layer, x.shape, rng, x.shape[:-4], x.dtype)
     y = used.forward(x)
     dy = rng.permutation(np.arange(1, 1 + y.size)).reshape(y.shape).astype(x.dtype)
@@ -54,7 +54,7 @@ def test_where_dy_goes():
     layer = alone(MaxPool2D(2), x.shape, np.random.default_rng(0))
     assert layer.forward(x)[0, :, :, 0].tolist() == [[5]]
     dx = layer.backward(np.ones((1, 1, 1, 1)))
-    # of the two fives in the window; what fills no window gets nothing
+    # one of the window's two fives gets dy; pixels outside whole windows get nothing
     assert dx[0, :, :, 0].tolist() == [[0, 0, 0], [1, 0, 0], [0, 0, 0]]
     column = alone(MaxPool2D((3, 1)), x.shape, np.random.default_rng(0))
     assert column.forward(x)[0, :, :, 0].tolist() == [[5, 5, 9]]

@@ -1,4 +1,4 @@
-"""The hooks of a rule: what each may change, and what none of them can spoil."""
+"""The hooks of a rule: what each may change, and what no hook can change."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ TASKS = toy_tasks()
 
 
 def gradient(net, x, dlogits, dfeatures=None):
-    """∂/∂θ, by a network of its own."""
+    """Return the gradient for θ, computed by a network of its own."""
     other = toy_net(dtype=net.synapses.dtype)
     other.synapses.theta[...] = net.synapses.theta
     other.forward(x, train=True)
@@ -26,7 +26,7 @@ def gradient(net, x, dlogits, dfeatures=None):
 
 
 class Pulling(pysi.SynapticIntelligence):
-    """SI which also pulls at the logits and at the features, by fixed amounts."""
+    """SI that also pulls at the logits and at the features, by fixed amounts."""
 
     def output_gradient(self, net, x, logits):
         rng = np.random.default_rng(0)
@@ -57,12 +57,12 @@ def test_output_gradient_enters_the_step_but_never_grad_or_omega(where, dtype):
         extra = gradient(net_at(theta, dtype), x, 0 * dlogits if dextra is None else dextra,
                          dfeatures)  # fmt: skip
         total = g + 2 * 0.7 * s.Omega * (theta - s.theta_ref) + extra
-        assert np.array_equal(s.grad, g)  # of the task's loss alone
+        assert np.array_equal(s.grad, g)  # the gradient of the task's loss alone
         tolerance = 1e-4 if dtype == np.float32 else 1e-12
         step = s.theta - theta
         assert np.allclose(step, -0.1 * total, rtol=tolerance, atol=tolerance)
         assert np.allclose(s.omega, omega - g * step, rtol=tolerance, atol=tolerance)
-        assert abs(extra).max() > 0.1  # it would show
+        assert abs(extra).max() > 0.1  # a difference would show
 
 
 def net_at(theta, dtype):
@@ -83,7 +83,7 @@ def test_without_a_pull_a_step_is_as_without_the_hook():
 
 def test_it_works_on_the_features_of_a_cnn_with_dropout():
     class Shrinking(pysi.SynapticIntelligence):
-        """½ |features|², which makes them small."""
+        """The penalty ½ |features|², which makes features small."""
 
         def output_gradient(self, net, x, logits):
             self.sizes.append((net.features**2).mean())
@@ -126,7 +126,7 @@ def test_frozen_groups_stay_bit_identical(make, dtype, seed):
         importance = net.synapses.Omega[..., columns]
         if name in rule.names:
             assert same.all()
-            assert (importance == 0).all()  # g Δθ = 0: what cannot move contributes nothing
+            assert (importance == 0).all()  # g Δθ = 0: a frozen synapse adds nothing
         else:
             assert same.mean() < 0.5, (name, shape)
             assert (importance > 0).any()
@@ -145,14 +145,14 @@ def test_omega_is_of_the_step_that_was_made():
     training_step(net, optimizer, rule, task.x_train, task.y_train, task)
     assert np.allclose(s.theta - theta, -0.2 * s.grad, rtol=1e-9, atol=1e-15)
     assert np.allclose(s.omega, 0.2 * s.grad**2, rtol=1e-9, atol=1e-18)
-    # doubling the steps of SGD is the learning rate twice
+    # doubling the steps of SGD is the same as doubling the learning rate
     one, _ = toy_run(Doubled(1.0), optimizer=pysi.SGD(0.05))
     two, _ = toy_run(pysi.SynapticIntelligence(1.0), optimizer=pysi.SGD(0.1))
     assert np.allclose(one.synapses.table, two.synapses.table, rtol=1e-9, atol=1e-12)
 
 
 class Counting(Rule):
-    """Writes down which hook is called when."""
+    """Records the order in which hooks are called."""
 
     def __init__(self):
         self.calls = []
@@ -191,7 +191,7 @@ def test_check_is_called_before_any_work():
 
 
 class Constant(QuadraticPenalty):
-    """Every synapse is worth 3. It knows nothing of `refresh`."""
+    """Ω is 3 for every synapse. This class does not mention `refresh`."""
 
     def end_task(self, net=None, task=None):
         self.synapses.Omega[...] = 3
@@ -199,7 +199,7 @@ class Constant(QuadraticPenalty):
 
 
 class Inherits(Constant):
-    """Overrides it once more, and changes Ω after its parent has refreshed."""
+    """Overrides `end_task` again, and changes Ω after its parent has refreshed."""
 
     def end_task(self, net=None, task=None):
         super().end_task(net, task)
@@ -207,7 +207,7 @@ class Inherits(Constant):
 
 
 class Silent(Inherits):
-    """Inherits it as it is."""
+    """Inherits `end_task` as it is."""
 
 
 @pytest.mark.parametrize(("kind", "worth"), [(Constant, 3), (Inherits, 5), (Silent, 5)])
@@ -220,7 +220,7 @@ def test_what_end_task_sets_is_in_force(kind, worth, by):
     else:
         rule.start(s)
         rule.end_task()
-        rule.refresh()  # which `train` does
+        rule.refresh()  # `train` does this
     s.theta[...] += 0.5
     assert np.isclose(rule.penalty(), 0.25 * worth * 0.25 * len(s))
     total, s.grad[...] = s.zeros(), 0
@@ -230,7 +230,7 @@ def test_what_end_task_sets_is_in_force(kind, worth, by):
 
 
 def test_a_new_end_task_of_one_object_is_in_force_too():
-    """`train` refreshes after it, also where the class knows nothing of it."""
+    """`train` refreshes after `end_task`, also if the object and not its class defines it."""
     net, rule = toy_net(), pysi.SynapticIntelligence(0.25)
 
     def end_task(net, task):
@@ -285,7 +285,7 @@ def test_the_gradient_of_distillation_is_its_derivative(seed, lead, T, batch, cl
 def test_distillation_is_least_where_the_logits_are_the_old_ones(seed, T):
     rng = np.random.default_rng(seed)
     old, z = 2 * rng.standard_normal((2, 4, 3))
-    loss, dz = distillation(old + 7, old, T)  # a softmax does not see the shift
+    loss, dz = distillation(old + 7, old, T)  # a shift does not change a softmax
     assert np.allclose(dz, 0, atol=1e-15)
     p = np.exp(old / T) / np.exp(old / T).sum(axis=-1, keepdims=True)
     assert np.isclose(loss, -(p * np.log(p)).sum() / 4, rtol=1e-12)  # the entropy

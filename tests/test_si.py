@@ -1,4 +1,4 @@
-"""Synaptic Intelligence against its specification, its invariants, and its known wrong versions."""
+"""Synaptic Intelligence against its specification, its invariants, and known mistakes."""
 
 import numpy as np
 import pytest
@@ -31,7 +31,7 @@ SCALAR_STEP = {
 
 
 def problem(seed, size):
-    """Each task's loss is ½ h (θ - θ*)² a synapse, its gradient seen with noise."""
+    """Return θ and noisy gradients; each task's loss is ½ h (θ - θ*)² per synapse."""
     rng = np.random.default_rng(seed)
     start = rng.standard_normal(size)
     h, best = rng.uniform(0.1, 3, (TASKS, size)), rng.standard_normal((TASKS, size))
@@ -40,7 +40,7 @@ def problem(seed, size):
 
 
 def run_table(rule, optimizer, seed, shapes, block_size=None):
-    """The package: the whole table at once. Returns (θ, ω, Ω, θ̃) after every task and step."""
+    """Run the package on the whole table; return (θ, ω, Ω, θ̃) after every task and step."""
     s = pysi.Synapses(shapes, dtype=np.float64, block_size=block_size)
     start, gradient = problem(seed, len(s))
     s.theta[...] = start
@@ -58,7 +58,7 @@ def run_table(rule, optimizer, seed, shapes, block_size=None):
 
 
 def total_gradient(rule):
-    """The gradient that a rule gives to the optimizer, as a row."""
+    """Return the gradient that a rule gives to the optimizer, as a row."""
     total = rule.synapses.zeros()
     with rule.synapses.update() as rows:
         rows.part(total)[...] = rule.total_gradient(rows)
@@ -66,7 +66,7 @@ def total_gradient(rule):
 
 
 def run_oracle(name, seed, size, c, xi, clamp):
-    """The specification: one scalar synapse after the other."""
+    """Run the specification, one scalar synapse after the other."""
     start, gradient = problem(seed, size)
     synapses = [Synapse(theta) for theta in start.tolist()]
     trace = []
@@ -111,11 +111,11 @@ def test_layers_and_blocks_do_not_matter(name, seed, c, cut, block_size):
     assert np.array_equal(whole, parts)
 
 
-# What other implementations got wrong, each as a rule that differs in that one thing.
+# Mistakes of other implementations, each as a rule that differs in this one thing.
 
 
 class PenaltyInOmega(pysi.SynapticIntelligence):
-    """ω from the gradient that includes the penalty."""
+    """ω takes the gradient that includes the penalty."""
 
     def total_gradient(self, rows):
         self.total = super().total_gradient(rows)
@@ -126,14 +126,14 @@ class PenaltyInOmega(pysi.SynapticIntelligence):
 
 
 class SquaredGradient(pysi.SynapticIntelligence):
-    """ω as lr g² instead of g times the realised step."""
+    """ω adds lr g² instead of g times the step that was made."""
 
     def after_step(self, rows, delta):
         rows.omega[...] = rows.omega + 0.05 * rows.grad**2
 
 
 class PenaltyNotAdded(pysi.SynapticIntelligence):
-    """A penalty that is computed, reported, and never followed."""
+    """The penalty is computed and reported, but not followed."""
 
     def total_gradient(self, rows):
         super().total_gradient(rows)
@@ -141,7 +141,7 @@ class PenaltyNotAdded(pysi.SynapticIntelligence):
 
 
 class ImportanceReplaced(pysi.SynapticIntelligence):
-    """`Ω =` instead of `Ω +=`."""
+    """Ω is set instead of added to."""
 
     def end_task(self, net=None, task=None):
         self.synapses.Omega[...] = 0
@@ -149,7 +149,7 @@ class ImportanceReplaced(pysi.SynapticIntelligence):
 
 
 class ImportanceCapped(pysi.SynapticIntelligence):
-    """Ω cut off at a tiny constant."""
+    """Ω is cut off at a tiny constant."""
 
     def end_task(self, net=None, task=None):
         super().end_task()
@@ -175,7 +175,7 @@ class DecayLeaksIn(pysi.SynapticIntelligence):
 
 
 class HalfThePenalty(pysi.SynapticIntelligence):
-    """c/2 instead of c."""
+    """The penalty has c/2 instead of c."""
 
     def refresh(self):
         super().refresh()
@@ -200,14 +200,14 @@ def test_known_mistakes_fail_the_specification(mistake, name):
     arguments = (name, 0, {"a": (20,)}, 1.0, 1e-3, "cumulative")
     check_against_oracle(pysi.SynapticIntelligence, *arguments)
     if mistake is SquaredGradient and name == "sgd":
-        arguments = (name, 0, {"a": (20,)}, 3.0, 1e-3, "cumulative")  # the same without a penalty
+        arguments = (name, 0, {"a": (20,)}, 3.0, 1e-3, "cumulative")  # right if no penalty acts
     with pytest.raises(AssertionError):
         check_against_oracle(mistake, *arguments)
 
 
 @pytest.mark.smoke
 def test_unused_readout_units_do_not_move_when_adam_is_reset():
-    """Stale moments would move the heads of old tasks while another task is trained."""
+    """Old moments would move the readouts of old tasks while another task is trained."""
     task1, task2, _ = toy_tasks()
     old, later = np.flatnonzero(task1.active), np.flatnonzero(~task1.active & ~task2.active)
 
@@ -218,7 +218,7 @@ def test_unused_readout_units_do_not_move_when_adam_is_reset():
     one, two = heads_after([task1]), heads_after([task1, task2])
     assert np.array_equal(one[:, old], two[:, old])
     assert np.array_equal(toy_net(0).synapses.group("dense3.W").theta[:, later], two[:, later])
-    # the test can fail: with the state kept they do move
+    # the test can fail: if Adam's state is kept, they do move
     stale = heads_after([task1, task2], reset_optimizer=False)
     assert not np.array_equal(one[:, old], stale[:, old])
 
@@ -229,7 +229,7 @@ def test_c_zero_is_bit_identical_to_no_rule(seed, dropout):
     without, b = toy_run(pysi.FineTuning(), net=toy_net(seed, dropout=dropout))
     assert np.array_equal(with_rule.synapses.theta, without.synapses.theta)
     assert np.array_equal(a.test_accuracy, b.test_accuracy)
-    assert (with_rule.synapses.Omega > 0).any()  # it watched all the same
+    assert (with_rule.synapses.Omega > 0).any()  # ω is computed all the same
 
 
 def test_it_starts_from_the_weights_that_it_finds():
@@ -384,7 +384,7 @@ def test_omega_sums_to_the_loss_drop(seed, lr):
 def test_the_trapezoid_rule_makes_it_second_order(seed):
     pairs = [path(0.4 / n, 10 * n, trapezoid=True, seed=seed) for n in (4, 8, 16)]
     errors = np.array([abs(total - drop) / drop for total, drop in pairs])
-    # a step of half the size h leaves a quarter of the error, up to a factor 1 + O(h)
+    # half the step h leaves a quarter of the error, up to a factor 1 + O(h)
     assert np.allclose(errors[:-1] / errors[1:], 4, rtol=0.25)
 
 
@@ -422,7 +422,7 @@ def test_a_synapse_that_never_moved_gets_zero_at_xi_zero():
     ("clamp", "expected"), [("cumulative", 0.5), ("per_task", 1.5), ("none", -0.5)]
 )
 def test_where_negative_importance_is_cut_off(clamp, expected):
-    """Contributions 1, -2, 0.5: summed as they are, cut off one by one, or cut off cumulatively."""
+    """Contributions 1, -2, 0.5 are summed as they are, cut off one by one, or cumulatively."""
     s = pysi.Synapses({"a": (1,)}, dtype=np.float64)
     rule = pysi.SynapticIntelligence(1.0, xi=0.0, clamp=clamp)
     rule.start(s)

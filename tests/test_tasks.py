@@ -1,4 +1,4 @@
-"""Tasks: of unequal sizes, of permuted images, of few examples, and of regression."""
+"""Tasks of unequal sizes, of permuted images, of few examples, and of regression."""
 
 from dataclasses import replace
 
@@ -52,7 +52,7 @@ def test_impossible_splits_are_config_errors(sizes):
 
 
 def images(n=10, shape=(5, 4, 3)):
-    """A data set of small images, all of whose bytes differ within an image."""
+    """Return a data set of small images; within an image all bytes differ."""
     rng = np.random.default_rng(0)
     x = np.stack([rng.permutation(256)[: np.prod(shape)] for _ in range(2 * n)])
     x = x.astype(np.uint8).reshape(2, n, *shape)
@@ -74,7 +74,7 @@ def test_permuted_images_keep_their_pixels_and_their_channels_together(shape):
             pixels, before = (a.reshape(len(a), -1, shape[-1]) for a in (x, original))
             for one, other in zip(pixels, before, strict=True):
                 assert sorted(map(tuple, one)) == sorted(map(tuple, other))
-            # the same order for every image, and another one than the original's
+            # the order is the same for every image, and not the original one
             order = [before[0].tolist().index(p) for p in pixels[0].tolist()]
             assert np.array_equal(pixels, before[:, order])
             assert (order == sorted(order)) == (i == 0)

@@ -31,7 +31,7 @@ def gradient(net, x, labels, active, theta):
 
 
 def kink(net):
-    """Distance of the nearest ReLU input from its kink, after a forward pass."""
+    """Return the distance of the nearest ReLU input from its kink, after a forward pass."""
     dense = [m for m in net.last.memories if isinstance(m.slot.layer, pysi.layers.Dense)]
     before = [m.kept @ m.weights[0] + m.weights[1] for m in dense[:-1]]
     return min((abs(a).min() for a in before), default=np.inf)
@@ -44,7 +44,7 @@ def test_hessian_is_the_derivative_of_the_gradient(seed, hidden, activation):
     H = hessian(net, x, labels, active)
     v = np.random.default_rng(seed).standard_normal(theta.shape)
     v /= np.linalg.norm(v)
-    # else a unit could switch within the differences
+    # if not, a unit could switch within the differences
     assume(activation == "tanh" or kink(net) > 1e-2)
 
     def difference(h):
@@ -68,17 +68,17 @@ def test_hessian_is_symmetric_and_its_diagonal_is_its_diagonal(seed, hidden, act
 
 @given(seeds, hiddens, activations)
 def test_gauss_newton_for_softmax_is_the_fisher(seed, hidden, activation):
-    """Two derivations of one matrix: R-operator without error signals, and squared gradients."""
+    """Two methods give one matrix: R-operator without error signals, and squared gradients."""
     net, x, _, active = problem(seed, hidden, activation)
     fisher = diagonal_fisher(net, x, active)
-    # p_k(δ_jk - p_j) is formed in two ways; what cancels is of the size of the largest entry
+    # p_k(δ_jk - p_j) is formed in two ways; terms as large as the largest entry cancel
     tolerance = 1e-12 * (1 + fisher.max())
     assert np.allclose(gauss_newton_diagonal(net, x, active), fisher, rtol=1e-9, atol=tolerance)
 
 
 @given(seeds, hiddens)
 def test_for_relu_the_hessian_s_diagonal_is_the_fisher(seed, hidden):
-    """Every logit is linear in any single synapse: equal exactly, off the diagonal not."""
+    """Every logit is linear in any single synapse: the diagonals agree, the matrices do not."""
     net, x, labels, active = problem(seed, hidden, "relu")
     H, fisher = hessian_diagonal(net, x, labels, active), diagonal_fisher(net, x, active)
     assert np.allclose(H, fisher, rtol=1e-9, atol=1e-12 * (1 + fisher.max()))

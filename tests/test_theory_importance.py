@@ -24,12 +24,12 @@ steps = st.integers(1, 60)
 
 
 def tiny(p, step=0.0):
-    """Rounding errors of Q; descent's Q is up to 1/(1 - ηλ_max/2) times larger than the flow's."""
+    """Return rounding errors of Q; descent's Q is up to 1/(1 - ηλ_max/2) times the flow's."""
     return rounding(p.P) * p.top * (p.d @ p.d) / (1 - step / 2)
 
 
 def spectral_Q(eigenvalues, d, coupling):
-    """Eq. 11 for a diagonal H as plain loops; `coupling` is a function of two eigenvalues."""
+    """Return Q of Eq. 11 for a diagonal H, by loops; `coupling` takes two eigenvalues."""
     P = len(d)
     Q = np.zeros((P, P))
     for i, j in product(range(P), repeat=2):
@@ -57,13 +57,13 @@ def test_eq_11_for_descent(p, step):
     st.floats(0.1, 10),
 )
 def test_eq_10_integrated_is_eq_11_for_every_tau(p, tau):
-    """τ ∫ θ' θ'ᵀ dt by quadrature, to its own error estimate; λ lies between 0.1 and 10."""
+    """Integrate τ ∫ θ' θ'ᵀ dt up to the estimated error; λ lies between 0.1 and 10."""
 
     def rate(t):
         v = p.loss.velocity(p.start, t, tau)
         return tau * np.outer(v, v)
 
-    # beyond t = 200 τ what is left is below e^-40
+    # the rest beyond t = 200 τ is below e^-40
     integral, error = quad_vec(rate, 0, 200 * tau, epsabs=1e-10, epsrel=1e-10, limit=2000)
     assert error < 1e-6 * (1 + p.top * (p.d @ p.d))
     assert abs(integral - theory.Q_flow(p.H, p.d)).max() <= error + tiny(p)
@@ -137,7 +137,7 @@ def test_the_trace_of_Q_is_the_loss_drop(p):
 
 @given(problems(), stable)
 def test_descent_measures_more_than_the_loss_drop(p, step):
-    """Each step misses ½ΔᵀHΔ of the drop: Σω - drop = ½η² Σ gᵀHg = ½ tr(ηH Q)."""
+    """Each step errs by ½ΔᵀHΔ of the drop: Σω - drop = ½η² Σ gᵀHg = ½ tr(ηH Q)."""
     lr = p.lr(step)
     Q = theory.Q_descent(p.H, p.d, lr)
     excess = np.trace(Q) - p.drop
@@ -146,7 +146,7 @@ def test_descent_measures_more_than_the_loss_drop(p, step):
 
 @given(problems(), st.floats(0.1, 10), st.floats(0.1, 10))
 def test_units(p, a, b):
-    """Loss times a: Q times a. θ times b: Q as it was, so Ω = Q/Δ² has loss / θ²."""
+    """Loss times a gives Q times a; θ times b leaves Q, so Ω = Q/Δ² has units of loss / θ²."""
     Q = theory.Q_flow(p.H, p.d)
     assert abs(theory.Q_flow(a * p.H, p.d) - a * Q).max() <= a * tiny(p)
     assert abs(theory.Q_flow(p.H / b**2, b * p.d) - Q).max() <= tiny(p)
@@ -254,7 +254,7 @@ def test_rank_one_gives_eq_14(p):
 
 
 def train(loss, start, lr, n, xi):
-    """n steps of SGD on a quadratic loss through the table. Returns (path, g, ω, Ω)."""
+    """Make n steps of SGD on a quadratic loss through the table; return (path, g, ω, Ω)."""
     s = pysi.Synapses({"a": (len(start),)}, dtype=np.float64)
     s.theta[...] = start
     rule, optimizer = pysi.SynapticIntelligence(xi=xi), pysi.SGD(lr)

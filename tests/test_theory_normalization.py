@@ -41,7 +41,7 @@ def test_importance_over_squared_movement(p):
 
 @given(st.integers(2, 8), seeds, st.floats(0.1, 10), st.booleans())
 def test_rank_one_gives_every_synapse_the_same_importance(P, seed, top, sparse):
-    """Ω_k = ½λ₁ wherever u_k ≠ 0 and 0 elsewhere; over the whole movement it is ½H_kk."""
+    """Ω_k = ½λ₁ if u_k ≠ 0, else 0; with division by the whole movement it is ½H_kk."""
     rng = np.random.default_rng(seed)
     u = rng.uniform(0.1, 1, P) * rng.choice([-1, 1], P)
     if sparse:

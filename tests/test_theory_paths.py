@@ -1,4 +1,4 @@
-"""Eqs. 1 to 3 on real networks: what is exact, what is first order, what noise adds."""
+"""Eqs. 1 to 3 on real networks: what is exact, what is of first order, what noise adds."""
 
 from itertools import combinations
 
@@ -18,7 +18,7 @@ ACTIVE = np.ones(CLASSES, bool)
 
 
 def problem(seed, hidden=(3,), lead=()):
-    """A smooth network of 21 synapses, the same in all replicas, and twelve labelled examples."""
+    """Return a smooth network of 21 synapses, equal in all replicas, and twelve examples."""
     rng = np.random.default_rng(seed)
     sizes = (2, *hidden, CLASSES)
     replicas = list(range(*lead)) if lead else 0
@@ -38,10 +38,10 @@ def full_batch(seed, optimizer, steps, **options):
     return record(net, optimizer, x, labels, ACTIVE, steps)
 
 
-def watched(kind, *args):
-    """An optimizer of this kind that remembers its steps."""
+def watched(optimizer_class, *args):
+    """Return an optimizer of this class that remembers its steps."""
 
-    class Watched(kind):
+    class Watched(optimizer_class):
         def delta(self, gradient, rows):
             delta = super().delta(gradient, rows)
             self.steps.append(self.synapses.zeros())
@@ -57,7 +57,7 @@ OPTIMIZERS = {"sgd": (pysi.SGD, 1.0), "momentum": (pysi.Momentum, 0.3), "adam": 
 
 
 def taylor(net, x, labels, delta):
-    """½ δᵀHδ and the third order, δᵀ(H' - H)δ / 6 with H' after the step, which is then made."""
+    """Make the step δ; return ½ δᵀHδ and the third order, δᵀ(H' - H)δ / 6, with H' after it."""
     before = hessian(net, x, labels, ACTIVE)
     net.synapses.theta[...] += delta
     after = hessian(net, x, labels, ACTIVE)
@@ -98,7 +98,7 @@ def test_omega_sums_to_the_drop_within_what_the_steps_allow(seed, name, size):
     assert -rounding <= first <= (ranges**2 / 8).mean(axis=1).sum() + rounding  # convex
     bound = (ranges**3).mean(axis=1).sum() / (12 * 6 * np.sqrt(3))
     assert abs(second) <= bound + rounding
-    # without minibatches there is no difference, but Δθ as asked for and as realised round apart
+    # without minibatches they are equal, up to the rounding of Δθ as asked for and as made
     assert np.allclose(path.omega, path.omega_full, rtol=1e-12, atol=1e-14)
 
 
@@ -137,7 +137,7 @@ def test_full_batch_adam_sums_to_the_drop_as_steps_shrink(seed):
     paths = [full_batch(seed, pysi.Adam(0.2 / n), 4 * n) for n in (8, 32, 128)]
     left = np.array([abs(path.omega_full.sum() / path.drop - 1) for path in paths])
     trapezoid = np.array([abs(path.omega_trapezoid.sum() / path.drop - 1) for path in paths])
-    # steps a quarter as long; Adam's path itself changes with their number, so only the trend
+    # steps a quarter as long; Adam's path depends on their number, so only the trend is tested
     assert (left[:-1] > 2 * left[1:]).all()
     assert left[-1] < 0.02
     assert (trapezoid < left / 5).all()
@@ -176,7 +176,7 @@ def test_the_extrapolated_flow_is_the_integrated_flow(seed):
 
 
 @given(st.lists(st.floats(-3, 3), min_size=2, max_size=6), st.floats(0.1, 1))
-def test_richardson_removes_one_power_a_level(coefficients, h):
+def test_richardson_removes_one_power_per_level(coefficients, h):
     """n values determine a polynomial of degree n - 1 at zero, up to rounding."""
     steps = h / 2 ** np.arange(len(coefficients))
     values = np.polynomial.polynomial.polyval(steps, coefficients)
@@ -214,7 +214,7 @@ def test_minibatches_overestimate_by_the_predicted_amount(batch_size, lr):
     # the 300 runs, within five standard errors of the mean
     sem = (excess - predicted).std(ddof=1) / np.sqrt(len(excess))
     assert abs((excess - predicted).mean()) < 5 * sem
-    # and the bias is there: it could not be mistaken for zero, or for half or twice as much
+    # and the bias is large enough: it differs clearly from zero, from half and from twice as much
     assert predicted.mean() > 15 * sem
     assert path.omega.sum(axis=-1).mean() > path.drop.mean() + 0.8 * predicted.mean()
     # the same for every synapse on its own (21 at six standard errors)

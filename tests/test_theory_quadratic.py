@@ -112,7 +112,7 @@ def test_value_and_gradient_are_those_of_eq_6(p):
 
 @given(problems(), st.floats(0, 5), st.floats(0, 5), st.floats(0.1, 10))
 def test_flow_is_a_semigroup(p, s, t, tau):
-    """To arrive after s and go on for t is to go for s + t; also for extreme spectra."""
+    """The flow for s and then for t is the flow for s + t; also for extreme spectra."""
     halfway = p.loss.flow(p.start, s, tau)
     error = p.loss.flow(halfway, t, tau) - p.loss.flow(p.start, s + t, tau)
     # y exp(-y) ≤ 1: rounding of the exponent λ(s+t)/τ costs no more than ε
@@ -123,7 +123,7 @@ def test_flow_is_a_semigroup(p, s, t, tau):
 @settings(max_examples=10)
 @given(problems(("generic", "degenerate", "low rank", "rank one")), st.floats(0.5, 2))
 def test_flow_solves_eq_7(p, tau):
-    """Against an integrator that knows only dθ/dt = -H (θ - θ*) / τ."""
+    """An integrator that gets only dθ/dt = -H (θ - θ*) / τ agrees."""
     times = np.array([0.1, 0.5, 2.0])
     solution = solve_ivp(
         lambda t, theta: -p.H @ (theta - p.minimum) / tau,

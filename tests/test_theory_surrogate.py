@@ -22,7 +22,7 @@ EPS = np.finfo(float).eps
 
 
 def trained(seed, size):
-    """A start, an end that differs from it in every synapse, and some positive ω."""
+    """Return a start, an end that differs from it in every synapse, and some positive ω."""
     rng = np.random.default_rng(seed)
     start = rng.standard_normal(size)
     change = rng.uniform(0.1, 2, size) * rng.choice([-1, 1], size)
@@ -30,7 +30,7 @@ def trained(seed, size):
 
 
 def old_and_new(seed, eigenvalues, basis):
-    """A quadratic with this spectrum, a well-conditioned second one, and a start."""
+    """Return a quadratic with this spectrum, a well-conditioned second one, and a start."""
     rng = np.random.default_rng(seed)
     size = len(eigenvalues)
     old = Quadratic(random_hessian(eigenvalues, rng, basis), rng.standard_normal(size))
@@ -42,7 +42,7 @@ def old_and_new(seed, eigenvalues, basis):
 def test_the_three_conditions_hold(seed, size, loss_end):
     start, end, omega = trained(seed, size)
     loss = surrogate(start, end, omega, loss_end=loss_end)
-    # the drop: of every synapse, and so in total
+    # the drop of every synapse, and so the total drop
     assert np.allclose(loss.drops(start), omega, rtol=1e-12)
     assert np.isclose(loss.value(start) - loss.value(end), omega.sum(), rtol=1e-9, atol=1e-12)
     assert loss.value(end) == loss_end
@@ -125,7 +125,7 @@ spectra = st.lists(
 
 @given(seeds, spectra, st.sampled_from([0.1, 1.0, 4.0]))
 def test_for_a_diagonal_old_loss_two_tasks_are_exact(seed, eigenvalues, c):
-    """At c the minimiser of c · old + new: at c = 1 the joint one, with flat directions too."""
+    """At c it is the minimum of c · old + new; at c = 1 the joint one, also in flat directions."""
     old, new, start = old_and_new(seed, eigenvalues, "axes")
     joint, consolidated = joint_minima(old, new, start, c=c)
     assert np.allclose(old.gradient(joint) + new.gradient(joint), 0, atol=1e-8 * (1 + old.H.max()))

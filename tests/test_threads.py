@@ -1,4 +1,4 @@
-"""Sharing work out over threads, and memory that is kept from step to step."""
+"""Dividing work among threads, and memory that is kept from step to step."""
 
 import threading
 
@@ -11,17 +11,17 @@ from pysi.backend.memory import Memory, Passing, Slot
 from pysi.layers import ReLU
 
 
-def test_work_is_shared_out_over_the_threads_there_are():
+def test_work_is_divided_among_the_threads_there_are():
     here, order = [], []
     share_out(lambda i: here.append((i, threading.get_ident())), 3)
     assert here == [(i, threading.get_ident()) for i in range(3)]
     with threads(2):
         barrier = threading.Barrier(2, timeout=30)
-        share_out(lambda i: barrier.wait(), 2)  # returns, because both are at work
+        share_out(lambda i: barrier.wait(), 2)  # returns, because both threads are at work
         with threads(1):
             share_out(order.append, 5)
         share_out(lambda i: barrier.wait(), 2)
-        with np.errstate(over="ignore"):  # else a warning, which is an error in tests
+        with np.errstate(over="ignore"):  # without this a warning, which is an error in tests
             share_out(lambda i: np.float64(1e308) * 10, 2)
     assert order == [0, 1, 2, 3, 4]
     share_out(order.append, 1)
@@ -38,7 +38,7 @@ def test_what_goes_wrong_in_a_thread_comes_out():
 
 
 def memory(passing=None):
-    """The memory of one layer, whose arrays to be passed on are in `passing`."""
+    """Return the memory of one layer, with its arrays to be passed on in `passing`."""
     slot = Slot(ReLU(), "relu1", pysi.Synapses({"none": (1,)}))
     return Memory(slot, shared=passing)
 

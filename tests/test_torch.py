@@ -12,7 +12,7 @@ from strategies import alone, toy_cnn, toy_image_tasks, toy_tasks
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: the oracle is optional")
 
-torch.set_num_threads(1)  # arrays are too small to be shared out
+torch.set_num_threads(1)  # arrays are too small to be divided among threads
 
 SIZES, BATCH, EPOCHS, XI = (12, 9, 7, 6), 16, 2, 1e-3
 
@@ -62,7 +62,7 @@ class TorchSI:
             self.omega[i].zero_()
 
     def row(self, tensors):
-        """Flattened as the table is: weights as (n_in, n_out), then biases."""
+        """Return tensors as a row of the table: weights as (n_in, n_out), then biases."""
         return np.concatenate([t.detach().numpy().T.ravel() for t in tensors])
 
 
@@ -99,12 +99,12 @@ def test_a_training_run_equals_pytorch_step_by_step(c):
 
 
 def images(x):
-    """As PyTorch has them: channels first."""
+    """Return images as PyTorch has them: channels first."""
     return torch.tensor(np.moveaxis(x, -1, -3).copy())
 
 
 def kernel(W):
-    """As PyTorch has it: (K, C, kh, kw)."""
+    """Return a kernel as PyTorch has it: (K, C, kh, kw)."""
     return torch.tensor(W.transpose(3, 2, 0, 1).copy(), requires_grad=True)
 
 
@@ -162,7 +162,7 @@ def test_steps_of_a_cnn_equal_pytorch_s():
     adam = torch.optim.Adam(weights, lr=0.01)
 
     def forward(x):
-        """Rectified before pooling, as is usual."""
+        """Return logits; here rectification comes before pooling, as is usual."""
         for i, padding in ((0, "same"), (2, "valid"), (4, "same"), (6, "valid")):
             x = F.relu(F.conv2d(x, weights[i].permute(3, 2, 0, 1), weights[i + 1], padding=padding))
             x = x if padding == "same" else F.max_pool2d(x, 2)
@@ -181,7 +181,7 @@ def test_steps_of_a_cnn_equal_pytorch_s():
             group = s.group(name)
             scale = abs(tensor.grad).max().item()
             assert np.allclose(group.grad, tensor.grad, rtol=1e-6, atol=1e-8 * scale), name
-            # Adam's first steps are ±η, whatever the size of g: those of rounding are left out
+            # Adam's first steps are ±η, whatever the size of g: rounding in place of g is left out
             sure = abs(tensor.grad.numpy()) > 1e-8 * scale
             found, exact = group.theta[sure], tensor.detach().numpy()[sure]
             assert np.allclose(found, exact, rtol=1e-6, atol=1e-7), name

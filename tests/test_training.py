@@ -1,4 +1,4 @@
-"""Training: replicas, determinism, divergence, arguments, what is told, and forgetting itself."""
+"""Training: replicas, determinism, divergence, arguments, events, and forgetting itself."""
 
 import json
 import time
@@ -17,7 +17,7 @@ from strategies import every_task, seeds, toy_dataset, toy_net, toy_run, toy_tas
 
 @given(seeds, st.sampled_from([0.0, 0.5]), st.sampled_from(["adam", "sgd"]))
 def test_a_table_of_networks_equals_separate_runs(seed, dropout, name):
-    """Shape (R, P): each row trains as it would alone, with its own seed and its own c."""
+    """In a table (R, P) each network trains as it would alone, with its own seed and c."""
     pairs = [(seed, 0.0), (seed, 1.0), (seed + 1, 1.0)]
 
     def run(seed, c):
@@ -222,7 +222,7 @@ def test_other_tasks_can_be_tested_than_are_learned(seed):
         found, expected = (getattr(h, f"{part}_accuracy") for h in (history, usual))
         assert found.shape == (*net.synapses.lead, 2, 3)
         assert np.array_equal(found, expected[..., :2, [1, 2, 0]])
-        assert (found[..., 1, 0] > found[..., 1, 1]).all()  # of a task that was learned
+        assert (found[..., 1, 0] > found[..., 1, 1]).all()  # the task that was learned
 
 
 def test_a_task_s_end_is_told_while_omega_is_its_own():
@@ -235,7 +235,7 @@ def test_a_task_s_end_is_told_while_omega_is_its_own():
     _, history = toy_run(rule, net=net, listeners=[every_task(on_task)])
     assert [task for task, *_ in told] == [1, 2, 3]
     assert all((omega != 0).any() for _, omega, _ in told)
-    assert (told[0][2] == 0).all()  # Ω comes after it
+    assert (told[0][2] == 0).all()  # Ω is updated after it
     one_task, _ = toy_run(rule, tasks=toy_tasks()[:1])
     assert np.array_equal(told[1][2], one_task.synapses.Omega)
 

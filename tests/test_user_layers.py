@@ -1,4 +1,4 @@
-"""A user's layer of a few lines has right gradients wherever it stands, and `check_layer` knows."""
+"""A user's layer of a few lines is right wherever it stands, and `check_layer` finds mistakes."""
 
 import numpy as np
 import pytest
@@ -119,7 +119,7 @@ def network(kind, place, seed=0):
 
 
 def check_gradient(net, x, rng):
-    """The network's gradient against central differences of its loss, along a random direction."""
+    """Compare the gradient with central differences of the loss, along a random direction."""
     s, n = net.synapses, net.output_shape[0]
     labels, active = rng.integers(0, n, x.shape[:-3]), np.ones(n, bool)
     net.logits(rng.standard_normal((7, 4, 5, 2)))
@@ -135,7 +135,7 @@ def check_gradient(net, x, rng):
         losses.append(softmax_cross_entropy(net.logits(x), labels, active)[0])
     s.theta[...] = theta
     measured = (losses[0] - losses[1]) / (2 * h)
-    # a few units at most may cross a kink within h: each changes the slope by some h of the norm
+    # at most a few units cross a kink within h: each changes the slope by some h of the norm
     scale = np.linalg.norm(grad, axis=-1) * np.linalg.norm(v, axis=-1)
     assert np.all(abs(measured - (grad * v).sum(axis=-1)) <= 1e-5 * scale + 1e-8)
 
@@ -195,7 +195,7 @@ def test_it_is_trained_like_any_other(dtype):
 
 
 def smooth(rng, shape):
-    """Distinct numbers, none of them near 0 or near each other."""
+    """Return distinct numbers, none of them near 0 or near each other."""
     values = rng.permutation(np.prod(shape)).reshape(shape) - np.prod(shape) / 2 + 0.25
     return values * 4 / np.prod(shape)
 
@@ -228,7 +228,7 @@ class Halved(Tanh):
 
 
 class Transposed(Dense):
-    """Right but for a square matrix that should be transposed."""
+    """Forgets to transpose its matrix, which is square."""
 
     def input_gradient(self, dy, x, memory):
         return dy @ memory.weights[0]
@@ -250,7 +250,7 @@ class NoBias(Dense):
 
 
 class AddsUp(Dense):
-    """Adds to the gradient, as PyTorch does, where it must be written."""
+    """Adds to the gradient, as PyTorch does, instead of writing it."""
 
     def backward(self, dy, x, memory):
         dW, db = memory.gradients
@@ -291,7 +291,7 @@ class NoDx(Tanh):
 
 
 class Remembers(Layer):
-    """Keeps its input in itself, where an evaluation puts another one."""
+    """Keeps its input in itself, where an evaluation overwrites it."""
 
     def forward(self, x, memory):
         self.x = x
@@ -302,7 +302,7 @@ class Remembers(Layer):
 
 
 class Mean(Dense):
-    """Divides by its number of examples, which the loss has done: wrong in parts too."""
+    """Divides by its number of examples, which the loss has done already."""
 
     def backward(self, dy, x, memory):
         dx = super().backward(dy, x, memory)
@@ -329,7 +329,7 @@ def test_wrong_layers_fail(layer, message):
 
 
 class WrongForParts(Gain):
-    """Right for a whole batch, but not where the batch comes in parts."""
+    """Right for a whole batch, but not if the batch comes in parts."""
 
     def backward(self, dy, x, memory):
         dx = super().backward(dy, x, memory)
@@ -344,7 +344,7 @@ def test_what_is_wrong_only_in_parts_fails_too():
 
 @st.composite
 def networks(draw):
-    """Layers in a random row, of the package and of users."""
+    """Draw a shape and layers in a random order, of the package and of users."""
     shape, layers = (draw(st.integers(3, 6)), draw(st.integers(3, 6)), 2), []
     user = st.sampled_from([ReLU, Tanh, Softplus, GELU, Square, LeakyReLU])
     first = shape
@@ -370,7 +370,7 @@ def networks(draw):
 @settings(max_examples=40)
 @given(networks(), seeds, st.integers(1, 9), st.sampled_from([1, 3]))
 def test_random_networks_have_the_gradient_of_their_outputs(drawn, seed, n, count):
-    """⟨dy, J v⟩ by central differences, for networks of all kinds of layers."""
+    """⟨dy, J v⟩ is measured by central differences, for networks of all sorts of layers."""
     (shape, layers), rng = drawn, np.random.default_rng(seed)
     net = pysi.Network(layers, input_shape=shape, dtype=np.float64, seed=seed)
     s = net.synapses
@@ -393,6 +393,6 @@ def test_random_networks_have_the_gradient_of_their_outputs(drawn, seed, n, coun
         size = max(abs(end).max() for end in ends)
         rounding = 1e-16 * (1 + size) * np.abs(dy).sum() / h
         scale = np.linalg.norm(grad) * np.linalg.norm(v)
-        if abs(slopes[0] - slopes[1]) <= 1e-6 * scale + rounding:  # else a unit has switched
+        if abs(slopes[0] - slopes[1]) <= 1e-6 * scale + rounding:  # if not, a unit has switched
             assert abs(slopes[1] - (grad * v).sum()) <= 1e-5 * scale + 10 * rounding
     assert np.isfinite(s.grad).all()

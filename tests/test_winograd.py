@@ -19,7 +19,7 @@ paddings = st.sampled_from(["same", "valid"])
 
 
 def powers(degree):
-    """For every point the row that gives a polynomial's value there; at ∞, what leads it."""
+    """Return for every point the row that evaluates a polynomial there (at ∞: the last entry)."""
     last = [0] * degree + [1]
     return [last if p is None else [p**i for i in range(degree + 1)] for p in POINTS]
 
@@ -38,7 +38,7 @@ def test_the_matrices_follow_from_the_points_exactly():
 
 
 def both(rng, lead, n_in, n_out, padding, dtype=np.float64):
-    """The two layers with the same weights, each with a table of its own."""
+    """Return both layers with the same weights, each with a table of its own."""
     pairs, shape = [], (1, 9, 9, n_in)
     for kind in (Conv2D, WinogradConv2D):
         layer = alone(kind(n_in, n_out, padding=padding), shape, rng, lead, dtype)
@@ -48,14 +48,14 @@ def both(rng, lead, n_in, n_out, padding, dtype=np.float64):
 
 
 def results(layer, x):
-    """What a layer makes of images, and of a dy that depends on their number and size: y, dx, …."""
+    """Return y, dx, dW and db of a layer, for images and a dy that depends on their shape."""
     y = layer.forward(x).copy()
     dx = layer.backward(np.cos(np.arange(y.size, dtype=y.dtype)).reshape(y.shape)).copy()
     return {"y": y, "dx": dx, "dW": layer.W.grad.copy(), "db": layer.b.grad.copy()}
 
 
 def check_equal(pairs, x, tolerance):
-    """Up to rounding, by the size of what is compared."""
+    """Check that both agree up to rounding, relative to the largest number."""
     expected, found = (results(layer, x) for layer, _ in pairs)
     for name, value in expected.items():
         assert found[name].shape == value.shape and found[name].dtype == x.dtype

@@ -4,8 +4,8 @@
 
 float32, penalty switched on, TF32 off on both sides unless --tf32. The data are on the device. A
 turn is a queue of steps between two synchronisations. "replicas" are networks that pysi trains side
-by side; their time is given per network. With --device numpy the same runs on a CPU, for their
-ratio to one network alone.
+by side; their time is given per network. With --device numpy all of it runs on a CPU, to compare
+replicas with one network alone.
 """
 
 import argparse
@@ -18,12 +18,12 @@ from bench_parts import READ, WRITTEN
 from bench_step import NETS, problem
 
 STEPS = 50
-"""In a turn, on a GPU."""
+"""Steps per turn, on a GPU."""
 LARGE = 8192
 
 
 def timed(step, batches, synchronise):
-    """A turn: mean seconds of a step, over a queue of them."""
+    """Return a function that takes a turn: the mean seconds per step, over a queue of steps."""
 
     def turn():
         synchronise()
@@ -101,7 +101,7 @@ def torch_contestant(args):
     def step(batch):
         shown = x[batch] / 255
         if sizes == "cnn" and form != "idiomatic":
-            shown = shown.permute(0, 3, 1, 2)  # no copy: this is how channels lie last
+            shown = shown.permute(0, 3, 1, 2)  # no copy: the channels stay last in memory
         trainer.step(shown, y[batch], active)
 
     wait = torch.cuda.synchronize if device == "cuda" else lambda: None
@@ -109,7 +109,7 @@ def torch_contestant(args):
 
 
 def floor(args):
-    """Milliseconds that the operations, and the bytes of the update, take at the device's rates."""
+    """Return the milliseconds of operations and of the update's bytes, at the device's rates."""
     import pysi
     from pysi.backend.arrays import device_namespace
     from pysi.backend.matmul import matmul, tensor_float_32
@@ -132,7 +132,7 @@ def floor(args):
     net = pysi.CNN(60) if sizes == "cnn" else pysi.MLP(sizes)
     operations = 0
     for layer, shape in zip(net.layers, net.shapes[1:], strict=True):
-        if layer.parameters:  # y and ∂L/∂W, and but for the first layer ∂L/∂x
+        if layer.parameters:  # y, ∂L/∂W and, except in the first layer, ∂L/∂x
             products = 3 if operations else 2
             operations += 2 * batch * prod(shape) * prod(layer.parameters["W"][:-1]) * products
     touched = (READ + WRITTEN) * net.synapses.theta.nbytes
@@ -152,7 +152,7 @@ def main():
     parser.add_argument("--replicas", type=int, default=10)
     parser.add_argument("--tf32", action="store_true")
     parser.add_argument("--rounds", type=int, default=20)
-    parser.add_argument("--limit", type=float, default=120, help="seconds for an answer at most")
+    parser.add_argument("--limit", type=float, default=120, help="most seconds for an answer")
     parser.add_argument("--out")
     args = parser.parse_args()
     if args.serve == "floor":
@@ -193,7 +193,7 @@ def main():
     }
 
     def result(seconds):
-        """What is known after the rounds so far; who is absent is named."""
+        """Return the result after the rounds so far, with the names of absent contestants."""
         return fixed | {
             "absent": absent,
             "rounds": max(map(len, seconds.values()), default=0),
@@ -209,7 +209,7 @@ def main():
         }  # fmt: skip
 
     def save(seconds):
-        """After every round, so that no time limit loses those that are finished."""
+        """Save after every round, so that a time limit does not lose finished rounds."""
         if args.out:
             turns.write(args.out, result(seconds), quiet=True)
 

@@ -1,4 +1,4 @@
-"""Import time and peak memory, of `pysi` and of PyTorch doing the same.
+"""Import time and peak memory of `pysi`, and of PyTorch with the same job.
 
 PYSI_DATA=DIR python tests/bench/bench_footprint.py --out docs/results/bench-footprint.json
 """
@@ -27,7 +27,7 @@ def run(code):
 
 
 def import_times(modules, rounds):
-    """Seconds for a fresh interpreter to start and import each module, in turns."""
+    """Return the seconds in which a fresh interpreter starts and imports each module, in turns."""
     took = {module: [] for module in modules}
     for _ in range(rounds):
         for module in modules:
@@ -38,7 +38,7 @@ def import_times(modules, rounds):
 
 
 def job_peak():
-    """Largest resident memory of the main job's processes, in MB: the parent, and one worker."""
+    """Return the peak resident memory of the main job in MB: of the parent, and of one worker."""
     from pysi.experiments.result import Result
 
     with tempfile.TemporaryDirectory() as folder:

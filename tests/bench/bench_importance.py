@@ -1,10 +1,10 @@
-"""What it costs to know how important a synapse is: Synaptic Intelligence and EWC, a task.
+"""Cost of computing importance with Synaptic Intelligence and with EWC, per task.
 
     python tests/bench/bench_importance.py --out docs/results/bench-importance.json
 
 The task is one of permuted MNIST's: 60,000 examples, 20 epochs of minibatches of 256 for the
-network 784-2000-2000-10. Synaptic Intelligence pays a little at every step, EWC with a pass over
-the data for every class when the task ends. The penalty, which both share, is left out.
+network 784-2000-2000-10. Synaptic Intelligence takes a little time at every step, EWC one pass
+over the data per class when the task ends. The penalty, which both share, is left out.
 """
 
 import argparse
@@ -20,7 +20,7 @@ CLOCKED = ("plain training, a step", "Synaptic Intelligence, a step")
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=3, help="two or more")
-    parser.add_argument("--steps", type=int, default=40, help="of each kind in a round")
+    parser.add_argument("--steps", type=int, default=40, help="timed steps per round")
     parser.add_argument("--out")
     args = parser.parse_args()
 
@@ -81,7 +81,7 @@ def main():
         "EWC, empirical Fisher": median["EWC, empirical Fisher, the end of a task"],
     }
     result = {
-        "benchmark": f"cost of importance, {sizes}, batch {batch}, {steps} steps a task, float32",
+        "benchmark": f"cost of importance, {sizes}, batch {batch}, {steps} steps per task, float32",
         "environment": machine.describe("numpy") | {"blas": machine.blas()},
         "rounds": args.rounds,
         "steps_a_round": args.steps,

@@ -3,8 +3,8 @@
     PYSI_DATA=DIR python tests/bench/bench_job.py --out docs/results/bench-job.json
 
 Every contestant trains the full protocol of split MNIST for c = 0 and 1, and evaluates all tasks
-on train and test after each. `pysi run` shares its ten seeds out among one process a core; PyTorch
-runs one seed after the other with all threads, as eager scripts do, so two seeds tell its time.
+on train and test after each. `pysi run` divides its ten seeds among processes, one per core.
+PyTorch runs one seed after the other with all threads, as eager scripts do, so two are enough.
 """
 
 import argparse
@@ -80,9 +80,9 @@ def main():
             began = time.perf_counter()
             accuracy[name] = job()
             seconds[name].append((time.perf_counter() - began) / seeds[name])
-            print(f"{name:<16} {seconds[name][-1]:.1f} s a seed  {accuracy[name]}", flush=True)
+            print(f"{name:<16} {seconds[name][-1]:.1f} s per seed  {accuracy[name]}", flush=True)
     result = {
-        "benchmark": f"split MNIST, c = 0 and 1, {args.epochs} epochs a task",
+        "benchmark": f"split MNIST, c = 0 and 1, {args.epochs} epochs per task",
         "seeds": seeds,
         "environment": machine.describe("numpy") | {"blas": machine.blas()},
         "seconds_per_seed": {name: turns.spread(values) for name, values in seconds.items()},

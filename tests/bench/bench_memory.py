@@ -2,8 +2,8 @@
 
 PYSI_DATA=DIR python tests/bench/bench_memory.py --out docs/results/bench-memory-cnn.json
 
-All of the data is loaded and all six tasks are tested after each, but an epoch shows only the
-first examples of a task: what a step needs does not depend on how many there are.
+All data are loaded, and all six tasks are tested after each task. But an epoch has only the first
+examples of a task, because the memory of a step does not depend on their number.
 """
 
 import argparse
@@ -14,7 +14,7 @@ import turns
 
 
 def memory():
-    """Resident memory of this process in MB: now, and at most so far."""
+    """Return the resident memory of this process in MB: now, and at most so far."""
     from pysi.experiments import machine
 
     pages = int(Path("/proc/self/statm").read_text().split()[1])

@@ -1,10 +1,10 @@
-"""Where a training step goes, and how far it is from what the machine could do at best.
+"""How the time of a training step is divided, and how close it is to the machine's best.
 
     python tests/bench/bench_parts.py --net permuted --out docs/results/bench-parts-permuted.json
 
-The step, its matrix products alone and its update alone are timed in turns. The floor is what no
-NumPy program can undercut by much: the products' operations at the rate of one large product, and
-each row of the table that an update must read or write once, at the speed of a copy.
+The step, its matrix products alone and its update alone are timed in turns. The floor is a
+time that no NumPy program can undercut by much: the products' operations at the rate of one large
+product, plus one read or write of each row that an update needs, at the speed of a copy.
 """
 
 import argparse
@@ -18,7 +18,7 @@ LARGE = 4096
 
 
 def products(sizes, batch, rng):
-    """A function that does a step's matrix products on arrays of the same shapes; operations."""
+    """Return a function that computes a step's matrix products, and the number of operations."""
     import numpy as np
 
     calls, operations = [], 0

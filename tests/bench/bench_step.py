@@ -5,8 +5,8 @@
     python tests/bench/bench_step.py --net cnn --out docs/results/bench-step-cnn.json
 
 float32, penalty switched on. PyTorch's "best" form of the convolutional network has its channels
-last, the idiomatic one the default order. "one run" gives every contestant all threads; "seeds in
-parallel" runs one process a core with one thread each and counts time per seed.
+last, the idiomatic one has the default order. "one run" gives every contestant all threads; "seeds
+in parallel" runs one process per core with one thread each, and counts time per seed.
 """
 
 import argparse
@@ -15,7 +15,7 @@ import time
 
 import turns
 
-# units of the layers, or that of the CIFAR benchmark; minibatch, active classes, steps a turn
+# units of the layers (or "cnn", CIFAR's network); minibatch, active classes, steps per turn
 NETS = {
     "split": ((784, 256, 256, 10), 64, 2, 60),
     "permuted": ((784, 2000, 2000, 10), 256, 10, 8),
@@ -38,7 +38,7 @@ def problem(net):
 
 
 def turn_of(step, net, order):
-    """A turn: the median time of some steps, each with a minibatch of its own."""
+    """Return a function that takes a turn: the median time of steps with different minibatches."""
     _, batch, _, steps = NETS[net]
 
     def turn():
@@ -109,7 +109,7 @@ def torch_contestant(name, net):
     def step(batch):
         shown = x[batch]
         if NETS[net][0] == "cnn" and form == "best":
-            shown = shown.permute(0, 3, 1, 2)  # no copy: this is how channels lie last
+            shown = shown.permute(0, 3, 1, 2)  # no copy: the channels stay last in memory
         trainer.step(shown, y[batch], active)
 
     turn = turn_of(step, net, lambda: torch.tensor(rng.permutation(len(x))))

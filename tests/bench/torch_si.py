@@ -1,9 +1,9 @@
-"""Synaptic Intelligence in PyTorch, as one would write it, and as fast as eager can be.
+"""Synaptic Intelligence in PyTorch: in the usual form, and in the fastest eager form.
 
 `idiomatic` is nn.Module, autograd, torch.optim.Adam with its defaults and a loop over parameters;
 `best` is the fastest eager form known here: fused Adam, foreach operations, gradients not cloned,
-and images with their channels last; `compile` is that with a network that torch.compile has made.
-Both compute what `pysi` computes (tests/test_torch.py holds the idiomatic form to it).
+and images with their channels last; `compile` is `best` with torch.compile for the network. All
+compute what `pysi` computes (tests/test_torch.py compares the idiomatic form with it).
 """
 
 import torch
@@ -29,7 +29,7 @@ class MLP(nn.Module):
 
 
 def cnn(form):
-    """The network of the CIFAR benchmark."""
+    """Return the network of the CIFAR benchmark."""
     net = nn.Sequential(
         nn.Conv2d(3, 32, 3, padding=1), nn.ReLU(), nn.Conv2d(32, 32, 3), nn.ReLU(),
         nn.MaxPool2d(2), nn.Dropout(0.25),
@@ -124,7 +124,7 @@ class Trainer:
 
 
 def run(tasks, seed, c, form, epochs, batch_size=64, sizes=(784, 256, 256, 10)):
-    """The whole protocol on tasks of tensors; returns the test accuracy after the last task."""
+    """Run the whole protocol on tasks of tensors; return the test accuracy after the last task."""
     torch.manual_seed(seed)
     trainer = Trainer(sizes, form, c)
     for task in tasks:

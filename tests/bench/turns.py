@@ -1,4 +1,4 @@
-"""Contestants in processes of their own that take turns, so that neither disturbs the other.
+"""Contestants in processes of their own that take turns, so that they do not disturb each other.
 
 Two libraries with spinning thread pools in one process slow each other down, and two runs one
 after the other see different machines. Here every contestant waits in its own process, with its
@@ -44,7 +44,7 @@ class Contestant:
         self.process.stdin.flush()
 
     def answer(self):
-        """The next line of its output."""
+        """Return the next line of its output."""
         ready, _, _ = select.select([self.process.stdout], [], [], self.limit)
         line = self.process.stdout.readline() if ready else ""
         if not line:
@@ -62,17 +62,17 @@ class Contestant:
 
 
 def serve(turn, about):
-    """The contestant's side: report what it is, then take a turn for every line that comes."""
+    """Be a contestant: report what it is, then take a turn for every line that comes."""
     print(json.dumps(about), flush=True)
     for _ in sys.stdin:
         print(turn(), flush=True)
 
 
 def compete(teams, rounds, absent=None, after=lambda seconds: None):
-    """Seconds of each team in each round; a team is a list of contestants that run at once.
+    """Return the seconds of each team in each round; a team is contestants that run at once.
 
-    Teams that fail go to the dict `absent`, with the reason, and are left out; without the dict
-    that is an error. After each round that counts, after(seconds) is called.
+    A team that fails is entered in the dict `absent`, with the reason, and left out; without the
+    dict its failure is an error. After each round that counts, after(seconds) is called.
     """
     seconds = {name: [] for name in teams}
     for number in range(rounds + 1):
@@ -97,14 +97,14 @@ def compete(teams, rounds, absent=None, after=lambda seconds: None):
 
 
 def spread(values):
-    """Median and quartiles."""
+    """Return the median and the quartiles."""
     values = [*values, *values] if len(values) == 1 else values
     q1, q2, q3 = statistics.quantiles(values, n=4, method="inclusive")
     return {"median": q2, "quartiles": [q1, q3]}
 
 
 def ratios(seconds, a, b):
-    """a over b, round by round."""
+    """Return the median and quartiles of a over b, round by round."""
     return spread([x / y for x, y in zip(seconds[a], seconds[b], strict=True)])
 
 
