@@ -46,6 +46,7 @@ WRITES = """i += a; i -= c; i *= n; i /= a; i **= 2; i[...] = a; i[...] = n; i[.
     i[...] *= a; np.subtract(a, b, out=i); np.sqrt(a, out=i); np.less_equal(a, n, out=i)""".split(
     ";"
 )
+TEMPLATES = VALUES + ROUNDED + CONDITIONS + WRITES
 LITERALS = ["2", "-0.5", "0.1", "-0.0", "0", "3.0"]
 NUMBERS = [
     3,
@@ -75,10 +76,10 @@ def fill(template, **names):
 
 
 @st.composite
-def lines(draw, values, conditions, numbers, whole, most=12):
+def lines(draw, values, conditions, numbers, whole, most=12, templates=TEMPLATES):
     """Draw lines of Python, and the names of the values and conditions that they define."""
     values, conditions, found = list(values), list(conditions), []
-    templates = st.sampled_from(VALUES + ROUNDED + CONDITIONS + WRITES)
+    templates = st.sampled_from(templates)
     held = ["i0"]
     for template in ["x * n", *draw(st.lists(templates, min_size=1, max_size=most))]:
         pools = {"a": values, "b": values, "c": conditions, "d": conditions, "n": numbers}
@@ -96,10 +97,10 @@ def lines(draw, values, conditions, numbers, whole, most=12):
 
 
 @st.composite
-def formulas(draw):
+def formulas(draw, templates=TEMPLATES):
     """Draw the source of a formula that returns one result or several."""
     pools = ["x", "y", "u", "v"], ["b0"], [*LITERALS, "n0", "m0"], ["k0"]
-    body, values, conditions = draw(lines(*pools))
+    body, values, conditions = draw(lines(*pools, templates=templates))
     results = draw(st.lists(st.sampled_from(values + conditions), min_size=1, max_size=3))
     returned = ", ".join(results) + ("," if draw(st.booleans()) and len(results) == 1 else "")
     return "\n    ".join([f"def f({', '.join(ARGUMENTS)}):", *body, f"return {returned}"])
@@ -151,9 +152,9 @@ def arguments(draw, dtype):
 
 
 @st.composite
-def calls(draw):
+def calls(draw, templates=TEMPLATES):
     """Draw a formula, its arguments, descriptions of `out` for `called`, and the expected bits."""
-    dtype, source = draw(dtypes), draw(formulas())
+    dtype, source = draw(dtypes), draw(formulas(templates))
     arrays, numbers, some = draw(arguments(dtype))
     plain = made(source, dtype)
     with np.errstate(all="ignore"):

@@ -7,6 +7,7 @@ processor. What is not (exp, log, tanh, power, maximum, minimum) stays with NumP
 """
 
 import hashlib
+import importlib
 import os
 import sys
 import warnings
@@ -32,6 +33,7 @@ EXACT = {
 TYPES = {np.dtype(kind) for kind in (np.float32, np.float64, np.bool, np.int64)}
 VARIABLE = "PYSI_COMPILED"
 
+_broken = False
 _wanted = os.environ.get(VARIABLE, "1") not in ("0", "no", "off", "false")
 
 
@@ -48,28 +50,33 @@ def compiled(on):
 
 def in_use():
     """Return Numba's version if formulas run as compiled loops, else None."""
-    return getattr(numba(), "__version__", None) if _wanted else None
+    return getattr(numba(), "__version__", None) if _wanted and not _broken else None
 
 
 @cache
 def numba():
-    """Return Numba, or None if it is missing or does not work: that is said once."""
+    """Return Numba, or None if it is missing or cannot be imported: the latter is said once."""
     try:
-        import numba
-
-        if numba.njit(lambda x: x + 1)(1) == 2:
-            return numba
+        return importlib.import_module("numba")
     except ModuleNotFoundError as err:
-        if err.name == "numba":
-            return None
-        problem = err
+        if err.name != "numba":
+            give_up(err)
     except Exception as err:  # a version that does not fit NumPy's or Python's: whatever it raises
-        problem = err
-    warnings.warn(
-        f"Numba is installed but does not work ({type(problem).__name__}: {problem}); formulas run "
-        "as NumPy passes, with the same numbers", stacklevel=2,
-    )  # fmt: skip
+        give_up(err)
     return None
+
+
+def give_up(problem):
+    """Say that Numba does not work, and go on without it."""
+    global _broken
+    if not _broken:
+        warnings.warn(
+            f"Numba is installed but does not work ({type(problem).__name__}: {problem}); formulas "
+            "run as NumPy passes, with the same numbers. Install another version of Numba, or set "
+            f"{VARIABLE}=0",
+            stacklevel=3,
+        )
+    _broken = True
 
 
 def folder():
@@ -106,7 +113,7 @@ class Compiled:
 
     def __init__(self, typed, aliases, xp):
         self.numbers, self.evaluate = typed.numbers, typed.evaluate
-        self.typed, self.given = typed, aliases is not None
+        self.typed, self.aliases, self.given = typed, aliases, aliases is not None
         self.new = [(s, d or typed.dtype) for s, d in map(typed.kind, typed.results)]
         places = aliases or [None] * len(self.new)
         ends = [
@@ -159,18 +166,22 @@ class Compiled:
         held = self.typed.kind(operand)[1]
         if held == dtype:
             return word
-        return f"({word} != 0)" if dtype == bool else f"{dtype.name}({word})"
+        return f"({word} != 0)" if dtype.kind == "b" else f"{dtype.name}({word})"
 
     def run(self, arrays, numbers, outs):
         """Run it; returns its results."""
         if not outs and not self.given and self.new:
             outs = tuple([np.empty(shape, dtype) for shape, dtype in self.new])
-        if self.evaluate is not None:
-            numbers = self.evaluate(numbers)
-        self.function(
-            *[arrays[i] for i in self.arrays], *numbers[: len(self.numbers)],
-            *[outs[i] for i in self.outs],
-        )  # fmt: skip
+        values = numbers if self.evaluate is None else self.evaluate(numbers)
+        try:
+            self.function(
+                *[arrays[i] for i in self.arrays], *values[: len(self.numbers)],
+                *[outs[i] for i in self.outs],
+            )  # fmt: skip
+        except Exception as err:  # of the compiler, before anything is computed
+            give_up(err)
+            self.run = Passes(self.typed, self.aliases, np).run
+            return self.run(arrays, numbers, outs)
         return outs
 
 
@@ -207,5 +218,5 @@ def function(source):
 
 def on_cpu(typed, aliases, xp):
     """Return the program as it runs on a CPU: a compiled loop, or NumPy's passes."""
-    way = Compiled if _wanted and can_compile(typed) and numba() is not None else Passes
-    return way(typed, aliases, xp)
+    usable = _wanted and not _broken and can_compile(typed) and numba() is not None
+    return (Compiled if usable else Passes)(typed, aliases, xp)
