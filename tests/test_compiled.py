@@ -69,7 +69,7 @@ def using(module, monkeypatch):
     return made
 
 
-INEXACT = ("maximum", "minimum", "clip", "sign")
+INEXACT = ("maximum", "minimum", "clip", "sign", "**=")
 TEMPLATES = [t for t in VALUES + CONDITIONS + WRITES if not any(word in t for word in INEXACT)]
 COUNTS = []
 
