@@ -8,7 +8,7 @@ There are two reading orders. *An hour* is the core, all that the method itself 
 
 *All* is every module, each after those that it imports::
 
-    errors typing
+    typing errors
     backend: arrays program passes kernel recorder elementwise recording matmul memory stages uses
     storage: files tables
     synapses layers losses network optim
