@@ -23,7 +23,7 @@ There are two reading orders. *An hour* is the core, all that the method itself 
     experiments: machine correlation sequences methods parallel
     figures: style figure3 figure4 figure5 figure6 sweep
     experiments: protocol protocols cell result replicas run sweep
-    cli: options
+    cli: console rows options
     __main__
 """
 

@@ -37,8 +37,11 @@ def cache_dir() -> Path | None:
         import pooch
     except ImportError:
         return None
-    path = Path(pooch.os_cache("pysi"))
-    return path if path.is_absolute() else None  # without a home it begins with "~"
+    try:
+        path = Path(pooch.os_cache("pysi"))
+    except RuntimeError:  # the user has no home
+        return None
+    return path if path.is_absolute() else None  # older versions leave the "~" as it is
 
 
 def fetch(name: str, force: bool = False, progress: bool = True) -> Path:
