@@ -1,6 +1,8 @@
 """The package as others get it: its name, its files, its links, and what says how to install it."""
 
 import re
+import subprocess
+import sys
 import tomllib
 from configparser import ConfigParser
 from pathlib import Path
@@ -92,3 +94,12 @@ def test_pythons_are_the_same_everywhere():
     assert re.findall(r'"(3\.\d+)"', workflow) == named
     tools = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]
     assert tools["mypy"]["python_version"] == named[0]
+
+
+@pytest.mark.slow
+def test_tests_run_in_a_checkout_that_cannot_be_written_to():
+    one = f"{__file__}::{test_the_distribution_has_one_name.__name__}"
+    options = ["-q", "-o", f"cache_dir={Path(__file__) / 'no folder'}", "--rootdir", str(ROOT)]
+    command = [sys.executable, "-m", "pytest", *options, "-c", str(ROOT / "setup.cfg"), one]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=100)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
