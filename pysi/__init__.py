@@ -8,7 +8,7 @@ There are two reading orders. *An hour* is the core, all that the method itself 
 
 *All* is every module, each after those that it imports::
 
-    errors typing arguments inputs
+    typing errors arguments inputs
     backend: arrays program passes kernel recorder elementwise recording matmul memory stages uses
     storage: files tables
     synapses layers losses
@@ -26,7 +26,7 @@ There are two reading orders. *An hour* is the core, all that the method itself 
     experiments: machine correlation sequences methods parallel
     figures: style figure3 figure4 figure5 figure6 sweep
     experiments: protocol protocols cell result replicas run sweep
-    cli: options
+    cli: console rows options
     __main__
 """
 

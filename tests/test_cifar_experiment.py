@@ -217,7 +217,7 @@ def test_help_shows_the_settings_that_an_experiment_has(capsys):
         shown[words] = set(re.findall(r"--[a-z0-9-]+", capsys.readouterr().out))
     common = (
         "--help --methods --c --seeds --epochs --xi --clamp --tasks --hidden --reset-optimizer "
-        "--no-reset-optimizer --dtype --device --tf32 --dataset --preset --data --out --jobs "
+        "--no-reset-optimizer --dtype --device --tf32 --dataset --preset --data --out --csv --jobs "
         "--resume --vectorise"
     ).split()
     assert shown["run split-cifar"] == {*common, "--examples", "--ewc-c"}

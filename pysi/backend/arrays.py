@@ -13,7 +13,7 @@ from contextvars import copy_context
 
 import numpy as np
 
-from pysi.errors import ConfigError
+from pysi.errors import ConfigError, install
 
 CPU_BLOCK = 131_072
 """Synapses per block on a CPU: what an update touches of that many (5 MB) stays in the cache."""
@@ -55,8 +55,8 @@ def device_namespace(device):
         xp = importlib.import_module("cupy")
     except ImportError as err:
         raise ConfigError(
-            "device 'cupy' needs CuPy, which is not installed: "
-            "pip install 'pysi[gpu-cuda13]' (or gpu-cuda12, after your driver's CUDA version)"
+            f"device 'cupy' needs CuPy, which is not installed: {install('gpu-cuda13')} "
+            "(or gpu-cuda12, after your driver's CUDA version)"
         ) from err
     try:
         xp.cuda.runtime.getDeviceCount()
