@@ -111,9 +111,10 @@ def test_bytes_that_are_no_pixels_are_said(largest):
     x = (X % (largest + 1)).astype(np.uint8)
     x[0, 0] = largest
     dark = task(x_train=x, x_test=x)
-    named = f"bytes are taken as pixels .* the largest is {largest}.* x / {largest}"
-    with pytest.warns(UserWarning, match=named):
-        pysi.train(toy_net(), pysi.Adam(), pysi.FineTuning(), [dark], epochs=1, batch_size=16)
+    named = f"unsigned bytes are pixels .* highest here is {largest}.* x / {largest}"
+    with pytest.warns(UserWarning, match=named) as told:
+        pysi.train(toy_net(), pysi.Adam(), pysi.FineTuning(), [dark] * 3, epochs=1, batch_size=16)
+    assert len(told) == 1 and told[0].filename == __file__
 
 
 def test_masks_and_pictures_are_pixels():

@@ -109,7 +109,7 @@ class Cluster:
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
-    pytest.importorskip("distributed", reason="distributed is not installed: pip install '.[test]'")
+    pytest.importorskip("distributed", reason='distributed is not installed: pip install ".[test]"')
     found = Cluster(tmp_path_factory.mktemp("cluster"))
     yield found
     found.end()

@@ -1,12 +1,11 @@
 """A data set of one's own: what is refused, by name, and what is said of it."""
 
-import warnings
 
 import numpy as np
 import pytest
 
 from pysi.data import Dataset
-from pysi.errors import ConfigError, check_pixels
+from pysi.errors import ConfigError
 
 X = np.linspace(0, 1, 24).reshape(6, 4)
 Y = np.arange(6) % 3
@@ -58,16 +57,3 @@ def test_lists_and_labels_of_any_width_are_taken():
 def test_its_repr_is_short_and_true(mnist_5k):
     told = "Dataset('mnist-5k', 4000 + 1000 examples of shape (784,), uint8, 10 classes)"
     assert repr(mnist_5k) == told
-
-
-def test_bytes_that_are_hardly_pixels_are_warned_of():
-    sixteen = (X * 16).astype(np.uint8)
-    with pytest.warns(UserWarning, match="'mine': x_train: .* 0 to 255.*found 16") as caught:
-        dataset(x_train=sixteen)
-    assert caught[0].filename == __file__  # where the data set is made
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        dataset(x_train=sixteen / 16, x_test=sixteen / 16)
-        dataset(x_train=(X * 255).astype(np.uint8))
-        for harmless in (np.zeros((2, 3), np.uint8), np.zeros((0, 3), np.uint8), sixteen * 1.0):
-            check_pixels("x", harmless)
