@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 from pysi.backend.matmul import tensor_float_32
 from pysi.data.dataset import Dataset
@@ -14,6 +14,7 @@ from pysi.errors import DivergenceError
 from pysi.experiments import machine
 from pysi.experiments.methods import METHODS, Method
 from pysi.experiments.omega import OmegaFiles, omega_correlation
+from pysi.experiments.parallel import Report
 from pysi.experiments.protocol import Protocol
 from pysi.history import Epoch, Event, History
 from pysi.network import Network
@@ -24,9 +25,6 @@ from pysi.training import train
 
 INTERVAL = 10
 """Seconds between two checkpoints at least, within a task."""
-
-Report: TypeAlias = Callable[[tuple[str, int, int]], object]
-"""It is called with (name, task, epoch) after every epoch."""
 
 
 @dataclass(frozen=True)
@@ -223,8 +221,7 @@ def run_cell(
 
     Returns
     -------
-    list of dict
-        One for each network.
+    list of dict, one for each network
     """
     began = time.perf_counter()
     omega = OmegaFiles(cell, out) if cell.how.omega else None

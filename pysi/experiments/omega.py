@@ -1,9 +1,7 @@
 """The path integral ω of every task, kept in the result folder for the paper's Figure 5."""
 
-from __future__ import annotations
-
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pysi.backend import to_host
 from pysi.errors import DataError
@@ -14,11 +12,8 @@ from pysi.storage.archive import Headers, Malformed, read_archive, write_archive
 from pysi.storage.files import make_folder
 from pysi.typing import Array
 
-if TYPE_CHECKING:
-    from pysi.experiments.cell import Cell
 
-
-def omega_file(out: Path, cell: Cell, task: int) -> Path:
+def omega_file(out: Path, cell: Any, task: int) -> Path:
     """Return where ω of a task (from 1) is kept; of task 1, that is where its trunk keeps it."""
     cell = cell.trunk if cell.trunk and task == 1 else cell
     return out / "omega" / f"{cell.name}-task{task}.npz"
@@ -53,7 +48,7 @@ def load_omega(path: Path, row: Array) -> Array:
 class OmegaFiles:
     """Writes ω of every cell when a task has been learned; listens to the run that trains them."""
 
-    def __init__(self, cell: Cell, out: Path) -> None:
+    def __init__(self, cell: Any, out: Path) -> None:
         self.cell, self.out = cell, out
 
     def __call__(self, event: Event) -> None:
@@ -76,7 +71,7 @@ class OmegaFiles:
         return None
 
 
-def omega_correlation(net: Network, cell: Cell, out: Path) -> dict[str, list[list[float]]]:
+def omega_correlation(net: Network, cell: Any, out: Path) -> dict[str, list[list[float]]]:
     """Return the correlation of ω between tasks for every weight matrix, by name (Figure 5)."""
     tasks = range(1, 1 + cell.how.trains.count(cell.config.tasks))
     row = net.synapses.theta.reshape(-1, len(net.synapses))[0]

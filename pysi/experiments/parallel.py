@@ -1,22 +1,36 @@
 """Many runs at once: in processes of this machine, or on a Dask cluster."""
 
 import os
+import re
 import signal
 import threading
 import time
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import AbstractContextManager, contextmanager
 from multiprocessing import get_context, parent_process
 from multiprocessing.managers import SyncManager
+from pathlib import Path
+from typing import Any, TypeAlias
 
 from pysi.errors import ConfigError, PysiError
 from pysi.experiments import machine
+from pysi.storage.files import make_folder
+
+Report: TypeAlias = Callable[[tuple[str, int, int]], object]
+"""It is called with (name, task, epoch) after every epoch."""
+
+RunAll: TypeAlias = Callable[..., Iterator[Any]]
+"""It runs cells: see `parallel`."""
 
 PATIENCE = {"scheduler": 10, "worker": 60}
 """Seconds to wait for them; a queueing system may first have to start a worker."""
 
 
-def parallel(jobs, epochs, cluster=None):
-    """A context that gives a function which runs cells, and yields each result as it comes.
+def parallel(
+    jobs: int, epochs: int, cluster: str | None = None, *, shared: Path | None = None
+) -> AbstractContextManager[RunAll]:
+    """Return a context, whose function runs cells and yields each result as it comes.
 
     The function is called as run_all(work, cells, dataset, out, threads); it calls work(cell,
     dataset, out, threads, report) for every cell. On a cluster `out` is None, because its workers
@@ -30,33 +44,51 @@ def parallel(jobs, epochs, cluster=None):
         What the progress bar counts to on this machine; on a cluster it counts finished cells.
     cluster : str, optional
         Address of a Dask scheduler, such as "tcp://10.0.0.1:8786".
+    shared : Path, optional
+        The folder for the data that several processes of this machine read.
     """
-    return on_this_machine(jobs, epochs) if cluster is None else on_cluster(cluster)
+    return on_this_machine(jobs, epochs, shared) if cluster is None else on_cluster(cluster)
 
 
 @contextmanager
-def on_this_machine(jobs, epochs):
-    """Cells in processes of this machine; see `parallel`."""
+def on_this_machine(jobs: int, epochs: int, shared: Path | None = None) -> Iterator[RunAll]:
+    """Run cells in processes of this machine; see `parallel`."""
     joblib = machine.require("joblib")
     with progress(epochs, jobs > 1) as report:
 
-        def run_all(work, cells, *args):
+        def run_all(work: Callable[..., Any], cells: Any, *args: Any) -> Iterator[Any]:
             calls = (joblib.delayed(work)(cell, *args, report) for cell in cells)
             n = min(jobs, len(cells)) or 1
+            if shared and n > 1:
+                make_folder(shared.parent)
             workers = joblib.Parallel(
-                n, return_as="generator_unordered", batch_size=1, initializer=follow_parent
+                n,
+                return_as="generator_unordered",
+                batch_size=1,
+                temp_folder=shared and str(shared),
+                initializer=follow_parent,
             )
-            yield from workers(calls)
+            try:
+                yield from workers(calls)
+            except BrokenProcessPool as err:
+                how = re.search(r"\{(.+?)\}", str(err))
+                raise PysiError(
+                    "jobs: expected worker processes that live until their runs have ended, found "
+                    f"one that was killed ({how[1] if how else type(err).__name__}). If memory ran "
+                    "out, use fewer --jobs."
+                ) from err
 
         yield run_all
 
 
-def follow_parent():
-    """In a worker: Ctrl-C is for the parent, which ends its workers; if it is killed, they end."""
+def follow_parent() -> None:
+    """In a worker, leave Ctrl-C to the parent, which ends its workers; and end if it is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = parent_process().pid
+    process = parent_process()
+    assert process is not None  # this is a worker
+    parent = process.pid
 
-    def watch():
+    def watch() -> None:
         while os.getppid() == parent:
             time.sleep(1)
         os._exit(1)
@@ -65,13 +97,15 @@ def follow_parent():
 
 
 @contextmanager
-def on_cluster(address):
-    """Cells on a Dask cluster, through joblib's backend for it; see `parallel`."""
+def on_cluster(address: str) -> Iterator[RunAll]:
+    """Run cells on a Dask cluster, through joblib's backend for it; see `parallel`."""
     joblib, tqdm = machine.require("joblib"), machine.require("tqdm").tqdm
     dask, distributed = (machine.require(name, "cluster") for name in ("dask", "distributed"))
     with connect(address) as client:
 
-        def run_all(work, cells, dataset, out, threads):
+        def run_all(
+            work: Callable[..., Any], cells: Any, dataset: Any, out: Any, threads: int
+        ) -> Iterator[Any]:
             # The dataset goes to each worker once. It is the result of a task, and not scattered:
             # Dask makes that again if every worker that held it has died.
             with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1GB"}):
@@ -99,13 +133,13 @@ def on_cluster(address):
 
 
 @contextmanager
-def connect(address):
-    """A client of a Dask cluster that has at least one worker, all with this version of pysi.
+def connect(address: str) -> Iterator[Any]:
+    """Give a client of a Dask cluster that has at least one worker, all with this version of pysi.
 
     Parameters
     ----------
     address : str
-        Of the scheduler.
+        The address of the scheduler.
 
     Raises
     ------
@@ -114,7 +148,7 @@ def connect(address):
     """
     distributed = machine.require("distributed", "cluster")
 
-    def version():  # nested, and so sent as code, to workers that may have no pysi
+    def version() -> str:  # nested, and so sent as code, to workers that may have no pysi
         from pysi import __version__
 
         return __version__
@@ -145,16 +179,16 @@ def connect(address):
         yield client
 
 
-def dask_backend(client):
-    """The backend of joblib for Dask, mended in two places."""
+def dask_backend(client: Any) -> Any:
+    """Return joblib's backend for Dask, mended in two places."""
     from joblib._dask import DaskDistributedBackend
 
     class Backend(DaskDistributedBackend):
-        def effective_n_jobs(self, n_jobs):
-            # A single job joblib runs here, though there is a worker for it.
+        def effective_n_jobs(self, n_jobs: int) -> int:
+            # Joblib would run a single job here, though there is a worker for it.
             return max(2, super().effective_n_jobs(n_jobs))
 
-        def submit(self, func, callback=None):
+        def submit(self, func: Any, callback: Any = None) -> Any:
             # Joblib does not hear of a run that Dask gives up, and would wait for it for ever.
             future = super().submit(func, callback)
             future.add_done_callback(lambda done: done.exception() and callback(done.exception()))
@@ -163,17 +197,17 @@ def dask_backend(client):
     return Backend(client=client)
 
 
-def silent(event):
-    """The report of work whose epochs nobody can watch."""
+def silent(event: tuple[str, int, int]) -> None:
+    """Report nothing: nobody can watch the epochs of this work."""
 
 
 @contextmanager
-def progress(total, several):
-    """A progress bar that is told of every epoch; by other processes, through a queue."""
+def progress(total: int, several: bool) -> Iterator[Report]:
+    """Show a progress bar that is told of every epoch; by other processes, through a queue."""
     tqdm = machine.require("tqdm").tqdm
     with tqdm(total=total, unit="epoch") as bar:
 
-        def show(event):
+        def show(event: tuple[str, int, int]) -> None:
             name, task, epoch = event
             bar.set_postfix_str(f"{name} task {task} epoch {epoch}", False)
             bar.update()
@@ -194,7 +228,7 @@ def progress(total, several):
                 reader.join()
 
 
-def outlive_signals():
-    """In the queue's process: a signal to the whole group is for the parent, which ends it."""
+def outlive_signals() -> None:
+    """In the queue's process, leave signals to the whole group to the parent, which ends it."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     follow_parent()

@@ -10,7 +10,8 @@ from pysi.errors import ConfigError
 from pysi.experiments import machine
 from pysi.experiments.cell import Reporter, all_cells, outcomes
 from pysi.experiments.methods import METHODS
-from pysi.experiments.result import Result, key, with_sem
+from pysi.experiments.result import Result, key
+from pysi.experiments.summary import with_sem
 from pysi.figures import figure_sweep
 from pysi.metrics import sem
 
@@ -25,9 +26,11 @@ class Sweep(Result):
         `validation_accuracy` in place of `test_accuracy`.
     """
 
-    format = "pysi-sweep-1"
+    format = "pysi-sweep-2"
+    older = ("pysi-sweep-1",)
     file = "sweep.json"
     command = "sweep"
+    accuracy = "validation_accuracy"
     figures = {"sweep": figure_sweep}
 
     def add(self, run):

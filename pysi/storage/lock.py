@@ -66,11 +66,12 @@ class Lock:
             os.write(number, signature().encode())
         except OSError as err:
             raise cannot_write(folder, err) from err
+        self._number = number
         self.release = finalize(self, _release, number, self.path)
 
     def holds(self) -> bool:
         """Return whether the folder is still there, and it is still this lock that holds it."""
-        return self.release.alive and self.path.exists()
+        return self.release.alive and _same(self._number, self.path)
 
     def _open(self) -> int:
         number = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)

@@ -1,10 +1,9 @@
 """Tables of synapses as files."""
 
-from __future__ import annotations
-
+from collections.abc import Callable
 from math import prod
 from types import EllipsisType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -12,16 +11,14 @@ from pysi.backend.arrays import to_host
 from pysi.storage.archive import Headers, Malformed, read_archive, write_archive
 from pysi.typing import Device, File
 
-if TYPE_CHECKING:
-    from pysi.synapses import Synapses
-
-    Table = TypeVar("Table", bound=Synapses)
+Table = TypeVar("Table")
+"""`pysi.Synapses`, or a subclass."""
 
 SAVED = ("theta", "omega", "Omega", "theta_ref")
 """The rows that are kept; g is that of a step."""
 
 
-def save_table(synapses: Synapses, path: File, replica: int | EllipsisType = ...) -> None:
+def save_table(synapses: Any, path: File, replica: int | EllipsisType = ...) -> None:
     """Write θ, ω, Ω and θ̃ to an ``.npz`` file, which appears only when it is complete.
 
     All networks of the table are written, or only the one with the index `replica`.
@@ -30,7 +27,7 @@ def save_table(synapses: Synapses, path: File, replica: int | EllipsisType = ...
     write_archive(path, {"shapes": synapses.shapes}, rows)
 
 
-def load_table(kind: type[Table], path: File, xp: Device = np) -> Table:
+def load_table(kind: Callable[..., Table], path: File, xp: Device = np) -> Table:
     """Return the table that `save_table` wrote, as an object of type `kind`.
 
     Raises
