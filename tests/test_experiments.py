@@ -342,8 +342,8 @@ def test_importing_pysi_imports_nothing_heavy():
     assert done.stdout.strip() == "[]", done.stderr
 
 
-ORDER = """errors typing metrics backend storage.files storage.archive storage.tables synapses layers
-           losses optim history
+ORDER = """errors typing metrics backend storage.files storage.archive storage.tables
+           synapses layers losses optim history
            guards network checking images data tasks rules training storage theory
            experiments.sequences experiments.correlation experiments.machine experiments.methods
            figures experiments cli __main__""".split()

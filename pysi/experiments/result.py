@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -62,7 +63,7 @@ class Result:
         return PROTOCOLS.get(self.content["experiment"], Protocol)
 
     @property
-    def figures(self) -> dict[str, Any]:
+    def figures(self) -> Mapping[str, Any]:
         """The functions that draw it, by name."""
         return self.protocol.figures if self.protocol is not Protocol else {}
 

@@ -101,6 +101,9 @@ count = kind("a whole number from 0", lambda v: type(v) is int and 0 <= v <= LAR
 several = kind("a whole number from 1", lambda v: type(v) is int and 1 <= v <= LARGEST)
 any_number = kind("a number", lambda value: type(value) in (int, float))
 matrix = kind("a matrix of finite numbers", is_matrix)
+method = kind(
+    "a method in METHODS, where your own are entered,", lambda name: name in list(METHODS)
+)
 correlation = kind("a square matrix of numbers", is_correlation)
 
 CONTENT = record(
@@ -125,7 +128,7 @@ CONTENT = record(
     {"started": text, "complete": flag, "xi": many(positive), "chosen": optional(a_dict)},
 )
 EPOCH = record({"task": several, "epoch": several, "loss": any_number, "penalty": any_number})
-RUN = {"method": text, "c": positive, "xi": positive, "seed": count, "train_accuracy": matrix}
+RUN = {"method": method, "c": positive, "xi": positive, "seed": count, "train_accuracy": matrix}
 OUTCOME = {
     "omega_correlation": optional(named(correlation)),
     "epochs": many(EPOCH),
@@ -156,22 +159,14 @@ def check_content(content: dict[str, Any], accuracy: str) -> None:
         raise Unfit(f"expected names of {content['config']['tasks']} tasks, found {n}")
     needed = RUN | (OUTCOME if accuracy == "test_accuracy" else {}) | {accuracy: matrix}
     check_run, keys = record(needed, TIMES), set()
-    shapes: dict[str, tuple[int, int]] = {}
     for i, run in enumerate(content["runs"]):
         where = f"runs[{i}]"
         check_run(run, where)
         keys.add((run["method"], run["c"], run["xi"], run["seed"]))
-        expected = shapes.setdefault(run["method"], shape_of(run["method"], n, run[accuracy]))
+        trains = METHODS[run["method"]].trains
+        expected = trains.count(n), 1 if trains.first_only else n
         for part in (accuracy, "train_accuracy"):
             if (found := (len(run[part]), len(run[part][0]))) != expected:
                 raise Unfit(f"expected {where}.{part} of shape {expected}, found {found}")
     if len(keys) < len(content["runs"]):
         raise Unfit("expected every run once, found one of them twice")
-
-
-def shape_of(method: str, n: int, found: list[list[float]]) -> tuple[int, int]:
-    """Return the shape of a method's accuracies on n tasks; an unknown method's is as found."""
-    if method not in METHODS:
-        return len(found), len(found[0])
-    trains = METHODS[method].trains
-    return trains.count(n), 1 if trains.first_only else n
