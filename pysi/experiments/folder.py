@@ -11,6 +11,7 @@ from pysi.data.dataset import Dataset
 from pysi.errors import ConfigError, DataError
 from pysi.experiments import machine
 from pysi.experiments.cell import Cell
+from pysi.experiments.parallel import remove_semaphores
 from pysi.experiments.protocol import Protocol
 from pysi.experiments.protocols import PROTOCOLS
 from pysi.experiments.result import Result
@@ -165,6 +166,8 @@ def resume(
     try:
         result, config = reopen(out, experiment, kind, more)
         shutil.rmtree(out / SHARED, ignore_errors=True)
+        if lock.left_by:
+            remove_semaphores(lock.left_by)
         remove_leftovers(out, below=True)
     except BaseException:
         lock.release()

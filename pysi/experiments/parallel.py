@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from multiprocessing import get_context, parent_process
 from multiprocessing.managers import SyncManager
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 
 from pysi.errors import ConfigError, PysiError
 from pysi.experiments import machine
-from pysi.storage.files import make_folder
+from pysi.storage.files import make_folder, process_is_alive
 
 Report: TypeAlias = Callable[[tuple[str, int, int]], object]
 """It is called with (name, task, epoch) after every epoch."""
@@ -94,6 +94,14 @@ def follow_parent() -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+def remove_semaphores(pid: int) -> None:
+    """Remove the named semaphores of a process that was killed with all its workers."""
+    if not process_is_alive(pid):  # or another process with this number
+        for path in Path("/dev/shm").glob(f"sem.loky-{pid}-*"):
+            with suppress(OSError):
+                path.unlink()
 
 
 @contextmanager

@@ -101,9 +101,7 @@ count = kind("a whole number from 0", lambda v: type(v) is int and 0 <= v <= LAR
 several = kind("a whole number from 1", lambda v: type(v) is int and 1 <= v <= LARGEST)
 any_number = kind("a number", lambda value: type(value) in (int, float))
 matrix = kind("a matrix of finite numbers", is_matrix)
-method = kind(
-    "a method in METHODS, where your own are entered,", lambda name: name in list(METHODS)
-)
+method = kind("a method in METHODS (enter your own)", lambda name: name in list(METHODS))
 correlation = kind("a square matrix of numbers", is_correlation)
 
 CONTENT = record(

@@ -3,6 +3,7 @@
 import errno
 import os
 import platform
+import re
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -25,6 +26,8 @@ else:
         fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
+SIGNATURE = re.compile(r"process (\d{1,9}) on (.*)")
+"""What a process writes into the file."""
 HELD = (errno.EAGAIN, errno.EACCES, errno.EDEADLK)
 """The errors which say that somebody else holds a lock."""
 
@@ -42,8 +45,8 @@ class Lock:
 
     Attributes
     ----------
-    left_by : str
-        What a process that was killed while it held the lock has left in the file: `signature`.
+    left_by : int, optional
+        The number of a process of this machine that was killed while it held the lock.
 
     Raises
     ------
@@ -60,13 +63,14 @@ class Lock:
             while not _same(number, self.path):  # its last owner has just removed it
                 os.close(number)
                 number = self._open()
-            self.left_by = os.read(number, 200).decode(errors="replace")
+            left = SIGNATURE.fullmatch(os.read(number, 200).decode(errors="replace"))
             os.ftruncate(number, 0)
             os.lseek(number, 0, os.SEEK_SET)
-            os.write(number, signature().encode())
+            os.write(number, f"process {os.getpid()} on {platform.node()}".encode())
         except OSError as err:
             raise cannot_write(folder, err) from err
         self._number = number
+        self.left_by = int(left[1]) if left and left[2] == platform.node() else None
         self.release = finalize(self, _release, number, self.path)
 
     def holds(self) -> bool:
@@ -88,11 +92,6 @@ class Lock:
                     "another folder."
                 ) from err
         return number
-
-
-def signature() -> str:
-    """Return what tells this process from others."""
-    return f"process {os.getpid()} on {platform.node()}"
 
 
 def _same(number: int, path: Path) -> bool:
