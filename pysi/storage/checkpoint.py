@@ -98,7 +98,8 @@ class Checkpoint:
             try:
                 about, arrays = read_archive(path, "a complete checkpoint", check, remedy="")
             except DataError as err:
-                broken.append(str(err))
+                if path.exists():  # and was not moved in this moment, by who writes the next one
+                    broken.append(str(err))
                 continue
             if broken:
                 self.announce(f"{broken[0]} The run goes on from the one before it, {path}.")
