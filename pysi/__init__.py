@@ -20,7 +20,7 @@ There are two reading orders. *An hour* is the core, all that the method itself 
     data: idx dataset mnist mnist_5k cifar catalogue download sources
     images: convolution pooling tiles winograd cnn
     theory: quadratic importance normalization surrogate paths curvature checks claims
-    experiments: machine correlation omega sequences methods parallel
+    experiments: machine correlation omega sequences methods progress parallel
     figures: style figure3 figure4 figure5 figure6 sweep
     experiments: protocol protocols cell schema summary result folder replicas run sweep
     cli: options

@@ -14,7 +14,7 @@ from pysi.errors import DivergenceError
 from pysi.experiments import machine
 from pysi.experiments.methods import METHODS, Method
 from pysi.experiments.omega import OmegaFiles, omega_correlation
-from pysi.experiments.parallel import Report
+from pysi.experiments.progress import Report
 from pysi.experiments.protocol import Protocol
 from pysi.history import Epoch, Event, History
 from pysi.network import Network

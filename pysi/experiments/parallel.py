@@ -1,24 +1,17 @@
 """Many runs at once: in processes of this machine, or on a Dask cluster."""
 
-import os
+import logging
 import re
-import signal
-import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager, contextmanager, suppress
-from multiprocessing import get_context, parent_process
-from multiprocessing.managers import SyncManager
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from pysi.errors import ConfigError, PysiError
 from pysi.experiments import machine
+from pysi.experiments.progress import follow_parent, progress, silent
 from pysi.storage.files import make_folder, process_is_alive
-
-Report: TypeAlias = Callable[[tuple[str, int, int]], object]
-"""It is called with (name, task, epoch) after every epoch."""
 
 RunAll: TypeAlias = Callable[..., Iterator[Any]]
 """It runs cells: see `parallel`."""
@@ -81,21 +74,6 @@ def on_this_machine(jobs: int, epochs: int, shared: Path | None = None) -> Itera
         yield run_all
 
 
-def follow_parent() -> None:
-    """In a worker, leave Ctrl-C to the parent, which ends its workers; and end if it is killed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    process = parent_process()
-    assert process is not None  # this is a worker
-    parent = process.pid
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
 def remove_semaphores(pid: int) -> None:
     """Remove the named semaphores of a process that was killed with all its workers."""
     if not process_is_alive(pid):  # or another process with this number
@@ -109,7 +87,7 @@ def on_cluster(address: str) -> Iterator[RunAll]:
     """Run cells on a Dask cluster, through joblib's backend for it; see `parallel`."""
     joblib, tqdm = machine.require("joblib"), machine.require("tqdm").tqdm
     dask, distributed = (machine.require(name, "cluster") for name in ("dask", "distributed"))
-    with connect(address) as client:
+    with without_log("distributed", "distributed.client"), connect(address) as client:
 
         def run_all(
             work: Callable[..., Any], cells: Any, dataset: Any, out: Any, threads: int
@@ -132,9 +110,11 @@ def on_cluster(address: str) -> Iterator[RunAll]:
                         bar.update()
                         yield found
                 except (distributed.KilledWorker, distributed.CancelledError) as err:
+                    found = f"{type(err).__name__}: {str(err).partition(chr(10))[0]}"
+                    if "connection-lost" in found:
+                        found = f"that the scheduler, {address}, has ended"
                     raise PysiError(
-                        "dask: expected a cluster that finishes what it is given, found "
-                        f"{type(err).__name__}: {err}"
+                        f"dask: expected a cluster that finishes what it is given, found {found}"
                     ) from err
 
         yield run_all
@@ -205,38 +185,15 @@ def dask_backend(client: Any) -> Any:
     return Backend(client=client)
 
 
-def silent(event: tuple[str, int, int]) -> None:
-    """Report nothing: nobody can watch the epochs of this work."""
-
-
 @contextmanager
-def progress(total: int, several: bool) -> Iterator[Report]:
-    """Show a progress bar that is told of every epoch; by other processes, through a queue."""
-    tqdm = machine.require("tqdm").tqdm
-    with tqdm(total=total, unit="epoch") as bar:
-
-        def show(event: tuple[str, int, int]) -> None:
-            name, task, epoch = event
-            bar.set_postfix_str(f"{name} task {task} epoch {epoch}", False)
-            bar.update()
-
-        if not several:
-            yield show
-            return
-        manager = SyncManager(ctx=get_context("spawn"))  # a fork server would be its parent
-        manager.start(outlive_signals)
-        with manager:
-            queue = manager.Queue()
-            reader = threading.Thread(target=lambda: list(map(show, iter(queue.get, None))))
-            reader.start()
-            try:
-                yield queue.put
-            finally:
-                queue.put(None)
-                reader.join()
-
-
-def outlive_signals() -> None:
-    """In the queue's process, leave signals to the whole group to the parent, which ends it."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    follow_parent()
+def without_log(*names: str) -> Iterator[None]:
+    """Let these loggers say nothing: what ends a run is said in one sentence, by its error."""
+    loggers = [logging.getLogger(name) for name in names]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -14,7 +14,7 @@ from pysi.errors import ConfigError
 from pysi.experiments import machine
 from pysi.experiments.cell import Cell, Reporter, all_cells, outcomes
 from pysi.experiments.methods import METHODS
-from pysi.experiments.parallel import Report
+from pysi.experiments.progress import Report
 from pysi.experiments.protocol import Protocol
 from pysi.experiments.result import Result, key
 from pysi.experiments.summary import with_sem
