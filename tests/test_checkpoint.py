@@ -203,7 +203,7 @@ def test_a_failed_save_keeps_both_states(saved, monkeypatch):
         raise OSError("disk full")
 
     monkeypatch.setattr(np, "savez", fail)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(pysi.DataError, match="run.npz: .* disk full"):
         saved.save({"a": np.zeros(3)}, {"epoch": 3})
     assert saved.load()[1] == {"epoch": 2}
 

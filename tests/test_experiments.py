@@ -15,7 +15,7 @@ from pysi.experiments.cell import all_cells
 from pysi.experiments.methods import METHODS
 from pysi.experiments.protocols import PROTOCOLS, PermutedMNIST, SplitMNIST
 from pysi.experiments.replicas import side_by_side
-from pysi.experiments.result import Result, key
+from pysi.experiments.result import Result, checksum, key
 from pysi.experiments.run import execute, resume, start
 from pysi.experiments.sweep import Sweep, sweep_cells
 from pysi.figures import draw
@@ -51,6 +51,7 @@ def finished(mnist_5k, tmp_path_factory):
 def test_the_result_says_everything(finished, mnist_5k):
     result, out = finished
     content = json.loads((out / "result.json").read_text())
+    assert content.pop("sha256") == checksum(result.content)
     assert content == json.loads(json.dumps(result.content))
     assert content["complete"]
     assert content["config"]["c"] == [0.0, 1.0]
@@ -229,7 +230,7 @@ PUBLISHED = Path(__file__).parents[1] / "docs" / "results"
     [
         path.stem
         for path in sorted(PUBLISHED.glob("*.json"))
-        if json.loads(path.read_text()).get("format") in (Result.format, Sweep.format)
+        if json.loads(path.read_text()).get("format") in Result.older + Sweep.older
     ],
 )
 def test_published_results_load_draw_and_have_the_names_of_their_runs(name, tmp_path):
@@ -341,7 +342,8 @@ def test_importing_pysi_imports_nothing_heavy():
     assert done.stdout.strip() == "[]", done.stderr
 
 
-ORDER = """errors metrics backend storage.files storage.tables synapses layers losses optim history
+ORDER = """errors typing metrics backend storage.files storage.archive storage.tables
+           synapses layers losses optim history
            guards network checking images data tasks rules training storage theory
            experiments.sequences experiments.correlation experiments.machine experiments.methods
            figures experiments cli __main__""".split()

@@ -70,7 +70,9 @@ def check_same(found, expected):
     files = [sorted(path.name for path in root.glob("omega/*")) for root in (out, folder)]
     assert files[0] == files[1] != []
     for name in files[0]:
-        assert np.array_equal(*(np.load(root / "omega" / name) for root in (out, folder))), name
+        assert np.array_equal(
+            *(np.load(root / "omega" / name)["omega"] for root in (out, folder))
+        ), name
 
 
 def on_strict_device(monkeypatch):
