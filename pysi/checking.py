@@ -98,7 +98,7 @@ class Trial:
         shapes = {f"layer.{name}": shape for name, shape in layer.parameters.items()}
         self.table = Synapses({"none": (1,)} | shapes, dtype=np.float64)
         self.table.theta[...] = stream(seed, "check").standard_normal(self.table.size) / 2
-        self.table.grad[...] = np.nan  # what is not written shows
+        self.table.grad[...] = np.nan  # so that an entry that is not written shows
         slot, shape = Slot(layer, "layer", self.table), layer.output_shape(x.shape[1:])
         stages = (Stage([slot], shape, x.ndim - 1, n, keeps=True, last=True) for n in (size, None))
         self.stage, self.other = stages

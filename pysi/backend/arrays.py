@@ -1,4 +1,4 @@
-"""NumPy or CuPy: one code path for both, taken from the arrays that are at hand.
+"""NumPy or CuPy: one code path for both, which follows from the arrays themselves.
 
 Every function of the package that computes asks `namespace(array)` for the module that the array
 belongs to and calls that module's functions. What a GPU needs to be done in another way is in
@@ -54,7 +54,7 @@ def device_namespace(device: str) -> Device:
     Raises
     ------
     ConfigError
-        Unknown name, CuPy not installed, or no usable GPU.
+        The name is unknown, CuPy is not installed, or there is no usable GPU.
     """
     if device == "numpy":
         return np
@@ -92,7 +92,7 @@ def to_device(array: Array | None, xp: Device, moved: dict | None = None) -> Any
         return array
     moved = {} if moved is None else moved
     if id(array) not in moved:
-        moved[id(array)] = array, xp.asarray(array)  # held, so that its id stays its own
+        moved[id(array)] = array, xp.asarray(array)  # kept, so that no other array gets its id
     return moved[id(array)][1]
 
 
@@ -124,7 +124,7 @@ class Ranges:
     size : int
         Columns of a row.
     networks : int
-        Rows that lie side by side.
+        How many rows lie side by side.
     xp : module
         A GPU takes all columns at once.
     largest : int, optional
@@ -189,6 +189,6 @@ def share_out(work: Callable[[int], object], count: int) -> None:
         for i in range(count):
             work(i)
         return
-    # with the caller's context: NumPy keeps there what to do about an overflow
+    # in the caller's context, where NumPy keeps what to do about an overflow
     for done in [pool.submit(copy_context().run, work, i) for i in range(count)]:
         done.result()

@@ -2,16 +2,16 @@
 
 A formula such as ``beta * M + g`` makes a new array for every operator when NumPy runs it. Under
 the decorator `elementwise` the same lines are *recorded*: they run once on symbols in place of
-arrays, and what they do to them becomes a program. The program is then run as NumPy passes into
+arrays, and what they do to the symbols becomes a program. It is then run as NumPy passes into
 memory that is used again (`pysi.backend.passes`), with the bits that plain NumPy gives, or as a
 single kernel on a GPU (`pysi.backend.kernel`). Without the decorator a formula gives the same
 numbers, only slower.
 
 What can be recorded are NumPy's elementwise functions in `OPERATIONS`, `where` and `clip`, on
-arrays that broadcast, and numbers. There is one floating type, that of the arrays. Numbers take it
-on, also beside conditions and whole numbers, where plain NumPy would compute in float64. Numbers
-are arguments of the program, so that a new learning rate needs no new program. A condition on an
-array's values cannot be recorded: write ``np.where(condition, a, b)``.
+numbers and on arrays that broadcast. There is one floating type, that of the arrays. Numbers take
+this type too, even next to conditions and whole numbers, where plain NumPy would compute in
+float64. Numbers are arguments of the program, so that a new learning rate needs no new program. A
+condition on an array's values cannot be recorded: write ``np.where(condition, a, b)``.
 """
 
 from collections.abc import Callable, Sequence
@@ -90,7 +90,7 @@ class Formula:
         return recorder.call(self, args)
 
     def apart(self, args: Sequence, out: Any) -> Any:
-        """Compute into views of arguments: they are written to after everything has been read."""
+        """Compute into views of arguments, which are written to after everything has been read."""
         results = self(*args)
         for array, result in zip(*(x if type(x) is tuple else (x,) for x in (out, results)),
                                  strict=True):  # fmt: skip

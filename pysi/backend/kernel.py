@@ -10,7 +10,7 @@ from pysi.errors import ConfigError
 from pysi.typing import Device
 
 TYPES = {"float32": "float", "float64": "double", "bool": "bool", "int64": "long long"}
-"""What C++ calls a type."""
+"""The names of types in C++."""
 PREAMBLE = """
 template<class T> __device__ T pysi_maximum(T a, T b) { return (a > b || a != a) ? a : b; }
 template<class T> __device__ T pysi_minimum(T a, T b) { return (a < b || a != a) ? a : b; }
@@ -21,11 +21,11 @@ template<class T> __device__ bool pysi_and(T a, T b) { return a && b; }
 template<class T> __device__ bool pysi_or(T a, T b) { return a || b; }
 template<class T> __device__ bool pysi_not(T a) { return !a; }
 """
-"""NumPy's functions where C++ has none that treats NaN as it does."""
+"""NumPy's functions in C++, where C++ has none that treats NaN in the same way."""
 
 
 class Kernel:
-    """A program for arrays of certain types; arguments as for `Passes`."""
+    """A program for arrays of certain types, as one kernel; arguments as for `Passes`."""
 
     kernels: dict[tuple, Any] = {}
     """The kernels made so far, by module and source: there is one for all shapes."""

@@ -1,4 +1,4 @@
-"""Products of matrices, or of stacks of matrices, whatever views they are, without a copy.
+"""Products of matrices and of stacks of matrices, which may be any views, without a copy.
 
 NumPy multiplies any views. CuPy, above two axes, first copies whatever is not contiguous: a
 transposed weight matrix, or the columns of a table that belong to one layer. BLAS itself needs no
@@ -72,7 +72,7 @@ def plan(
     if axes:
         axes.remove(longest)
     if min(longest[1]) < 0:
-        return None  # cuBLAS does not say that it steps backwards
+        return None  # the manual of cuBLAS does not mention steps backwards
     starts = tuple(
         tuple(sum(i * steps[k] for i, (_, steps) in zip(at, axes, strict=True)) for k in range(3))
         for at in product(*(range(size) for size, _ in axes))
@@ -130,9 +130,9 @@ def matmul(a: Array, b: Array, *, out: Array | None = None) -> Array:
     (lda, ldb, ldc), (step_a, step_b, step_c) = how.rows, how.steps
     one = ONE_AND_ZERO[char].ctypes.data
     zero = one + a.itemsize
-    arrays: list[Any] = [a, b, out]  # their `data` are CuPy's, and have an address
+    arrays: list[Any] = [a, b, out]  # of CuPy, whose `data` have an address
     for at in how.starts:
-        # BLAS goes down columns: our rows are its columns, and what it computes is cᵀ = bᵀ aᵀ
+        # BLAS reads matrices by columns: our rows are its columns, and it computes cᵀ = bᵀ aᵀ
         x, y, z = (array.data.ptr + start for array, start in zip(arrays, at, strict=True))
         if how.count == 1:
             gemm = cublas.sgemm if char == "f" else cublas.dgemm

@@ -1,8 +1,8 @@
 """The memory that a network lends its layers.
 
 An array that a layer only passes on (`Memory.passing`) is used again by the next part of a batch.
-If the next layer keeps it, which shows in what its `forward` returns, each part gets an array of
-its own: no layer can read what another has overwritten.
+If the next layer keeps it, as the value that its `forward` returns shows, each part gets an array
+of its own. So no layer can read what another has overwritten.
 """
 
 import threading
@@ -92,7 +92,7 @@ class Memory:
 
 
 def arrays_in(value: Any) -> list[Array]:
-    """Return all arrays in a value: itself, its items or attributes, a function's closure."""
+    """Return all arrays in a value: itself, its items or attributes, or a closure's."""
     if hasattr(value, "__array_interface__"):
         return [value]
     if isinstance(value, tuple | list):

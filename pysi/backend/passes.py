@@ -127,10 +127,10 @@ class Passes:
             )
 
         def fits(place, at, ref, strictly):
-            """Return whether a result may go to a place that another one is written to later."""
+            """Return whether a result may go to a place that another result needs later."""
             goal = targets[place]
             if holding[place] != specs[ref]:
-                return False  # it would be cast, or be repeated, before it has been read
+                return False  # the result would be cast, or repeated, before it has been read
             if goal == ref:
                 return not busy(place, at, strictly)
             if goal not in made or wanted[goal] != place or self.spec(goal) != specs[ref]:
@@ -145,7 +145,7 @@ class Passes:
 
         for at, (i, name, operands, types) in enumerate(lines):
             ref, spec = (i, 0), specs[i, 0]
-            strictly = name == "where"  # it may not overwrite what it reads
+            strictly = name == "where"  # it must not overwrite what it reads
             place = wanted.get(ref)
             if place is None or not fits(place, at, ref, strictly):
                 dying = [] if strictly else [
@@ -204,5 +204,6 @@ class Passes:
             elif operand in self.numbers and lone and dtype == self.typed.dtype:
                 # a number among conditions and whole numbers has the type of the formula
                 words[i] = f"typed({words[i]})"
-        out = f"out={place}" if name in ("maximum", "minimum") else place  # NumPy asks for that
+        # NumPy wants the output of these two by name
+        out = f"out={place}" if name in ("maximum", "minimum") else place
         return f"{name}({', '.join(words)}, {out})"

@@ -27,7 +27,7 @@ OPERATIONS = {
     "bitwise_or": "pysi_or({}, {})", "invert": "pysi_not({})", "where": "{} ? {} : {}",
     "assign": "{}",
 }  # fmt: skip
-"""What can be recorded, by NumPy's name, and how C++ writes it.
+"""The operations that can be recorded, by NumPy's name, and how they are written in C++.
 
 Assign is what ``old[...] = value`` does; its operands are the value and the old array.
 """
@@ -63,7 +63,7 @@ class Program:
 
 
 PROGRAMS = 1024
-"""How many programs are kept in memory; beyond that they are made again."""
+"""How many programs a cache keeps; those that are no longer there are made again."""
 
 
 def remember(cache: dict, key: Any, made: Any) -> Any:
@@ -105,7 +105,7 @@ class Typed:
     Raises
     ------
     ConfigError
-        Shapes that do not broadcast, or floating types that differ; the message names the formula.
+        Shapes do not broadcast, or floating types differ; the message names the formula.
     """
 
     def __init__(self, program: Program, arrays: Sequence) -> None:
@@ -158,11 +158,11 @@ class Typed:
         return ((), None) if is_number(ref) else self.specs[ref]
 
     def is_scalar(self, ref: Operand) -> bool:
-        """Return whether an operand is a number, be it given or computed from numbers."""
+        """Return whether an operand is a number, given or computed from numbers."""
         return self.spec(ref)[1] is None
 
     def check_write(self, ref: Operand, shape: Shape, dtype: Any) -> None:
-        """Refuse to write to an array what it cannot hold."""
+        """Refuse to write a value to an array that cannot hold it."""
         given_shape, given = self.spec(ref)
         try:
             good = np.broadcast_shapes(given_shape, shape) == shape

@@ -1,4 +1,4 @@
-"""Symbols, which stand for arrays while a formula is recorded: what it does to them is noted."""
+"""Symbols stand for arrays while a formula is recorded; a recorder notes what is done to them."""
 
 from collections.abc import Callable, Sequence
 from numbers import Real
@@ -14,11 +14,11 @@ from pysi.typing import Array
 SYNONYMS = {"absolute": "abs", "true_divide": "divide"}
 """Names that some of NumPy's functions give themselves, and the names used here."""
 ROLES: dict[type, str] = {}
-"""What arguments of a type are to a formula: "array", "number" or "symbol"."""
+"""The role of an argument in a formula, by its type: "array", "number" or "symbol"."""
 
 
 def role_of(value: Any, name: str = "formula") -> str:
-    """Return what an argument is to a formula, and add its type to `ROLES`."""
+    """Return the role of an argument in a formula, and add its type to `ROLES`."""
     if isinstance(value, Symbol):
         role = "symbol"
     elif isinstance(value, Real | np.bool):
@@ -72,7 +72,7 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
         return self.recorder.operation("multiply", (self, other))
 
     def __pow__(self, exponent):
-        # as NumPy's own operator, and exact on every device
+        # as NumPy's own operator does, and exactly so on every device
         if type(exponent) in (int, float) and exponent in (2, 0.5):
             return np.square(self) if exponent == 2 else np.sqrt(self)
         return np.power(self, exponent)
@@ -104,7 +104,7 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
 
 
 class Recorder:
-    """Takes down what a formula does to symbols: `nodes`, each a function and its operands.
+    """Notes what a formula does to symbols: `nodes`, each a function and its operands.
 
     Operands are those of a `Program`, or (node, result) for one of the results of a whole formula.
     """
@@ -212,7 +212,7 @@ class Recorder:
 
 
 class FormulaRecorder(Recorder):
-    """Takes down a formula by itself: all arrays are arguments, and numbers are constants."""
+    """Notes a formula by itself: all arrays are arguments, and numbers are constants."""
 
     def number(self, value: float) -> Operand:
         value = value if type(value) in (int, float) else float(value)

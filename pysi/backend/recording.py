@@ -15,7 +15,7 @@ from pysi.typing import Array, Device
 
 
 class StepRecorder(Recorder):
-    """Takes down what each step does to arrays, which it knows from step to step.
+    """Notes what each step does to arrays, and knows them from step to step.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ class StepRecorder(Recorder):
         self.forget()
 
     def forget(self) -> None:
-        """Know no arrays."""
+        """Forget all arrays."""
         self.arrays, self.symbols, self.writes, self.owners = [], {}, {}, set()
         self.ordered: list[Symbol] = []
         self.parts: list[list[Array]] = []
@@ -106,7 +106,7 @@ class Recording:
         if recorder.blocks is None:
             recorder.blocks = list(zip(*recorder.parts, strict=True))
             shapes = tuple((a.dtype.char, a.shape) for block in recorder.blocks for a in block)
-            # an object in their place, because it is quickly compared
+            # an object stands in their place, because it is quickly compared
             self.shapes = self.known.get(shapes) or remember(self.known, shapes, object())
         case = self.xp, tuple(recorder.nodes), tuple(recorder.writes.items()), self.shapes
         programs = self.structures.get(case)
@@ -115,7 +115,7 @@ class Recording:
         for program, arrays in zip(programs, recorder.blocks, strict=True):
             program.run(arrays, recorder.numbers, ())
         if len(recorder.arrays) > self.base and programs.stale:
-            recorder.forget()  # or what an optimizer has left behind would be kept
+            recorder.forget()  # or it would keep arrays that an optimizer no longer uses
             self.wrapped = None
 
     def compile(self, blocks: list[tuple[Array, ...]]) -> "Programs":

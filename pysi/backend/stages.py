@@ -1,10 +1,10 @@
 """How a batch goes through the layers of a network, and back.
 
-The examples of a batch meet only in the sum that is the gradient. So layers that work on images
-take a few at a time through all layers, rather than all through one layer: what one layer
-leaves behind is still in the cache for the next. These parts of a batch can be divided among
-threads. Results do not depend on the number of threads: the parts are always the same, every share
-of them adds up its own gradients, and the shares are added up in order.
+The examples of a batch are independent, except that the gradient is a sum over them. So layers that
+work on images take a few images at a time through all layers, rather than all images through one
+layer: the output of one layer is still in the cache for the next. These parts of a batch can be
+divided among threads. Results do not depend on the number of threads: the parts are always the
+same, every share of them adds up its own gradients, and the shares are added up in order.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ SHARES = 8
 
 
 def write(memory: Memory, dy: Array, share: int) -> Array | None:
-    """Return dx of one layer, which writes its gradients to where the memory says."""
+    """Return dx of one layer, which writes its gradients into the memory's arrays."""
     return memory.slot.layer.backward(dy, memory.kept, memory)
 
 
@@ -195,14 +195,14 @@ class Stage:
 
     @staticmethod
     def new_sums(slot: Slot) -> tuple[Array, ...]:
-        """Return zeros to add up a layer's gradient, or what the gradient is derived from."""
+        """Return zeros: for a layer's gradient, or for sums that it is derived from."""
         if hasattr(slot.layer, "accumulators"):
             return slot.layer.accumulators(slot.weights)
         return tuple(slot.xp.zeros_like(gradient) for gradient in slot.gradients)
 
     @staticmethod
     def finish(slot: Slot, shares: list[tuple[Array, ...]]) -> None:
-        """Add up the shares, in order, and write the gradient that follows into the table."""
+        """Add up the shares, in order, and write the resulting gradient into the table."""
         totals = shares[0]
         if len(shares) > 1:
             totals = tuple(slot.xp.zeros_like(total) for total in totals)

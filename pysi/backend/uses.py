@@ -1,4 +1,4 @@
-"""What a network is used for (training, testing, predicting): each use has memory of its own."""
+"""The uses of a network (training, testing, predicting): each has memory of its own."""
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 
 class Uses:
-    """The memory of a network for each use that is made of it: training, testing, predicting.
+    """The memory of a network, apart for each use: training, testing, predicting.
 
-    They are apart, so that no use can overwrite what another one still needs.
+    So no use can overwrite what another one still needs.
     """
 
     def __init__(

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 COLOURS = ("#3b6fb6", "#d95f02", "#2a9d6f", "#8d6cab", "#b8860b", "#666666")
 SPARE = ("#d95f02", "#17a2b8", "#d4569b", "#7a8b1f", "#8c564b")
-"""For methods that name no colour of their own."""
+"""Colours for methods that name none of their own."""
 FORMATS = (".png", ".pdf", ".svg")
 """Endings of the files that figures are saved to."""
 

@@ -64,7 +64,7 @@ class Conv2D(Layer):
     n_in, n_out : int
         Channels C and K.
     kernel : int or (int, int)
-        Rows and columns under the kernel.
+        Rows and columns of the kernel.
     stride : int or (int, int)
         Distance between two places of the kernel, down and across.
     padding : {"same", "valid"}

@@ -1,4 +1,4 @@
-"""From images to features: the largest of neighbouring pixels, and the end of being an image."""
+"""From images to features: the largest of neighbouring pixels, and an image as one row."""
 
 from math import prod
 from typing import Any

@@ -55,7 +55,7 @@ class Workspace:
     D : (..., tiles, 6, width·C)
         The same rows, transformed to the six points.
     windows : (6, 3, ..., places / 3, 3C)
-        What of D is under the filter: the windows that begin at pixels 0, 3, 6, …, then at 1, 4, …,
+        The parts of D under the filter: windows that begin at pixels 0, 3, 6, …, then at 1, 4, …,
         then at 2, 5, ….
     products : (6, 3, ..., places / 3, K)
         g(p) D_p.

@@ -72,7 +72,7 @@ def matrices(xp: Device, dtype: np.dtype) -> tuple[Array, ...]:
 
 @dataclass
 class Derived:
-    """What all parts of a batch need: filters at the points, and this module's matrices."""
+    """What all parts of a batch share: filters at the points, and this module's matrices."""
 
     filters: Array
     mirrored: Array
