@@ -184,7 +184,7 @@ def _threads(count: int) -> Iterator[None]:
 
 def share_out(work: Callable[[int], object], count: int) -> None:
     """Call work(0), …, work(count - 1), in the threads of the `threads` context if there is one."""
-    pool = next(reversed(_pools.values()), None)
+    pool = list(_pools.values())[-1] if _pools else None
     if pool is None:
         for i in range(count):
             work(i)

@@ -45,13 +45,6 @@ class StepRecorder(Recorder):
             self.blocks = None
         return symbol
 
-    def begin(self) -> None:
-        """Begin a step: every symbol stands for its array again."""
-        for i in self.writes:
-            self.ordered[i].ref = i
-        self.step = object()
-        self.numbers, self.nodes, self.writes = [], [], {}
-
 
 class Recording:
     """A context in which arrays are symbols; when it ends, what was done to them is run.
@@ -79,7 +72,7 @@ class Recording:
         self, name: str, xp: Device, views: Callable[[Array], list[Array]],
         wrap: Callable[[StepRecorder], Any] = lambda recorder: recorder,
     ) -> None:  # fmt: skip
-        self.name, self.xp, self.wrap, self.active = name, xp, wrap, False
+        self.name, self.xp, self.views, self.wrap, self.active = name, xp, views, wrap, False
         self.recorder, self.wrapped = StepRecorder(name, views), None
         # the recorder and its symbols refer to each other: they must let go of the arrays at once,
         # not when Python next looks for such cycles
@@ -88,11 +81,14 @@ class Recording:
     def __enter__(self) -> Any:
         if self.active:
             raise ConfigError(f"{self.name}: expected one at a time, found one within another")
-        self.active = True
-        self.recorder.begin()
+        recorder, self.active = self.recorder, True
+        for i in recorder.writes:
+            recorder.ordered[i].ref = i  # the symbol stands for its array again
+        recorder.step = object()
+        recorder.numbers, recorder.nodes, recorder.writes = [], [], {}
         if self.wrapped is None:
-            self.wrapped = self.wrap(self.recorder)
-            self.base = len(self.recorder.arrays)
+            self.wrapped = self.wrap(recorder)
+            self.base = len(recorder.arrays)
         return self.wrapped
 
     def __exit__(self, error: type | None, *details: object) -> None:
