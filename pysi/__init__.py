@@ -24,7 +24,7 @@ There are two reading orders. *An hour* is the core, all that the method itself 
     images: convolution pooling tiles winograd cnn
     theory: quadratic importance normalization surrogate paths curvature checks claims
     experiments: machine correlation omega sequences methods progress parallel
-    figures: style figure3 figure4 figure5 figure6 sweep
+    figures: style figure3 figure4 figure5 figure6 sweep histories
     experiments: protocol protocols cell schema summary result folder replicas run sweep
     cli: console rows options
     __main__

@@ -138,6 +138,7 @@ def test_it_keeps_what_fine_tuning_loses(mnist_5k):
         lambda: pysi.EWC(-1),
         lambda: pysi.EWC(1, fisher="guessed"),
         lambda: pysi.OnlineEWC(1, gamma=1.5),
+        lambda: pysi.OnlineEWC(1, gamma="1"),
         lambda: pysi.OnlineEWC(1, gamma=float("nan")),
     ],
 )
