@@ -1,6 +1,5 @@
 """A data set of one's own: what is refused, by name, and what is said of it."""
 
-
 import numpy as np
 import pytest
 

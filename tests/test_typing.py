@@ -8,27 +8,6 @@ import pytest
 
 import pysi
 
-PENDING = (
-    "pysi.cli",
-    "pysi.data",
-    "pysi.experiments",
-    "pysi.guards",
-    "pysi.history",
-    "pysi.layers",
-    "pysi.losses",
-    "pysi.metrics",
-    "pysi.network",
-    "pysi.optim",
-    "pysi.rules.quadratic",
-    "pysi.rules.rule",
-    "pysi.rules.si",
-    "pysi.storage",
-    "pysi.synapses",
-    "pysi.tasks",
-    "pysi.training",
-)
-"""Modules, or the packages that they are in, whose functions have no hints yet."""
-
 MODULES = [
     name
     for name in ("pysi", *(info.name for info in pkgutil.walk_packages(pysi.__path__, "pysi.")))
@@ -80,15 +59,7 @@ def unhinted(module):
 @pytest.mark.parametrize("name", MODULES)
 def test_public_functions_have_type_hints(name):
     module = import_module(name)
-    if name.startswith(PENDING):
-        pytest.skip("has no hints yet")
     assert unhinted(module) == {}
-
-
-def test_what_is_pending_has_something_without_hints():
-    for prefix in PENDING:
-        modules = [import_module(name) for name in MODULES if name.startswith(prefix)]
-        assert any(map(unhinted, modules)), f"{prefix} can be taken off the list"
 
 
 class Sample:

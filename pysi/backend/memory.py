@@ -7,15 +7,11 @@ of its own. So no layer can read what another has overwritten.
 
 import threading
 from collections.abc import Callable, Hashable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from pysi.typing import Array, DTypeLike, Shape
-
-if TYPE_CHECKING:
-    from pysi.layers import Layer
-    from pysi.synapses import Synapses
 
 
 class Passing(threading.local):
@@ -28,7 +24,7 @@ class Passing(threading.local):
 class Slot:
     """A layer in a network: its name and its columns of the table."""
 
-    def __init__(self, layer: "Layer", name: str, synapses: "Synapses") -> None:
+    def __init__(self, layer: Any, name: str, synapses: Any) -> None:
         self.layer, self.name = layer, name
         self.xp, self.dtype, self.lead = synapses.xp, synapses.dtype, synapses.lead
         self.groups = [synapses.group(f"{name}.{p}") for p in layer.parameters]

@@ -1,7 +1,7 @@
 """The uses of a network (training, testing, predicting): each has memory of its own."""
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -12,10 +12,6 @@ from pysi.errors import ConfigError
 from pysi.inputs import check_inputs
 from pysi.typing import Array, Device, Shape
 
-if TYPE_CHECKING:
-    from pysi.layers import Layer
-    from pysi.synapses import Synapses
-
 
 class Uses:
     """The memory of a network, apart for each use: training, testing, predicting.
@@ -24,7 +20,7 @@ class Uses:
     """
 
     def __init__(
-        self, layers: "Sequence[Layer]", names: list[str], shapes: list[Shape], table: "Synapses"
+        self, layers: Sequence[Any], names: list[str], shapes: list[Shape], table: Any
     ) -> None:
         self.table, self.n_axes, self.input_shape = table, len(shapes[0]), shapes[0]
         slots = [Slot(layer, name, table) for layer, name in zip(layers, names, strict=True)]

@@ -5,7 +5,6 @@ experiment names its own figures: see `pysi.experiments.protocols`.
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pysi.errors import ConfigError
 from pysi.figures.figure3 import figure3
@@ -16,9 +15,6 @@ from pysi.figures.histories import learning_curve, matrix
 from pysi.figures.style import COLOURS, save
 from pysi.figures.sweep import figure_sweep
 from pysi.typing import File
-
-if TYPE_CHECKING:
-    from pysi.experiments.result import Result
 
 __all__ = [
     "COLOURS",
@@ -33,7 +29,7 @@ __all__ = [
 ]
 
 
-def draw(result: "Result", folder: File) -> list[Path]:
+def draw(result: Any, folder: File) -> list[Path]:
     """Write the figures of a result, each as PNG and PDF, and return the paths.
 
     Raises

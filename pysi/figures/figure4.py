@@ -14,8 +14,6 @@ from pysi.typing import Array
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from pysi.experiments.result import Result
-
 
 def close_up(
     averages: Sequence[Array], marks: Sequence[float], chance: float
@@ -53,7 +51,7 @@ MARKS = {"line": dotted, "arrow": arrow}
 """How to show a method that does not learn task after task; see `Method.mark`."""
 
 
-def figure4(result: "Result", part: str = "test") -> "Figure":
+def figure4(result: Any, part: str = "test") -> "Figure":
     """Draw Figure 4: average accuracy over the tasks learned so far, against their number.
 
     Parameters

@@ -1,6 +1,6 @@
 """Figure 5: how similar the synapses are that different tasks use."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pysi.experiments.correlation import mean_off_diagonal
 from pysi.experiments.machine import require
@@ -9,10 +9,8 @@ from pysi.experiments.methods import METHODS
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from pysi.experiments.result import Result
 
-
-def figure5(result: "Result") -> "Figure | None":
+def figure5(result: Any) -> "Figure | None":
     """Draw Figure 5: correlation of the path integral ω between tasks, in the first layers.
 
     Parameters

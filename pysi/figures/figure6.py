@@ -1,6 +1,6 @@
 """Figure 6: split CIFAR-10/100, each task after the last one was learned."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,10 +12,8 @@ from pysi.metrics import sd
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from pysi.experiments.result import Result
 
-
-def figure6(result: "Result", part: str = "test") -> "Figure":
+def figure6(result: Any, part: str = "test") -> "Figure":
     """Draw Figure 6: accuracy on each task at the end of training.
 
     Parameters

@@ -16,7 +16,6 @@ from pysi.typing import Array
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from pysi.experiments.result import Result
 
 COLOURS = ("#3b6fb6", "#d95f02", "#2a9d6f", "#8d6cab", "#b8860b", "#666666")
 SPARE = ("#d95f02", "#17a2b8", "#d4569b", "#7a8b1f", "#8c564b")
@@ -25,7 +24,7 @@ FORMATS = (".png", ".pdf", ".svg")
 """Endings of the files that figures are saved to."""
 
 
-def sequences(result: "Result") -> list[tuple[str, float]]:
+def sequences(result: Any) -> list[tuple[str, float]]:
     """Return the curves of a result that go through all tasks."""
     return [(m, c) for m, c in result.curves() if METHODS[m].trains.sequence]
 

@@ -1,6 +1,6 @@
 """A sweep: accuracy on held-out data at every point of the grid."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -10,10 +10,8 @@ from pysi.experiments.methods import METHODS
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from pysi.experiments.sweep import Sweep
 
-
-def figure_sweep(sweep: "Sweep") -> "Figure":
+def figure_sweep(sweep: Any) -> "Figure":
     """Draw the validation accuracy against c, with one curve for every ξ.
 
     Parameters
