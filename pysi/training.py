@@ -120,11 +120,12 @@ class Run:
             rule.refresh()
             net.learned += 1
             seconds = perf_counter() - began
-            test, train = (
-                np.stack([score(net, tested, part) for tested in self.tested], axis=-1)
-                for part in ("test", "train")
-            )
+            test, train = (self.scores(part) for part in ("test", "train"))
             yield TaskEnded(self, i, test, train, seconds)
+
+    def scores(self, part: str) -> np.ndarray:
+        """Return the mean score on every tested task, (..., tasks)."""
+        return np.stack([score(self.net, task, part) for task in self.tested], axis=-1)
 
     def learn_epoch(self, task: Task, i: int, epoch: int) -> Iterator[Event]:
         """One pass over a task's training examples in a new order."""

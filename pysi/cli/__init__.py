@@ -97,7 +97,7 @@ def run(
     cores = machine.require("joblib").cpu_count() if config.device == "numpy" else 1
     if sweep:
         xi = xi or (result.content["xi"] if resume else [config.xi])
-    cells = sweep_cells(config, xi) if sweep else all_cells(config)
+    cells = sweep_cells(config, xi or []) if sweep else all_cells(config)
     if dask is not None:
         with connect(dask):  # so that what is wrong with it shows before a folder is made
             pass

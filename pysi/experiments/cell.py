@@ -21,6 +21,7 @@ from pysi.network import Network
 from pysi.storage.checkpoint import Checkpoint
 from pysi.storage.files import make_folder
 from pysi.storage.state import restore
+from pysi.threads import using
 from pysi.training import train
 
 INTERVAL = 10
@@ -225,7 +226,7 @@ def run_cell(
     """
     began = time.perf_counter()
     omega = OmegaFiles(cell, out) if cell.how.omega else None
-    with machine.threads(threads, images=cell.config.takes_images):
+    with using(threads, images=cell.config.takes_images):
         saved, told = cell.resumable(out, threads, omega), Reporter(cell.name, report)
         net, history = cell.train(dataset, [saved, told, *filter(None, [omega])])
         blas = machine.blas()

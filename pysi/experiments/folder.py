@@ -17,6 +17,7 @@ from pysi.experiments.protocols import PROTOCOLS
 from pysi.experiments.result import Result
 from pysi.storage.files import cannot_write, remove_leftovers
 from pysi.storage.lock import Lock
+from pysi.threads import wanted, worthwhile
 from pysi.typing import File
 
 Kind = TypeVar("Kind", bound=Result)
@@ -73,7 +74,10 @@ def start(
         It cannot be written to.
     """
     jobs = min(jobs, len(cells))
-    threads = threads or max(1, machine.require("joblib").cpu_count() // jobs)
+    threads = threads or wanted() or min(
+        max(1, machine.require("joblib").cpu_count() // jobs),
+        worthwhile(config.make_network(0), config.batch_size),
+    )  # fmt: skip
     tasks = config.make_tasks(dataset)
     result = kind(
         {

@@ -4,15 +4,14 @@ import platform
 import sys
 import tracemalloc
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
 import pysi
-from pysi.backend import arrays
-from pysi.errors import ConfigError
+from pysi.errors import ConfigError, install
 
 
 def require(module: str, extra: str = "demo") -> Any:
@@ -21,7 +20,7 @@ def require(module: str, extra: str = "demo") -> Any:
         return __import__(module, fromlist=["_"])
     except ImportError as err:
         raise ConfigError(
-            f"this needs the package {module}, which is not installed: pip install 'pysi[{extra}]'"
+            f"this needs the package {module}, which is not installed: {install(extra)}"
         ) from err
 
 
@@ -30,18 +29,6 @@ def blas() -> list[dict[str, Any]]:
     names = ("internal_api", "version", "architecture", "num_threads")
     pools = require("threadpoolctl").threadpool_info()
     return [{n: pool.get(n) for n in names} for pool in pools if pool["user_api"] == "blas"]
-
-
-def limit_blas(count: int) -> AbstractContextManager[Any]:
-    """Let the BLAS library use this many threads from now on; used as a context, until its end."""
-    return require("threadpoolctl").threadpool_limits(count, user_api="blas")
-
-
-@contextmanager
-def threads(count: int, *, images: bool = False) -> Iterator[None]:
-    """Use this many threads: of the BLAS library or, with one BLAS thread each, for images."""
-    with limit_blas(1 if images else count), arrays.threads(count if images else 1):
-        yield
 
 
 def describe(device: str) -> dict[str, Any]:

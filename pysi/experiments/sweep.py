@@ -20,6 +20,7 @@ from pysi.experiments.result import Result, key
 from pysi.experiments.summary import with_sem
 from pysi.figures import figure_sweep
 from pysi.metrics import sem
+from pysi.threads import stay, using
 from pysi.typing import Array, File
 
 
@@ -173,10 +174,9 @@ def validate(
     is a cluster's worker, which may be training other cells in other threads.
     """
     began = time.perf_counter()
-    limits = machine.threads(threads, images=cell.config.takes_images)
     if not out:
-        machine.limit_blas(threads)
-    with limits if out else nullcontext():
+        stay(threads)
+    with using(threads, images=cell.config.takes_images) if out else nullcontext():
         told = Reporter(cell.name, report)
         _, history = cell.train(dataset, [cell.resumable(out, threads), told] if out else [told])
         blas = machine.blas()

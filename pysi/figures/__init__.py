@@ -5,6 +5,7 @@ experiment names its own figures: see `pysi.experiments.protocols`.
 """
 
 from pathlib import Path
+from typing import Any
 
 from pysi.errors import ConfigError
 from pysi.figures.figure3 import figure3
