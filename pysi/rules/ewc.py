@@ -17,8 +17,6 @@ F / (Ω + F) of the way to θ*, and the constant grows by Ω F / (Ω + F) (θ* -
 The strength is c, as in Eq. 4 of the Synaptic Intelligence paper: c = λ/2.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from pysi.errors import ConfigError
@@ -64,7 +62,7 @@ class EWC(QuadraticPenalty):
             raise ConfigError(f"fisher: expected one of {FISHERS}, found {fisher!r}")
         self.fisher = fisher
 
-    def check(self, net: Network, tasks: Sequence[Task]) -> None:
+    def check(self, net: Network, tasks: list[Task]) -> None:
         super().check(net, tasks)
         check_layers(net)
 

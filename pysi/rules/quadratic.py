@@ -1,6 +1,5 @@
 """The quadratic penalty of Eq. 4, which Synaptic Intelligence shares with its relatives."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from pysi.arguments import strengths
@@ -32,7 +31,7 @@ class QuadraticPenalty(Rule):
     def __init__(self, c: Strengths) -> None:
         self.c = strengths("c", c)
 
-    def check(self, net: Any, tasks: Sequence[Any]) -> None:
+    def check(self, net: Any, tasks: list[Any]) -> None:
         self.fit(net.synapses)
 
     def fit(self, synapses: Synapses) -> None:
