@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import platform
 import shutil
 import signal
 import subprocess
@@ -27,7 +28,7 @@ from pysi.experiments.sweep import Sweep
 from pysi.storage.checkpoint import Checkpoint
 from pysi.storage.lock import Lock
 from test_cells import Stopped, check_same_bits, go_on
-from test_damage import PUBLISHED, partial_files
+from test_damage import GONE, PUBLISHED, partial_files
 from test_experiments import numbers
 
 CONFIG = PermutedMNIST(
@@ -156,12 +157,10 @@ def test_of_many_that_start_at_once_one_gets_the_folder(dataset, tmp_path):
 
 
 def test_a_lock_that_a_dead_process_left_is_no_obstacle(dataset, tmp_path):
-    gone = subprocess.Popen([sys.executable, "-c", ""])
-    gone.wait()
     with Path(tmp_path / ".lock").open("w") as file:
-        file.write(f"process {gone.pid} on {os.uname().nodename}")
+        file.write(f"process {GONE} on {platform.node()}")
     lock = Lock(tmp_path)
-    assert lock.left_by == gone.pid
+    assert lock.left_by == GONE
     assert lock.holds()
     lock.release()
     assert not lock.holds()
@@ -204,10 +203,8 @@ def test_a_folder_that_is_removed_in_mid_run_does_not_come_back(dataset, tmp_pat
 
 def test_what_killed_processes_left_goes_when_a_run_is_resumed(dataset, tmp_path):
     stopped(dataset, tmp_path)
-    gone = subprocess.Popen([sys.executable, "-c", ""])
-    gone.wait()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "getpid", lambda: gone.pid)
+        patch.setattr(os, "getpid", lambda: GONE)
         patch.setattr(Path, "unlink", lambda self, missing_ok=False: None)
         with pytest.raises(Stopped), pysi.storage.files.atomic(tmp_path / "omega" / "x") as file:
             file.write(b"half")

@@ -129,6 +129,7 @@ net.synapses.save(sys.argv[1] + "/final.npz")
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="sends SIGKILL")
 def test_killed_at_random_moments(tmp_path):
     whole = run(tmp_path / "whole", "si", "adam", epochs=40, batch_size=2)[0].synapses

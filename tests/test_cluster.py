@@ -19,6 +19,8 @@ from pysi.experiments.protocols import SplitMNIST
 from pysi.experiments.result import key
 from pysi.experiments.sweep import Sweep, validate
 
+pytestmark = pytest.mark.slow
+
 
 def sweep(words, out):
     """What `pysi sweep split-mnist` wrote, once it has ended well."""
@@ -273,7 +275,6 @@ def test_a_run_that_kills_its_workers_is_given_up(cluster):
     assert found == ["given up"]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["SIGKILL", "SIGTERM"])
 def test_a_scheduler_s_end_is_a_sentence(tmp_path, name, mnist_5k):
     cluster = Cluster(tmp_path)

@@ -90,6 +90,7 @@ def test_the_library_gives_the_same_numbers_as_the_experiment(finished, mnist_5k
     assert np.allclose(history.test_accuracy, entry["test_accuracy"], atol=0.02)
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_bits_of_one(mnist_5k, tmp_path, monkeypatch):
     import joblib
 

@@ -116,6 +116,7 @@ def test_there_are_as_few_parts_as_fit_and_one_a_process(n, size, free, jobs):
     assert len(parts[0].cells) - len(parts[-1].cells) <= 1
 
 
+@pytest.mark.slow
 def test_processes_share_the_parts(alone, tmp_path):
     data, expected = alone[SPLIT]
     result = start(SPLIT, data, tmp_path, all_cells(SPLIT), vectorise=True)

@@ -15,7 +15,7 @@ from pysi.experiments.result import Result
 from pysi.storage.tables import SAVED
 from test_experiments import numbers
 
-pytestmark = pytest.mark.skipif(os.name == "nt", reason="sends signals")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.name == "nt", reason="sends signals")]
 
 RUN = ["run", "permuted-mnist"]
 SETTINGS = (

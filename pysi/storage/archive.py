@@ -24,7 +24,7 @@ Headers: TypeAlias = "dict[str, tuple[Shape, np.dtype[Any]]]"
 
 HEADER = re.compile(
     rb"\{'descr': '([<>|][biufU]\d{1,9})', 'fortran_order': (True|False), "
-    rb"'shape': \(((?:\d{1,18},? ?)*)\), \} *\n"
+    rb"'shape': \(((?:\d{1,18}, ?)*(?:\d{1,18})?)\), \} *\n"
 )
 """The header of an array, as NumPy writes it. Anything else is no header that we have written."""
 LARGEST_RATIO, SMALL = 20, 1 << 26

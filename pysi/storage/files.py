@@ -56,8 +56,8 @@ def atomic(
     Raises
     ------
     DataError
-        The file system refuses (an OSError within the context counts as that). The message names
-        the file, and the old file stays as it was.
+        The file system refuses, or there is an OSError within the context. The message names the
+        file, and the old file stays as it was.
     """
     path = Path(path)
     partial = path.with_name(f"{path.name}.{_host()}-{os.getpid()}-{secrets.token_hex(4)}{PARTIAL}")

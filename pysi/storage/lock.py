@@ -83,6 +83,7 @@ class Lock:
             _lock(number)
         except OSError as err:
             if err.errno in HELD:
+                owner = ""
                 with suppress(OSError):
                     owner = os.read(number, 200).decode(errors="replace")
                 os.close(number)
