@@ -115,7 +115,7 @@ def test_cache_follows_the_platform(tmp_path, monkeypatch):
 
 def test_without_any_source_every_way_is_listed(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pooch", None)
-    monkeypatch.setattr("pysi.data.mnist_5k.FOLDER", tmp_path)
+    monkeypatch.setattr("pysi.data.mnist_5k.folder", lambda: tmp_path)
     with pytest.raises(DataError) as caught:
         load_dataset(announce=never)
     for way in ("--data FOLDER", "PYSI_DATA", "pysi data fetch mnist", "Replace it"):

@@ -3,16 +3,21 @@
 import gzip
 import os
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+import pysi
 from pysi.data import load_dataset, mnist_5k
 from pysi.errors import DataError
 
 needs_mnist = pytest.mark.skipif(
     not os.environ.get("PYSI_DATA"), reason="PYSI_DATA names no folder with MNIST"
 )
+ROOT = Path(pysi.__file__).parents[1]
 IMAGES, LABELS = (name for name, _ in mnist_5k.FILES.values())
 
 
@@ -20,8 +25,8 @@ IMAGES, LABELS = (name for name, _ in mnist_5k.FILES.values())
 def copy(tmp_path, monkeypatch):
     """A copy of the package's files, which a test may damage; it is what is read."""
     for name in (IMAGES, LABELS):
-        shutil.copy(mnist_5k.FOLDER / name, tmp_path)
-    monkeypatch.setattr(mnist_5k, "FOLDER", tmp_path)
+        shutil.copy(mnist_5k.folder() / name, tmp_path)
+    monkeypatch.setattr(mnist_5k, "folder", lambda: tmp_path)
     return tmp_path
 
 
@@ -94,6 +99,20 @@ def test_damaged_digits_are_refused(copy, name, damage, message):
     with pytest.raises(DataError, match=message) as caught:
         load_dataset("mnist-5k")
     assert str(caught.value).startswith(str(path))
+
+
+@pytest.mark.slow
+def test_the_digits_are_read_from_a_zipped_package(tmp_path):
+    archive = shutil.make_archive(str(tmp_path / "pysi"), "zip", ROOT, "pysi")
+    code = (
+        "from pysi.data import load_dataset as d; import pysi; print(pysi.__file__, d('mnist-5k'))"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=100,
+        env=os.environ | {"PYTHONPATH": archive}, cwd=tmp_path,
+    )  # fmt: skip
+    assert ended.stdout.startswith(archive), ended.stderr
+    assert "Dataset('mnist-5k', 4000 + 1000 examples" in ended.stdout
 
 
 @pytest.mark.smoke

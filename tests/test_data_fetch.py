@@ -243,9 +243,14 @@ def test_fetch_without_pooch(cache, monkeypatch):
     assert install("demo") in str(caught.value)
 
 
-def test_fetch_without_a_home(monkeypatch):
+def refuse(project):
+    raise RuntimeError("could not determine the home directory")
+
+
+@pytest.mark.parametrize("os_cache", [lambda project: f"~/.cache/{project}", refuse])
+def test_fetch_without_a_home(monkeypatch, os_cache):
     monkeypatch.delenv("PYSI_CACHE")
-    monkeypatch.setattr("pooch.os_cache", lambda project: "~/.cache/pysi")  # what is left of it
+    monkeypatch.setattr("pooch.os_cache", os_cache)
     assert download.cache_dir() is None
     with pytest.raises(DataError, match="no home.\n.*PYSI_CACHE.*--data"):
         fetch("mnist")

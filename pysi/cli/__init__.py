@@ -33,7 +33,7 @@ def check_options(
     settings: dict[str, Any], *, sweep: bool, resume: Path | None, out: Path | None,
     csv: Path | None, jobs: int | None, preset: str | None, dask: str | None, vectorise: bool,
 ) -> None:  # fmt: skip
-    """Raise a ConfigError for what cannot be, or does not go together."""
+    """Raise a ConfigError for options that are wrong, or do not go together."""
     if jobs is not None and jobs < 1:
         raise ConfigError(f"jobs: expected a whole number from 1, found {jobs}")
     if dask and jobs:
@@ -48,8 +48,7 @@ def check_options(
     if csv:
         check_place(csv)
     if sweep and resume and "methods" in settings:
-        raise ConfigError("methods: a sweep is about one; begin another sweep, without --resume")
-    require_matplotlib()
+        raise ConfigError("methods: a sweep is about one: begin another sweep, without --resume")
 
 
 def require_matplotlib() -> None:
@@ -93,7 +92,8 @@ def run(
         chosen_for = {"methods": protocol.swept} if sweep else {}
         config = protocol(**protocol.presets[preset or "full"] | chosen_for | settings)
         out = out or default_out(f"{experiment}{'-sweep' if sweep else ''}")
-    # processes do not share a GPU
+    require_matplotlib()  # before any work
+    # a GPU is used by one process
     cores = machine.require("joblib").cpu_count() if config.device == "numpy" else 1
     if sweep:
         xi = xi or (result.content["xi"] if resume else [config.xi])

@@ -114,7 +114,7 @@ def _remove_leftovers(cache: Path) -> None:
             continue
         if owner[1] == platform.node() and os.name != "nt":
             dead = not _is_running(int(owner[2]))
-        else:  # of another machine, or one that has no question without consequences
+        else:  # of another machine; and on Windows no harmless signal asks a process
             dead = time.time() - folder.stat().st_mtime > DAY
         if dead:
             shutil.rmtree(folder, ignore_errors=True)
@@ -125,8 +125,8 @@ def _is_running(process: int) -> bool:
         os.kill(process, 0)
     except ProcessLookupError:
         return False
-    except PermissionError:  # it is another user's
-        return True
+    except PermissionError:  # it runs for another user
+        pass
     return True
 
 

@@ -5,8 +5,10 @@ for testing. With a twelfth of the paper's data, results on them are not compara
 folder `mnist-5k`, where they lie, says where they come from and under which licence.
 """
 
+from __future__ import annotations
+
 import hashlib
-from importlib.resources import as_file, files
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,6 +16,9 @@ from pysi.data.dataset import Dataset
 from pysi.data.idx import read_idx
 from pysi.errors import DataError
 from pysi.typing import Array
+
+if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable
 
 FILES = {
     "pixels": ("images-idx3-ubyte.gz", (5000, 28, 28)),
@@ -27,7 +32,12 @@ SHA256 = {
 }
 """Checksums of the arrays as bytes."""
 
-FOLDER = files("pysi.data") / "mnist-5k"
+
+def folder() -> Traversable:
+    """Return the folder of the files, which may lie in an archive."""
+    from importlib.resources import files  # takes time to import, and is rarely needed
+
+    return files("pysi.data") / "mnist-5k"
 
 
 def read_mnist_5k() -> Dataset:
@@ -59,13 +69,15 @@ def read_mnist_5k() -> Dataset:
 
 
 def _read(name: str) -> Array:
+    from importlib.resources import as_file
+
     file, shape = FILES[name]
-    with as_file(FOLDER / file) as path:
+    with as_file(folder() / file) as path:
         array = read_idx(path)
     digest = hashlib.sha256(array.tobytes()).hexdigest()
     if array.shape != shape or digest != SHA256[name]:
         raise DataError(
-            f"{FOLDER / file}: expected {name} of shape {shape} with SHA-256 {SHA256[name]}; "
+            f"{folder() / file}: expected {name} of shape {shape} with SHA-256 {SHA256[name]}; "
             f"found: {array.shape}, {digest}.\nThe file is damaged. Install the package again."
         )
     return array

@@ -10,7 +10,7 @@ from pysi.data.catalogue import CATALOGUE
 from pysi.data.cifar import join
 from pysi.data.dataset import Dataset
 from pysi.data.download import cache_dir, fetch
-from pysi.data.mnist_5k import FOLDER, read_mnist_5k
+from pysi.data.mnist_5k import folder, read_mnist_5k
 from pysi.errors import ConfigError, DataError
 from pysi.typing import File
 
@@ -112,7 +112,7 @@ def status(data: File | None = None) -> list[Place]:
         users, cached = partial(_read_users, name), partial(_read_cached, name)
         places.append(_look(name, "--data or PYSI_DATA", location, users))
         places.append(_look(name, "cache", _cached(name), cached))
-    inside = Path(str(FOLDER))
+    inside = Path(str(folder()))
     return [*places, _look("mnist-5k", "package", inside, lambda *_: read_mnist_5k())]
 
 
