@@ -10,9 +10,9 @@ import numpy as np
 from pysi.errors import ConfigError
 from pysi.typing import Array, Shape
 
-Operand: TypeAlias = "int | tuple"
+Operand: TypeAlias = int | tuple
 """How an operation names what it reads; see `Program`."""
-Spec: TypeAlias = "tuple[Shape, Any]"
+Spec: TypeAlias = tuple[Shape, Any]
 """Shape and type of an array; a number has the shape (), and None as its type."""
 
 OPERATIONS = {

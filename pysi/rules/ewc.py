@@ -116,7 +116,7 @@ class OnlineEWC(EWC):
 
     def __init__(self, c: Strengths, *, gamma: float = 1.0, fisher: str = "exact") -> None:
         super().__init__(c, fisher=fisher)
-        if not isinstance(gamma, int | float | np.floating) or not 0 <= gamma <= 1:
+        if np.ndim(gamma) or np.asarray(gamma).dtype.kind not in "iuf" or not 0 <= gamma <= 1:
             raise ConfigError(f"gamma: expected 0 ≤ γ ≤ 1, found {gamma!r}")
         self.gamma = float(gamma)
 
