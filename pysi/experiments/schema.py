@@ -87,7 +87,7 @@ def is_matrix(value: Any, fits: Callable[[Any], bool] = is_number) -> bool:
 
 def is_correlation(value: Any) -> bool:
     """Return whether a value is a square matrix. NaN stands where ω overflowed."""
-    square = is_matrix(value, lambda x: type(x) in (int, float))
+    square = is_matrix(value, lambda x: type(x) in (int, float) and not abs(x) > 1.01)
     return square and len(value) == len(value[0])
 
 
@@ -102,7 +102,7 @@ several = kind("a whole number from 1", lambda v: type(v) is int and 1 <= v <= L
 any_number = kind("a number", lambda value: type(value) in (int, float))
 matrix = kind("a matrix of finite numbers", is_matrix)
 method = kind("a method in METHODS (enter your own)", lambda name: name in list(METHODS))
-correlation = kind("a square matrix of numbers", is_correlation)
+correlation = kind("a square matrix of numbers from -1 to 1", is_correlation)
 
 CONTENT = record(
     {
