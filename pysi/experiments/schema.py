@@ -156,7 +156,7 @@ def check_content(content: dict[str, Any], accuracy: str) -> None:
     if n != content["config"]["tasks"]:
         raise Unfit(f"expected names of {content['config']['tasks']} tasks, found {n}")
     needed = RUN | (OUTCOME if accuracy == "test_accuracy" else {}) | {accuracy: matrix}
-    check_run, keys = record(needed, TIMES), set()
+    check_run, keys, layers = record(needed, TIMES), set(), set()
     for i, run in enumerate(content["runs"]):
         where = f"runs[{i}]"
         check_run(run, where)
@@ -166,5 +166,13 @@ def check_content(content: dict[str, Any], accuracy: str) -> None:
         for part in (accuracy, "train_accuracy"):
             if (found := (len(run[part]), len(run[part][0]))) != expected:
                 raise Unfit(f"expected {where}.{part} of shape {expected}, found {found}")
+        if watched := run.get("omega_correlation"):
+            layers.add(tuple(watched))
+            if {len(one) for one in watched.values()} != {expected[0]}:
+                raise Unfit(f"expected correlations of {expected[0]} tasks in {where}")
+        elif watched is not None:
+            raise Unfit(f"expected correlations of some layers in {where}, found none")
+    if len(layers) > 1:
+        raise Unfit(f"expected correlations of the same layers in all runs, found {layers}")
     if len(keys) < len(content["runs"]):
         raise Unfit("expected every run once, found one of them twice")
