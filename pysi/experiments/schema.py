@@ -87,7 +87,7 @@ def is_matrix(value: Any, fits: Callable[[Any], bool] = is_number) -> bool:
 
 def is_correlation(value: Any) -> bool:
     """Return whether a value is a square matrix. NaN stands where ω overflowed."""
-    square = is_matrix(value, lambda x: type(x) in (int, float))
+    square = is_matrix(value, lambda x: type(x) in (int, float) and not abs(x) > 1.01)
     return square and len(value) == len(value[0])
 
 
@@ -102,7 +102,7 @@ several = kind("a whole number from 1", lambda v: type(v) is int and 1 <= v <= L
 any_number = kind("a number", lambda value: type(value) in (int, float))
 matrix = kind("a matrix of finite numbers", is_matrix)
 method = kind("a method in METHODS (enter your own)", lambda name: name in list(METHODS))
-correlation = kind("a square matrix of numbers", is_correlation)
+correlation = kind("a square matrix of numbers from -1 to 1", is_correlation)
 
 CONTENT = record(
     {
@@ -156,7 +156,7 @@ def check_content(content: dict[str, Any], accuracy: str) -> None:
     if n != content["config"]["tasks"]:
         raise Unfit(f"expected names of {content['config']['tasks']} tasks, found {n}")
     needed = RUN | (OUTCOME if accuracy == "test_accuracy" else {}) | {accuracy: matrix}
-    check_run, keys = record(needed, TIMES), set()
+    check_run, keys, layers = record(needed, TIMES), set(), set()
     for i, run in enumerate(content["runs"]):
         where = f"runs[{i}]"
         check_run(run, where)
@@ -166,5 +166,13 @@ def check_content(content: dict[str, Any], accuracy: str) -> None:
         for part in (accuracy, "train_accuracy"):
             if (found := (len(run[part]), len(run[part][0]))) != expected:
                 raise Unfit(f"expected {where}.{part} of shape {expected}, found {found}")
+        if watched := run.get("omega_correlation"):
+            layers.add(tuple(watched))
+            if {len(one) for one in watched.values()} != {expected[0]}:
+                raise Unfit(f"expected correlations of {expected[0]} tasks in {where}")
+        elif watched is not None:
+            raise Unfit(f"expected correlations of some layers in {where}, found none")
+    if len(layers) > 1:
+        raise Unfit(f"expected correlations of the same layers in all runs, found {layers}")
     if len(keys) < len(content["runs"]):
         raise Unfit("expected every run once, found one of them twice")

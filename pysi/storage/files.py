@@ -89,9 +89,7 @@ def atomic(
 def cannot_write(path: File, err: OSError) -> DataError:
     """Return the error that says why a file or folder cannot be written, and what to do."""
     remedy = REMEDIES.get(err.errno or 0, "Check the disk, or name another place.")
-    return DataError(
-        f"{path}: expected a place that can be written to, found: {err.strerror or err}. {remedy}"
-    )
+    return DataError(f"{path}: expected a writable place, found: {err.strerror or err}. {remedy}")
 
 
 def make_folder(path: File) -> Path:
