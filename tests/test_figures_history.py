@@ -24,7 +24,7 @@ def history(tasks=3, epochs=2, networks=None, learned=None, **more):
             "penalty": rng.uniform(0, 1, lead).tolist(),
             "seconds": 1.0,
         }
-        | {name: rng.uniform(0.5, 1, lead).tolist() for name in more.get("measures", ())}
+        | {name: rng.uniform(0.5, 1, (*lead, tasks)).tolist() for name in more.get("measures", ())}
         for task in range(tasks)
         for epoch in range(epochs)
     ]
@@ -148,9 +148,9 @@ def test_accuracy_per_epoch_has_a_panel_if_the_history_has_it():
     upper, lower = learning_curve(shown).axes
     assert list(drawn(upper)) == ["loss", "penalty"]
     lines = drawn(lower)
-    assert list(lines) == ["test accuracy", "train accuracy"]
-    expected = [np.mean(entry["train_accuracy"]) for entry in shown.epochs]
-    assert np.allclose(lines["train accuracy"][1], expected)
+    assert list(lines) == [f"task {n} ({part})" for part in ("test", "train") for n in (1, 2)]
+    expected = [np.mean(entry["train_accuracy"], axis=0)[1] for entry in shown.epochs]
+    assert np.allclose(lines["task 2 (train)"][1], expected)
     assert (upper.get_ylabel(), lower.get_ylabel()) == ("Loss", "Accuracy")
     assert (upper.get_xlabel(), lower.get_xlabel()) == ("", "Epoch")
 

@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import copy_context
-from numbers import Integral
 from typing import Any
 
 import numpy as np
 
+from pysi.arguments import is_whole
 from pysi.errors import ConfigError, install
 from pysi.typing import Array, Device
 
@@ -37,11 +37,6 @@ def namespace(array: Array) -> Device:
     if module is None:
         module = MODULES[cls] = sys.modules[cls.__module__.partition(".")[0]]
     return module
-
-
-def is_whole(n: Any) -> bool:
-    """Return whether this is a whole number from 1, of Python or of NumPy."""
-    return isinstance(n, Integral) and int(n) >= 1
 
 
 def device_namespace(device: str) -> Device:

@@ -3,11 +3,12 @@
 from argparse import BooleanOptionalAction
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any, ClassVar
 
 import numpy as np
 
+from pysi.arguments import is_whole
 from pysi.backend.arrays import device_namespace
 from pysi.data import load_dataset
 from pysi.data.dataset import Dataset
@@ -23,15 +24,12 @@ LARGEST = 1_000_000
 """A larger number of anything is a slip, or damage: a list of that many runs would have no end."""
 
 
-def is_whole(value: Any) -> bool:
-    """Return whether a value is a whole number from 1 to `LARGEST`."""
-    number = isinstance(value, Integral) and not isinstance(value, bool)
-    return number and 1 <= int(value) <= LARGEST
-
-
 KINDS: dict[type, tuple[str, Callable[[Any], bool]]] = {
     bool: ("true or false", lambda value: isinstance(value, bool)),
-    int: (f"a whole number from 1 to {LARGEST}", is_whole),
+    int: (
+        f"a whole number from 1 to {LARGEST}",
+        lambda n: is_whole(n) and n <= LARGEST,
+    ),
     float: ("a number", lambda v: isinstance(v, Real) and not isinstance(v, bool)),
     str: ("text", lambda value: isinstance(value, str)),
 }

@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 from functools import partial
 
+from pysi.arguments import is_whole
 from pysi.data.dataset import Dataset
 from pysi.errors import ConfigError
 from pysi.experiments.methods import Register
-from pysi.experiments.protocol import Protocol, is_whole, option
+from pysi.experiments.protocol import Protocol, option
 from pysi.experiments.sequences import cifar_tasks
 from pysi.figures import figure3, figure4, figure5, figure6
 from pysi.images.cnn import CNN

@@ -108,7 +108,8 @@ def learning_curve(history: History, path: File | None = None) -> "Figure":
     matplotlib.figure.Figure
         The loss of the task that is being learned, mean over the epoch, and the penalty at its end;
         of several networks their mean, with a band of ± SEM. Dotted lines separate the tasks. A
-        second panel has the accuracy of every epoch, if the history has it.
+        second panel has the accuracy on every task after every epoch, if
+        `pysi.EpochAccuracy` has listened to the run.
 
     Raises
     ------
@@ -124,11 +125,15 @@ def learning_curve(history: History, path: File | None = None) -> "Figure":
     figsize = (2.2 + 0.8 * max(4, len(order)), 0.6 + 2.1 * panels)
     fig = require("matplotlib.figure").Figure(figsize=figsize, layout="constrained")
     axes = fig.subplots(panels, 1, sharex=True, squeeze=False)[:, 0]
-    drawn = [(axes[0], "loss"), (axes[0], "penalty"), *((axes[-1], name) for name in measures)]
-    for colour, (ax, name) in zip(cycle(COLOURS), drawn, strict=False):
+    for colour, name in zip(COLOURS, ("loss", "penalty"), strict=False):
         values = np.array([epoch[name] for epoch in epochs], dtype=float)
         if name != "penalty" or values.any():
-            curve(ax, tasks, values, colour, name.replace("_", " "))
+            curve(axes[0], tasks, values, colour, name)
+    for measure in measures:
+        values = np.array([epoch[measure] for epoch in epochs], dtype=float)
+        tested = task_names(history, values.shape[-1])
+        for colour, task, own in zip(cycle(COLOURS), tested, np.moveaxis(values, -1, 0)):
+            curve(axes[-1], tasks, own, colour, f"{task} ({measure.removesuffix('_accuracy')})")
     most = max(order[-1], np.shape(history.test_accuracy)[-2])
     names = task_names(history, most)
     for task in order:

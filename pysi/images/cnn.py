@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from pysi.backend.arrays import is_whole
+from pysi.arguments import is_whole
 from pysi.errors import ConfigError
 from pysi.images.convolution import Conv2D, check_whole
 from pysi.images.pooling import Flatten, MaxPool2D

@@ -26,8 +26,8 @@ from typing import Any
 
 import numpy as np
 
+from pysi.arguments import is_whole
 from pysi.backend import matmul, namespace
-from pysi.backend.arrays import is_whole
 from pysi.backend.memory import Memory
 from pysi.errors import ConfigError
 from pysi.layers import Layer

@@ -15,7 +15,7 @@ The printed Eq. 13 has two slips (see `Q_diagonal`). What Q says about Ω is in 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from pysi.backend.arrays import is_whole
+from pysi.arguments import is_whole
 from pysi.errors import ConfigError
 from pysi.theory.quadratic import modes
 from pysi.typing import Array

@@ -30,7 +30,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pysi.backend.arrays import is_whole
+from pysi.arguments import is_whole
 from pysi.errors import ConfigError
 from pysi.losses import softmax_cross_entropy
 from pysi.network import Network

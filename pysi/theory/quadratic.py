@@ -9,7 +9,7 @@ independently, at the rate of its eigenvalue. All of Section 4 follows from that
 import numpy as np
 from numpy.typing import ArrayLike
 
-from pysi.backend.arrays import is_whole
+from pysi.arguments import is_whole
 from pysi.errors import ConfigError
 from pysi.typing import Array
 
