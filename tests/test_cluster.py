@@ -42,6 +42,7 @@ def test_a_cluster_s_worker_keeps_its_limit_of_threads_and_writes_nothing(
         return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
 
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "out").mkdir()
     cell = Cell(SplitMNIST(epochs=1, hidden=(8,)), "si", 1.0, 0)
     with threadpool_limits(2, user_api="blas"):
         (run,) = validate(cell, mnist_5k, tmp_path / "out", 1, parallel.silent)
