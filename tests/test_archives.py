@@ -362,6 +362,23 @@ def test_after_a_kill_of_all_a_resumed_run_cleans_up(tmp_path, mnist_5k):
     again.lock.release()
 
 
+@linux
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_more_than_one_signal_is_as_one(tmp_path, mnist_5k, number):
+    out = tmp_path / "out"
+    process = begin(*SETTINGS, "--out", out)
+    wait_for("checkpoints/*.npz", out, process)
+    for _ in range(6):
+        if process.poll() is None:
+            process.send_signal(number)
+            time.sleep(0.15)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 128 + number
+    assert "Traceback" not in errors
+    assert f"--resume {out}" in errors
+
+
 def test_execute_unlocks_even_if_the_data_are_others(dataset, tmp_path):
     begun = start(CONFIG, dataset, tmp_path, [CELL])
     with pytest.raises(pysi.DataError):

@@ -72,6 +72,26 @@ def test_a_full_disk_is_told_in_one_line(monkeypatch, tmp_path, capsys):
 
 
 @pytest.mark.smoke
+@pytest.mark.skipif(os.name == "nt", reason="a pipe cannot be asked there whether it is read")
+def test_a_progress_bar_that_nobody_reads_stops_nothing(monkeypatch):
+    tqdm = pytest.importorskip("tqdm").tqdm
+
+    def work(*args, **settings):
+        for _ in tqdm(range(3), mininterval=0):
+            pass
+        raise pysi.ConfigError("told to nobody")
+
+    reader, writer = os.pipe()
+    os.close(reader)
+    before = open(writer, "w")  # noqa: SIM115
+    monkeypatch.setattr(sys, "stderr", before)
+    monkeypatch.setattr(pysi.cli, "run", work)
+    assert main(["run", "split-mnist"]) == 2
+    assert sys.stderr is before
+    before.close()
+
+
+@pytest.mark.smoke
 def test_an_error_of_the_system_is_told_in_one_line(monkeypatch, capsys):
     def fail(*args, **settings):
         raise BrokenPipeError(32, "Broken pipe", "queue")  # of workers, and not of the output
@@ -88,7 +108,7 @@ def test_an_error_of_the_system_is_told_in_one_line(monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("words", "status"),
     [("theory", 0), ("theory 2>&-", 0), ("theory >&-", 0), ("theory >&- 2>&-", 0),
-     ("theory | head -n 1", 141), ("theory | true", 141), ("theory >/dev/full", 1)],
+     ("theory | true", 141), ("theory >/dev/full", 1), ("theory 2>/dev/full", 0)],
 )  # fmt: skip
 def test_in_a_shell(words, status):
     pytest.importorskip("scipy")

@@ -158,31 +158,52 @@ def show_data(data: str | None) -> None:
 
 
 @contextmanager
-def stopped_by_sigterm() -> Iterator[None]:
-    """Let SIGTERM end the work in order, as Ctrl-C does, and with exit status 143."""
+def stopped_by_signals(*, ends: bool) -> Iterator[None]:
+    """Let SIGTERM end the work in order, as Ctrl-C does, and with exit status 143.
+
+    A second signal changes nothing, because some senders repeat it. If the process `ends` after
+    this context, neither does one that comes in its last moments.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread receives signals
         return
+    stopped = False
 
     def stop(number: int, frame: FrameType | None) -> None:
-        signal.signal(number, signal.SIG_IGN)  # some senders repeat it
+        nonlocal stopped
+        stopped = True
+        for each in before:
+            signal.signal(each, signal.SIG_IGN)
+        if number == signal.SIGINT:
+            raise KeyboardInterrupt
         sys.exit(128 + number)
 
-    before = signal.signal(signal.SIGTERM, stop)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    # a job in the background of a shell is deaf to Ctrl-C, and stays so
+    before = {n: handler for n, handler in handlers.items() if handler is not signal.SIG_IGN}
+    for number in before:
+        signal.signal(number, stop)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        if not (stopped and ends):
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 @console()
-@stopped_by_sigterm()
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command line and return its exit status.
 
     It is 1 for an error or a failed check, 2 for bad settings, 130 or 143 if it was stopped, and
     141 if nobody reads the output any more.
     """
+    with stopped_by_signals(ends=arguments is None):
+        return obey(arguments)
+
+
+def obey(arguments: Sequence[str] | None) -> int:
+    """Do what a command line says, and return its exit status; see `main`."""
     args = vars(parser().parse_args(arguments))
     command = args.pop("command")
     try:

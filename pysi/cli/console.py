@@ -6,8 +6,8 @@ import select
 import sys
 import unicodedata
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TextIO
+from contextlib import contextmanager, suppress
+from typing import Any, TextIO, cast
 
 SPELLED = {"±": "+-", "−": "-", "×": "x", "·": "*", "⟨": "<", "⟩": ">", "≥": ">=", "≤": "<="}
 """What stands for a character in an encoding that lacks it; Greek letters go by their names."""
@@ -33,6 +33,31 @@ def spell(error: UnicodeError) -> tuple[str, int]:
 codecs.register_error("spell", spell)
 
 
+class Unheard:
+    """A stream like another, where what cannot be written is lost without an error.
+
+    A progress bar would stop the work or, since tqdm keeps its lock when an error passes through
+    it, wait for ever.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+    def write(self, text: str) -> int:
+        """Write a text and return its length."""
+        with suppress(OSError):
+            self.stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Write what is held back."""
+        with suppress(OSError):
+            self.stream.flush()
+
+
 @contextmanager
 def console() -> Iterator[None]:
     """Within this context anything can be printed, whatever the two streams are.
@@ -47,19 +72,23 @@ def console() -> Iterator[None]:
             setattr(sys, name, os.fdopen(nowhere, "w"))
         if hasattr(stream := getattr(sys, name), "reconfigure"):
             stream.reconfigure(errors="spell")
+    before = sys.stderr
+    sys.stderr = cast(TextIO, Unheard(before))
     try:
         try:
             yield
         finally:
             sys.stdout.flush()  # not only when Python ends
     except OSError as err:
-        cut_off = isinstance(err, BrokenPipeError) and any(map(unread, (sys.stdout, sys.stderr)))
-        for stream in (sys.stdout, sys.stderr):
-            give_up(stream)
+        cut_off = isinstance(err, BrokenPipeError) and unread(sys.stdout)
+        give_up(sys.stdout)
         if cut_off:
             sys.exit(128 + 13)
         print(f"pysi: expected to read and write files, found {err}", file=sys.stderr)
         sys.exit(1)
+    finally:
+        give_up(before)
+        sys.stderr = before
 
 
 def unread(stream: TextIO) -> bool:
