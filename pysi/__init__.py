@@ -26,7 +26,7 @@ There are two reading orders. *An hour* is the core, all that the method itself 
     experiments: machine correlation omega sequences methods progress parallel
     figures: style figure3 figure4 figure5 figure6 sweep histories
     experiments: protocol protocols cell schema summary result folder replicas run sweep
-    cli: console rows options
+    cli: console options
     __main__
 """
 

@@ -201,7 +201,7 @@ def test_pixels_are_scaled_to_one():
 
 
 def test_images_of_another_shape_are_refused_before_any_work():
-    with pytest.raises(pysi.ConfigError, match=r"inputs of shape \(11, 10, 3\), as the network"):
+    with pytest.raises(pysi.ConfigError, match=r"examples of shape \(11, 10, 3\), as the network"):
         toy_run(pysi.FineTuning(), net=toy_cnn(), tasks=toy_image_tasks(shape=(10, 11, 3)))
 
 

@@ -4,7 +4,6 @@ import json
 import subprocess
 import sys
 from dataclasses import asdict, replace
-from graphlib import TopologicalSorter
 from pathlib import Path
 
 import numpy as np
@@ -341,45 +340,6 @@ def test_importing_pysi_imports_nothing_heavy():
     code = f"import sys, pysi; print([m for m in {heavy.split()!r} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.strip() == "[]", done.stderr
-
-
-ORDER = """errors typing metrics backend storage.files storage.archive storage.tables
-           synapses layers losses optim history
-           guards network checking images data tasks rules training storage theory
-           experiments.sequences experiments.correlation experiments.machine experiments.methods
-           figures experiments cli __main__""".split()
-"""Modules and packages, each of which imports only what comes before it."""
-
-
-def test_imports_flow_one_way_in_reading_order():
-    root = Path(pysi.__file__).parent
-    names = {
-        ".".join(p.relative_to(root).with_suffix("").parts).removesuffix(".__init__"): p
-        for p in root.rglob("*.py")
-    }
-    del names["__init__"]
-
-    def place(name):
-        """The entry of a module: its own, or that of its package."""
-        while name not in ORDER:
-            assert "." in name, f"{name} has no place in the reading order"
-            name = name.rpartition(".")[0]
-        return name
-
-    assert {place(name) for name in names} == set(ORDER)
-    within = {name: set() for name in names}
-    for name, path in names.items():
-        for line in path.read_text().splitlines():
-            words = line.split()
-            if len(words) > 3 and words[0] == "from" and words[1].startswith("pysi."):
-                imported = words[1].removeprefix("pysi.")
-                if f"{imported}.{words[3]}" in names:
-                    imported = f"{imported}.{words[3]}"
-                one, other = place(imported), place(name)
-                assert ORDER.index(one) <= ORDER.index(other), f"{name}: {line}"
-                if one == other:
-                    within[name].add(imported)
-    list(TopologicalSorter(within).static_order())  # an error if there is a circle
 
 
 def test_no_file_is_longer_than_250_lines():

@@ -39,6 +39,18 @@ def namespace(array: Array) -> Device:
     return module
 
 
+def overlap(one: Array, other: Array) -> bool:
+    """Return whether two arrays may have memory in common; an array has with itself."""
+    if one is other:
+        return True
+    first, second = one.base, other.base
+    if first is None and second is None:
+        return False
+    if (one if first is None else first) is not (other if second is None else second):
+        return False
+    return namespace(one).may_share_memory(one, other)
+
+
 def device_namespace(device: str) -> Device:
     """Return the array module of a device named on the command line.
 

@@ -21,11 +21,11 @@ from typing import Any
 
 import numpy as np
 
-from pysi.backend.arrays import namespace
+from pysi.backend.arrays import namespace, overlap
 from pysi.backend.kernel import Kernel
 from pysi.backend.passes import Passes
 from pysi.backend.program import Program, Typed, remember
-from pysi.backend.recorder import ROLES, Recorder, Trace, overlap, role_of
+from pysi.backend.recorder import ROLES, Recorder, Trace, role_of
 from pysi.errors import ConfigError
 from pysi.typing import Array, Device
 

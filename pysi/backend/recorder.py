@@ -6,7 +6,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from pysi.backend.arrays import namespace
+from pysi.backend.arrays import overlap
 from pysi.backend.program import OPERATIONS, Operand, Program
 from pysi.errors import ConfigError
 from pysi.typing import Array
@@ -64,9 +64,6 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
     # the mixin's operators would do the same by NumPy's dispatch, and take four times as long
     def __add__(self, other):
         return self.recorder.operation("add", (self, other))
-
-    def __sub__(self, other):
-        return self.recorder.operation("subtract", (self, other))
 
     def __mul__(self, other):
         return self.recorder.operation("multiply", (self, other))
@@ -251,15 +248,3 @@ class Trace:
 
         nodes += [(name, tuple(map(place, inputs))) for name, inputs in self.nodes]
         return tuple(map(place, self.results))
-
-
-def overlap(one: Array, other: Array) -> bool:
-    """Return whether two arrays may have memory in common; an array has with itself."""
-    if one is other:
-        return True
-    first, second = one.base, other.base
-    if first is None and second is None:
-        return False
-    if (one if first is None else first) is not (other if second is None else second):
-        return False
-    return namespace(one).may_share_memory(one, other)

@@ -13,7 +13,6 @@ from typing import Any
 from pysi.backend.arrays import device_namespace
 from pysi.cli.console import console
 from pysi.cli.options import parser
-from pysi.cli.rows import check_place, write_rows
 from pysi.data import fetch, status
 from pysi.errors import ConfigError, PysiError
 from pysi.experiments import machine
@@ -45,8 +44,8 @@ def check_options(
             "--resume continues what it finds, as it was begun: give no --out, --preset or "
             "--vectorise with it"
         )
-    if csv:
-        check_place(csv)
+    if csv and (csv.is_dir() or not csv.parent.is_dir()):
+        raise ConfigError(f"csv: expected a file in a folder that is there, found {csv}")
     if sweep and resume and "methods" in settings:
         raise ConfigError("methods: a sweep is about one: begin another sweep, without --resume")
 
@@ -130,8 +129,7 @@ def run(
     print(f"\n{result.table()}\n")
     paths = [out / kind.file]
     if csv:
-        write_rows(result.rows(), csv)
-        paths.append(csv)
+        paths.append(result.write_csv(csv))
     paths += draw_figures(result, out)
     print(f"written: {', '.join(map(str, paths))}")
 

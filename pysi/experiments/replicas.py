@@ -17,6 +17,7 @@ from pysi.experiments.cell import Cell
 from pysi.experiments.methods import METHODS
 from pysi.rules.fisher import IMAGES
 from pysi.tasks import Task
+from pysi.threads import computing
 from pysi.training import EVALUATION_BATCH, shuffled, training_step
 
 SHARE = 0.8
@@ -117,12 +118,13 @@ def bytes_of_one(cell: Cell, dataset: Dataset) -> int:
                 batch = xp.where(shown < count, shown, 0)
                 training_step(net, optimizer, rule, x[batch], y[batch], few)
 
-        learn(trained)
-        for size in evaluated:
-            net.logits(few.part("train")[0][:size])
-        rule.end_task(net, seen)
-        rule.refresh()
-        learn(trained[-1:])  # with what the rule remembers of a task
+        with computing(net, config.batch_size):  # each thread has memory of its own
+            learn(trained)
+            for size in evaluated:
+                net.logits(few.part("train")[0][:size])
+            rule.end_task(net, seen)
+            rule.refresh()
+            learn(trained[-1:])  # with what the rule remembers of a task
     return peak.bytes
 
 

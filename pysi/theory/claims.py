@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+from numpy.random import Generator as Random
 
 from pysi.backend import to_host
 from pysi.losses import softmax_cross_entropy
@@ -22,12 +23,10 @@ from pysi.theory.checks import Check, compare
 from pysi.theory.quadratic import Quadratic, random_hessian
 from pysi.theory.surrogate import joint_minima, surrogate
 from pysi.training import update
-from pysi.typing import Array, Device, Seeds
+from pysi.typing import Device, Seeds
 
 
-def example(
-    rng: np.random.Generator, xp: Device, activation: str = "tanh", seed: Seeds = 0
-) -> tuple[MLP, Array, Array, Array]:
+def example(rng: Random, xp: Device, activation: str = "tanh", seed: Seeds = 0) -> tuple[Any, ...]:
     """Return a small network, or several, and random data for it: (net, x, labels, active)."""
     net = MLP((5, 6, 4, 3), activation=activation, seed=seed, dtype=np.float64, xp=xp)
     labels = rng.integers(0, 3, 60)
@@ -35,7 +34,7 @@ def example(
     return net, xp.asarray(x), xp.asarray(labels), xp.ones(3, bool)
 
 
-def path_integrals(rng: np.random.Generator, xp: Device) -> Iterator[Check]:
+def path_integrals(rng: Random, xp: Device) -> Iterator[Check]:
     """Check Eqs. 1 to 3 on a real network."""
     net, x, labels, active = example(rng, xp)
     s, h = net.synapses, 1e-6
@@ -78,7 +77,7 @@ def path_integrals(rng: np.random.Generator, xp: Device) -> Iterator[Check]:
     )
 
 
-def surrogates(rng: np.random.Generator, xp: Device) -> Iterator[Check]:
+def surrogates(rng: Random, xp: Device) -> Iterator[Check]:
     """Check Eqs. 4 and 5; Eq. 5 also in a table of synapses."""
     start, end, omega = rng.standard_normal((3, 6))
     stand_in = surrogate(start, end, abs(omega))
@@ -107,7 +106,7 @@ def surrogates(rng: np.random.Generator, xp: Device) -> Iterator[Check]:
     )
 
 
-def flow(rng: np.random.Generator) -> Iterator[Check]:
+def flow(rng: Random) -> Iterator[Check]:
     """Check Eqs. 6 to 9."""
     E = Quadratic(random_hessian(rng.uniform(0, 2, 8), rng), rng.standard_normal(8))
     start, h = rng.standard_normal(8), 1e-5
@@ -125,7 +124,7 @@ def flow(rng: np.random.Generator) -> Iterator[Check]:
     )
 
 
-def Q_matrices(rng: np.random.Generator) -> Iterator[Check]:
+def Q_matrices(rng: Random) -> Iterator[Check]:
     """Check Eqs. 10 to 12."""
     eigenvalues = np.r_[0.0, 0.7, 0.7, rng.uniform(0.2, 2, 5)]  # free, degenerate, and plain modes
     H, d = random_hessian(eigenvalues, rng), rng.standard_normal(8)
@@ -161,7 +160,7 @@ def Q_matrices(rng: np.random.Generator) -> Iterator[Check]:
     )
 
 
-def special_cases(rng: np.random.Generator) -> Iterator[Check]:
+def special_cases(rng: Random) -> Iterator[Check]:
     """Check Eqs. 13 and 14, where the printed text differs."""
     h, d = rng.uniform(0.1, 2, 5), rng.standard_normal(5)
     H = np.diag(h)
@@ -200,7 +199,7 @@ def special_cases(rng: np.random.Generator) -> Iterator[Check]:
     )
 
 
-def endpoint_curvature(rng: np.random.Generator, xp: Device) -> Iterator[Check]:
+def endpoint_curvature(rng: Random, xp: Device) -> Iterator[Check]:
     """Check the last paragraph of Section 4, in an exact form."""
     net, x, labels, active = example(rng, xp, "relu")
     yield compare(
@@ -241,17 +240,9 @@ CLOSED_FORMS = (flow, Q_matrices, special_cases)
 
 
 def run(seed: int = 0, xp: Device = np) -> list[Check]:
-    """Return all checks, in the order of the paper.
+    """Return all checks, in the order of the paper; networks and tables are arrays of `xp`.
 
-    Parameters
-    ----------
-    seed : int
-        All random numbers depend on it alone.
-    xp : module
-        `numpy` or `cupy`: where networks and tables are.
+    All random numbers depend on the seed alone.
     """
-    checks: list[Check] = []
-    for part in PARTS:
-        where = () if part in CLOSED_FORMS else (xp,)
-        checks += part(np.random.default_rng(seed), *where)
-    return checks
+    where = {part: () if part in CLOSED_FORMS else (xp,) for part in PARTS}
+    return [c for part in PARTS for c in part(np.random.default_rng(seed), *where[part])]
