@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from multiprocessing import get_context, parent_process
+from multiprocessing import parent_process
 from multiprocessing.managers import SyncManager
 from typing import TypeAlias
 
@@ -34,7 +34,9 @@ def progress(total: int, several: bool) -> Iterator[Report]:
         if not several:
             yield show
             return
-        manager = SyncManager(ctx=get_context("spawn"))  # a fork server would be its parent
+        # loky's way to start it imports no user's script again, and a port has no long path
+        loky = machine.require("joblib.externals.loky.backend.context").get_context("loky")
+        manager = SyncManager(("127.0.0.1", 0), ctx=loky)
         manager.start(outlive_signals)
         with manager:
             queue = manager.Queue()
