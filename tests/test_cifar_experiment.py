@@ -136,6 +136,7 @@ class Stopped(Exception):
     pass
 
 
+@pytest.mark.slow
 def test_a_stopped_run_goes_on_with_other_threads_and_ends_with_the_same_bits(
     finished, small_cifar, tmp_path, monkeypatch
 ):

@@ -22,6 +22,7 @@ from pysi.experiments.run import resume
 RUN = "run split-mnist --dataset mnist-5k --epochs 1 --jobs 1".split()
 
 
+@pytest.mark.slow
 def test_the_main_job_end_to_end(mnist_5k, tmp_path, capsys):
     out = tmp_path / "result"
     options = "--c 0 1 --seeds 1 --xi 1e-3 --clamp cumulative --dtype float32 --device numpy"

@@ -66,7 +66,7 @@ BAD = [
     (web_page, "magic number"),
     (wrong_content, "with MD5"),
     (truncated, "IncompleteRead|ended before"),
-    (hanging, "timed out"),
+    pytest.param(hanging, "timed out", marks=pytest.mark.slow),
     (last_file_bad, "with MD5"),
 ]
 

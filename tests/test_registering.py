@@ -92,6 +92,7 @@ def rows(out, entry):
     return [getattr(table, row) for row in SAVED]
 
 
+@pytest.mark.slow
 def test_a_method_is_run_alone_side_by_side_and_in_processes_and_drawn(
     with_mas, tmp_path, capsys, monkeypatch
 ):

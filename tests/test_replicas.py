@@ -94,6 +94,7 @@ def test_every_cell_ends_where_it_would_have_ended_alone(alone, tmp_path, config
     assert len({theta.tobytes() for theta in tables}) == len(tables) == sum(counts.values())
 
 
+@pytest.mark.slow
 def test_on_a_device_too(alone, tmp_path, monkeypatch):
     on_strict_device(monkeypatch)
     data, expected = alone[PERMUTED]
@@ -139,9 +140,10 @@ def really(cell, dataset, count):
     ("where", "method"),
     [
         ("digits", "si"), ("digits", "ewc"), ("digits", "joint"), ("images", "si"),
-        ("images", "ewc"), ("images on a device", "si"),
         # the double multiplies matrices by addresses, which takes minutes
-        pytest.param("images on a device", "ewc", marks=pytest.mark.slow),
+        *(pytest.param(*both, marks=pytest.mark.slow) for both in (
+            ("images", "ewc"), ("images on a device", "si"), ("images on a device", "ewc"),
+        )),
     ],
 )  # fmt: skip
 def test_the_memory_of_one_is_what_one_more_takes(alone, monkeypatch, where, method):
