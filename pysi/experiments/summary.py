@@ -20,9 +20,10 @@ from pysi.typing import Array
 def summary(result: Any) -> str:
     """Return a `Result` as text: accuracy ± SEM and forgetting per curve, scenario and chance."""
     config, data = result.content["config"], result.content["dataset"]
+    epochs = f"{config['epochs']} epoch{'s' * (config['epochs'] > 1)}"
     lines = [
         f"{result.content['experiment']} on {data['name']} ({data['n_train']} training and "
-        f"{data['n_test']} test examples), {config['epochs']} epochs per task",
+        f"{data['n_test']} test examples), {epochs} per task",
         f"scenario: {result.content['scenario']}; chance level {result.content['chance']:g}",
         "average accuracy over all tasks after the last one, and other metrics of the test "
         "accuracy, mean ± SEM over seeds:",

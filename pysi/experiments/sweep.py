@@ -113,7 +113,7 @@ class Sweep(Result):
         lines = [
             f"{self.content['experiment']} on {data['name']}: {data['n_train']} training and "
             f"{data['n_test']} held-out training examples, {config['tasks']} tasks, "
-            f"{config['epochs']} epochs per task",
+            f"{config['epochs']} epoch{'s' * (config['epochs'] > 1)} per task",
             "average accuracy over all tasks after the last one on held-out data, mean ± SEM:",
             "",
             f"{'method':<12} {'c':>8} {'xi':>8} {'seeds':>5}  validation",
