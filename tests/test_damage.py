@@ -5,6 +5,7 @@ import os
 import random
 import sys
 import zipfile
+from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
 
@@ -345,17 +346,22 @@ def test_there_may_be_no_such_file(tmp_path):
 # Writing
 
 
-@pytest.fixture
+@contextmanager
 def full_disk():
-    """Let no file grow beyond 2,000 bytes, which is an error as on a full disk."""
+    """Let no file grow beyond 2,000 bytes, which is an error as on a full disk.
+
+    It must not hold when pytest itself writes, because its output may be a longer file.
+    """
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (2000, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="limits the size of files")
-def test_a_full_disk_gives_a_sentence_and_keeps_the_old_file(tmp_path, full_disk):
+def test_a_full_disk_gives_a_sentence_and_keeps_the_old_file(tmp_path):
     big = {"a": np.zeros(3000)}
     for n, write in enumerate([
         lambda path: pysi.Synapses({"a": (3000,)}).save(path),
@@ -366,7 +372,8 @@ def test_a_full_disk_gives_a_sentence_and_keeps_the_old_file(tmp_path, full_disk
         path = tmp_path / str(n) / "result.json"
         path.parent.mkdir()
         path.write_text("old")
-        with pytest.raises(pysi.DataError, match=r"result.json: .*too large. .*ulimit"):
+        named = r"result.json: .*too large. .*ulimit"
+        with full_disk(), pytest.raises(pysi.DataError, match=named):
             write(path)
         assert [p.name for p in path.parent.iterdir()] == ["result.json"]
         assert path.read_text() == "old"
