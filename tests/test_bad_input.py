@@ -269,6 +269,7 @@ def test_a_network_that_is_trained_ends_in_units():
     ("x", "named"),
     [
         ([[0.0] * 12], "found builtins.list"),
+        ([0.0] * 12, "found builtins.list"),
         (np.zeros((2, 12), int), "found one of int64"),
         (np.zeros((2, 12), bool), "found one of bool"),
         (np.zeros((2, 12), object), "found one of object"),
@@ -278,8 +279,11 @@ def test_a_network_that_is_trained_ends_in_units():
         (np.zeros(12), "expected inputs of shape"),
     ],
 )
-@pytest.mark.parametrize("call", ["forward", "logits"])
+@pytest.mark.parametrize("call", ["forward", "logits", "predict"])
 def test_what_a_network_is_asked(x, named, call):
+    if call == "predict" and np.shape(x) == (12,) and isinstance(x, np.ndarray):
+        assert toy_net().predict(x) in range(6)  # a single example
+        return
     with pytest.raises(pysi.ConfigError, match=f"x: .*{named}"):
         getattr(toy_net(), call)(x)
 
