@@ -1,4 +1,4 @@
-"""The site: `pip install '.[docs]' && sphinx-build -W -b html docs build/site`."""
+"""The site: `pip install ".[docs]" && sphinx-build -W -b html docs build/site`."""
 
 import re
 import shutil
@@ -35,7 +35,7 @@ project = "pysi"
 release = version = pysi.__version__
 
 extensions = ["myst_nb", "numpydoc", "sphinx.ext.autodoc", "sphinx.ext.viewcode"]
-exclude_patterns = ["results/README.md"]  # part of results.md
+exclude_patterns = ["pypi.md", "results/README.md"]  # for the package index; part of results.md
 
 html_theme = "furo"
 html_title = "pysi"
@@ -48,7 +48,7 @@ myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
 nb_execution_mode = "off"  # the notebooks are stored with their outputs, and CI executes them
 
-highlight_language = "none"  # of blocks that name no language: tables, and formulas in plain text
+highlight_language = "text"  # of blocks that name no language; "none" would strip source pages too
 smartquotes_action = "qD"  # not the dots of shapes such as (..., P)
 
 # `name` in a docstring is a link where there is such an object, and plain code elsewhere.

@@ -8,9 +8,9 @@ There are two reading orders. *An hour* is the core, all that the method itself 
 
 *All* is every module, each after those that it imports::
 
-    errors typing arguments inputs
+    typing errors arguments inputs
     backend: arrays program passes kernel recorder elementwise recording matmul memory stages uses
-    storage: files tables
+    storage: files archive tables
     synapses layers losses
     architecture
     storage: networks
@@ -19,14 +19,14 @@ There are two reading orders. *An hour* is the core, all that the method itself 
     tasks history guards threads training transfer metrics listeners
     rules: distillation fisher ewc
     checking
-    storage: state checkpoint
+    storage: lock state checkpoint
     data: idx dataset mnist mnist_5k cifar catalogue download sources
     images: convolution pooling tiles winograd cnn
     theory: quadratic importance normalization surrogate paths curvature checks claims
-    experiments: machine correlation sequences methods parallel
-    figures: style figure3 figure4 figure5 figure6 sweep
-    experiments: protocol protocols cell result replicas run sweep
-    cli: options
+    experiments: machine correlation omega sequences methods progress parallel
+    figures: style figure3 figure4 figure5 figure6 sweep histories
+    experiments: protocol protocols cell schema summary result folder replicas run sweep
+    cli: console options
     __main__
 """
 

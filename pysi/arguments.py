@@ -38,10 +38,16 @@ def number(name: str, value: Any, expected: str, fits: Callable[[float], bool]) 
     return float(value)
 
 
-def whole(name: str, value: Any, low: int = 1) -> int:
-    """Return a whole number that is at least `low`; 2.0 is none."""
+def is_whole(value: Any, low: int = 1) -> bool:
+    """Return whether this is a whole number that is at least `low`; 2.0 and True are none."""
     value = item(value)
-    if not isinstance(value, Integral) or isinstance(value, bool) or value < low:
+    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= low
+
+
+def whole(name: str, value: Any, low: int = 1) -> int:
+    """Return a whole number that is at least `low`."""
+    value = item(value)
+    if not is_whole(value, low):
         raise refuse(name, f"a whole number from {low}", value)
     return int(value)
 

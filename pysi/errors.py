@@ -1,5 +1,8 @@
 """The package's own errors: what went wrong, where, what was expected, and what to do."""
 
+DISTRIBUTION = "synaptic-intelligence"
+"""What `pip` calls the package that Python imports as `pysi`."""
+
 
 class PysiError(Exception):
     """Base class of every error that `pysi` raises on purpose."""
@@ -24,4 +27,12 @@ class DivergenceError(PysiError, ArithmeticError):
         Which of several networks it was.
     """
 
-    replica = 0
+    replica: int = 0
+
+
+def install(extra: str) -> str:
+    """Return the command that installs the libraries of an extra, such as "demo".
+
+    Double quotes are understood by every shell, those of Windows included.
+    """
+    return f'pip install "{DISTRIBUTION}[{extra}]"'

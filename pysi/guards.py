@@ -9,7 +9,7 @@ import numpy as np
 from pysi.arguments import instance, refuse, whole
 from pysi.backend import to_host
 from pysi.errors import ConfigError, DivergenceError
-from pysi.inputs import check_values
+from pysi.inputs import check_pixels, check_values
 from pysi.network import Network
 from pysi.optim import Optimizer
 from pysi.rules.rule import Rule
@@ -71,6 +71,7 @@ def check_arguments(
             f"found {found}"
         )
     seen: list[Any] = []
+    highest = 0
     for task in [*tasks, *tested]:
         for part, x in (("train", task.x_train), ("test", task.x_test)):
             where = f"task {task.name!r}: {part} inputs"
@@ -80,10 +81,11 @@ def check_arguments(
                     f"found {x.shape[1:]}"
                 )
             if not any(x is other for other in seen):
-                check_values(where, x, net.synapses.dtype)
+                highest = max(highest, check_values(where, x, net.synapses.dtype))
                 seen.append(x)
         if (len(task.active),) != net.output_shape:
             raise ConfigError(
                 f"task {task.name!r}: expected {net.output_shape} classes, as the network's "
                 f"readout has units, found {len(task.active)}"
             )
+    check_pixels(highest)

@@ -31,8 +31,8 @@ def check_inputs(where: str, x: Any) -> None:
     check_array(where, x, "floats, or unsigned bytes (pixels from 0 to 255)", "fu")
 
 
-def check_values(where: str, x: Any, dtype: Any) -> None:
-    """Raise a ConfigError for inputs that are not finite, and warn of bytes that are no pixels."""
+def check_values(where: str, x: Any, dtype: Any) -> int:
+    """Return the highest of inputs that are bytes, else 0; a ConfigError if some are not finite."""
     if x.dtype.kind == "f":
         wider = x.dtype.itemsize > dtype.itemsize  # what the network's type cannot hold is infinite
         finite = abs(x) <= np.finfo(dtype).max if wider else np.isfinite(x)
@@ -42,11 +42,16 @@ def check_values(where: str, x: Any, dtype: Any) -> None:
             count = f"{int(bad.sum())} of {len(x)} examples"
             raise ConfigError(f"{where}: expected finite numbers, found others in {count}, "
                               f"the first in example {first}; leave them out")  # fmt: skip
-    elif 1 < (largest := int(x.max())) < DARK:
+    return int(x.max()) if x.dtype.kind == "u" else 0
+
+
+def check_pixels(highest: int) -> None:
+    """Warn if the highest of all bytes that a network is given is that of no pixels."""
+    if 1 < highest < DARK:
         warnings.warn(
-            f"{where}: bytes are taken as pixels from 0 to 255, and divided by 255; the largest is "
-            f"{largest}. If your pixels go up to {largest}, give floats: x / {largest}",
-            stacklevel=3,
+            "inputs: unsigned bytes are pixels from 0 to 255, which a network divides by 255; the "
+            f"highest here is {highest}. If yours go up to {highest}, give floats: x / {highest}",
+            stacklevel=5,
         )
 
 

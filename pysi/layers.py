@@ -87,37 +87,37 @@ class Dense(Layer):
         self.n_in, self.n_out, self.zero = whole("n_in", n_in), whole("n_out", n_out), zero
         self.parameters, self.input_shape = {"W": (n_in, n_out), "b": (n_out,)}, (n_in,)
 
-    def output_shape(self, shape):
+    def output_shape(self, shape: Shape) -> Shape:
         if shape != self.input_shape:
             raise ConfigError(f"{self}: expected {self.n_in} features as input, found {shape}")
         return (self.n_out,)
 
-    def initial(self, rng):
+    def initial(self, rng: np.random.Generator) -> dict[str, Array]:
         limit = 0.0 if self.zero else sqrt(6 / (self.n_in + self.n_out))
         return {"W": rng.uniform(-limit, limit, self.parameters["W"])}
 
-    def forward(self, x, memory):
+    def forward(self, x: Array, memory: Any) -> tuple[Array, Any]:
         W, b = memory.weights
         lead = W.shape[:-2] or x.shape[:-2]
         y = matmul(x, W, out=memory("y", (*lead, x.shape[-2], self.n_out)))
         y += b[..., None, :]
         return y, x
 
-    def backward(self, dy, x, memory):
+    def backward(self, dy: Array, x: Any, memory: Any) -> Array | None:
         dW, db = memory.gradients
         matmul(x.swapaxes(-1, -2), dy, out=dW)
         namespace(dy).sum(dy, axis=-2, out=db)
         return self.input_gradient(dy, x, memory) if memory.need_dx else None
 
-    def input_gradient(self, dy, x, memory):
+    def input_gradient(self, dy: Array, x: Any, memory: Any) -> Array | None:
         W, _ = memory.weights
         dx = memory.passing("dx", (*dy.shape[:-1], self.n_in))
         return matmul(dy, W.swapaxes(-1, -2), out=dx)
 
-    def add_squares(self, total, dy, x, memory):
+    def add_squares(self, total: Any, dy: Array, x: Array, memory: Any) -> Array:
         return total + dy * dy
 
-    def squared_gradients(self, total, x):
+    def squared_gradients(self, total: Array, x: Array) -> tuple[Array, Array]:
         # the gradient of one example is the product x_i dy_j, so its square is a product of squares
         return matmul((x * x).swapaxes(-1, -2), total), total.sum(axis=-2)
 
@@ -133,11 +133,11 @@ class ReLU(Layer):
 
     kind = "relu"
 
-    def forward(self, x, memory):
+    def forward(self, x: Array, memory: Any) -> tuple[Array, Any]:
         y = namespace(x).maximum(x, 0, out=memory("y", x.shape))
         return y, y
 
-    def backward(self, dy, y, memory):
+    def backward(self, dy: Array, y: Any, memory: Any) -> Array | None:
         return relu_slope(dy, y, out=memory.passing("dx", dy.shape))
 
 
@@ -152,11 +152,11 @@ class Tanh(Layer):
 
     kind = "tanh"
 
-    def forward(self, x, memory):
+    def forward(self, x: Array, memory: Any) -> tuple[Array, Any]:
         y = namespace(x).tanh(x, out=memory("y", x.shape))
         return y, y
 
-    def backward(self, dy, y, memory):
+    def backward(self, dy: Array, y: Any, memory: Any) -> Array | None:
         return tanh_slope(dy, y, out=memory.passing("dx", dy.shape))
 
 
@@ -179,7 +179,7 @@ class Dropout(Layer):
     def __init__(self, p: float) -> None:
         self.p = number("dropout", p, "0 ≤ dropout < 1", lambda p: 0 <= p < 1)
 
-    def forward(self, x, memory):
+    def forward(self, x: Array, memory: Any) -> tuple[Array, Any]:
         if not memory.train or self.p == 0:
             return x, None
         drawn = memory("drawn", x.shape)
@@ -189,7 +189,7 @@ class Dropout(Layer):
         out = memory("y", x.shape), drawn
         return dropped(x, drawn, self.p, x.dtype.type(1 / (1 - self.p)), out=out)
 
-    def backward(self, dy, mask, memory):
+    def backward(self, dy: Array, mask: Any, memory: Any) -> Array | None:
         if mask is None:
             return dy
         return namespace(dy).multiply(dy, mask, out=memory.passing("dx", dy.shape))

@@ -3,11 +3,8 @@
 Any function of an event is one. `pysi.storage.checkpoint.Checkpoint` is another one.
 """
 
-import numpy as np
-
 from pysi.arguments import choice
 from pysi.history import Epoch, Event
-from pysi.training import score
 
 
 class EpochAccuracy:
@@ -28,5 +25,4 @@ class EpochAccuracy:
         """Test all tasks if an epoch has ended."""
         if isinstance(event, Epoch):
             run = event.run
-            scores = [score(run.net, task, self.part) for task in run.tested]
-            run.history.epochs[-1][f"{self.part}_accuracy"] = np.stack(scores, axis=-1).tolist()
+            run.history.epochs[-1][f"{self.part}_accuracy"] = run.scores(self.part).tolist()

@@ -58,7 +58,7 @@ class SoftmaxCrossEntropy(Loss):
     logit becomes -inf, whose exponential is exactly zero. Rows of the gradient sum to zero.
     """
 
-    def __call__(self, logits, labels, active):
+    def __call__(self, logits: Array, labels: Array, active: Array) -> tuple[Array, Array]:
         xp, batch = namespace(logits), logits.shape[-2]
         k, labels = xp.arange(logits.shape[-1]), labels[..., None]
         z, z_label = xp.where(active, logits, -xp.inf), xp.empty_like(logits)
@@ -67,10 +67,10 @@ class SoftmaxCrossEntropy(Loss):
         loss = cross_entropy(total[..., 0], z_label.sum(axis=-1), batch)
         return loss.sum(axis=-1), slope(z, total, labels, k, batch, out=z)
 
-    def score(self, logits, labels, active):
+    def score(self, logits: Array, labels: Array, active: Array) -> Array:
         return predict(logits, active) == labels
 
-    def check(self, where, labels, active):
+    def check(self, where: str, labels: Array, active: Array) -> None:
         check_labels(where, labels, active)
 
 
@@ -80,15 +80,15 @@ class SquaredError(Loss):
     Targets are (..., B, K). The score is minus the mean squared error: 0 is perfect.
     """
 
-    def __call__(self, outputs, targets, active):
+    def __call__(self, outputs: Array, targets: Array, active: Array) -> tuple[Array, Array]:
         targets = namespace(outputs).asarray(targets, dtype=outputs.dtype)
         error, batch = (outputs - targets) * active, outputs.shape[-2]
         return (error * error).sum(axis=(-2, -1)) / (2 * batch), error / batch
 
-    def score(self, outputs, targets, active):
+    def score(self, outputs: Array, targets: Array, active: Array) -> Array:
         return -(((outputs - targets) * active) ** 2).sum(axis=-1) / active.sum()
 
-    def check(self, where, targets, active):
+    def check(self, where: str, targets: Array, active: Array) -> None:
         check_targets(where, targets, active)
 
 

@@ -9,12 +9,7 @@ from typing import Any
 import numpy as np
 
 from pysi.inputs import square
-from pysi.transfer import (  # noqa: F401
-    backward_transfer,
-    forward_transfer,
-    intransigence,
-    mean_over_tasks,
-)
+from pysi.transfer import backward_transfer, forward_transfer, intransigence, mean_over_tasks  # noqa: F401
 
 
 def average_accuracy(accuracy: Any) -> Any:

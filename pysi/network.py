@@ -11,7 +11,7 @@ from pysi.arguments import Copied, choice, seeds_of, several, wholes
 from pysi.backend import stream
 from pysi.backend.uses import Uses
 from pysi.errors import ConfigError
-from pysi.inputs import check_active
+from pysi.inputs import check_active, check_inputs
 from pysi.layers import Dense, Dropout, Layer, ReLU, Tanh
 from pysi.losses import predict
 from pysi.storage.networks import load_network, save_network
@@ -129,7 +129,8 @@ class Network(Copied):
 
     def predict(self, x: Array, active: Array | bool = True) -> Array:
         """Return the most probable active class of each example, (..., B); or of a single one."""
-        one = np.ndim(x) == len(self.input_shape)
+        check_inputs("x", x)
+        one = x.ndim == len(self.input_shape)
         check_active("active", active, self.output_shape)
         found = predict(self.logits(x[None] if one else x), active)
         return found[..., 0] if one else found

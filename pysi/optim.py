@@ -43,7 +43,7 @@ class Optimizer(Arguments):
 class SGD(Optimizer):
     """Gradient descent, Δθ = -η g."""
 
-    def delta(self, gradient, rows):
+    def delta(self, gradient: Any, rows: Update) -> Any:
         return gradient * -self.lr
 
 
@@ -63,11 +63,11 @@ class Momentum(Optimizer):
         super().__init__(lr)
         self.momentum = number("momentum", momentum, "0 ≤ momentum < 1", lambda mu: 0 <= mu < 1)
 
-    def start(self, synapses):
+    def start(self, synapses: Synapses) -> None:
         super().start(synapses)
         self.u = synapses.zeros()
 
-    def delta(self, gradient, rows):
+    def delta(self, gradient: Any, rows: Update) -> Any:
         u = rows.part(self.u)
         u[...], delta = momentum_step(gradient, u, self.momentum, -self.lr)
         return delta
@@ -107,18 +107,18 @@ class Adam(Optimizer):
         self.betas = tuple(number("betas", b, "0 ≤ beta < 1", lambda b: 0 <= b < 1) for b in betas)
         self.eps = number("eps", eps, "a positive number", lambda eps: eps > 0)
 
-    def start(self, synapses):
+    def start(self, synapses: Synapses) -> None:
         super().start(synapses)
         self.M, self.V, self.t = synapses.zeros(), synapses.zeros(), 0
 
-    def next_step(self):
+    def next_step(self) -> None:
         self.t += 1
         beta1, beta2 = self.betas
         a = self.lr * (1 - beta1) / (1 - beta1**self.t)
         b = sqrt((1 - beta2) / (1 - beta2**self.t))
         self._scale, self._eps = -a / b, self.eps / b
 
-    def delta(self, gradient, rows):
+    def delta(self, gradient: Any, rows: Update) -> Any:
         M, V = rows.part(self.M), rows.part(self.V)
         M[...], V[...], delta = adam_step(gradient, M, V, *self.betas, self._scale, self._eps)
         return delta

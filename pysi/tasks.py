@@ -113,7 +113,7 @@ def consecutive_tasks(
     tasks, of_task = [], np.repeat(np.arange(len(sizes)), sizes)
     for i, name in enumerate(names):
         first, last = np.flatnonzero(of_task == i)[[0, -1]]
-        data: dict[str, Array] = {}
+        data: dict[str, Any] = {}
         for part in ("train", "test"):
             x, y = getattr(dataset, f"x_{part}"), getattr(dataset, f"y_{part}")
             own = np.flatnonzero((first <= y) & (y <= last))

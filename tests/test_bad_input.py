@@ -111,9 +111,10 @@ def test_bytes_that_are_no_pixels_are_said(largest):
     x = (X % (largest + 1)).astype(np.uint8)
     x[0, 0] = largest
     dark = task(x_train=x, x_test=x)
-    named = f"bytes are taken as pixels .* the largest is {largest}.* x / {largest}"
-    with pytest.warns(UserWarning, match=named):
-        pysi.train(toy_net(), pysi.Adam(), pysi.FineTuning(), [dark], epochs=1, batch_size=16)
+    named = f"unsigned bytes are pixels .* highest here is {largest}.* x / {largest}"
+    with pytest.warns(UserWarning, match=named) as told:
+        pysi.train(toy_net(), pysi.Adam(), pysi.FineTuning(), [dark] * 3, epochs=1, batch_size=16)
+    assert len(told) == 1 and told[0].filename == __file__
 
 
 def test_masks_and_pictures_are_pixels():
@@ -268,6 +269,7 @@ def test_a_network_that_is_trained_ends_in_units():
     ("x", "named"),
     [
         ([[0.0] * 12], "found builtins.list"),
+        ([0.0] * 12, "found builtins.list"),
         (np.zeros((2, 12), int), "found one of int64"),
         (np.zeros((2, 12), bool), "found one of bool"),
         (np.zeros((2, 12), object), "found one of object"),
@@ -277,8 +279,11 @@ def test_a_network_that_is_trained_ends_in_units():
         (np.zeros(12), "expected inputs of shape"),
     ],
 )
-@pytest.mark.parametrize("call", ["forward", "logits"])
+@pytest.mark.parametrize("call", ["forward", "logits", "predict"])
 def test_what_a_network_is_asked(x, named, call):
+    if call == "predict" and np.shape(x) == (12,) and isinstance(x, np.ndarray):
+        assert toy_net().predict(x) in range(6)  # a single example
+        return
     with pytest.raises(pysi.ConfigError, match=f"x: .*{named}"):
         getattr(toy_net(), call)(x)
 

@@ -16,6 +16,7 @@ from pysi.experiments.protocols import SplitCIFAR
 from pysi.experiments.result import Result, key
 from pysi.experiments.run import resume, start
 from pysi.storage.checkpoint import Checkpoint
+from pysi.threads import using
 from test_cells import go_on
 from test_experiments import numbers
 
@@ -111,7 +112,7 @@ def test_task_1_is_trained_once_for_all(finished):
 def alone(task, tasks):
     """Return a network that learns only this task."""
     net, sizes = CONFIG.make_network(0), {"epochs": 2, "batch_size": CONFIG.batch_size}
-    with machine.threads(1, images=True):
+    with using(1, images=True):
         history = pysi.train(
             net, CONFIG.make_optimizer(), pysi.FineTuning(), [task], tested=tasks, **sizes
         )
@@ -135,6 +136,7 @@ class Stopped(Exception):
     pass
 
 
+@pytest.mark.slow
 def test_a_stopped_run_goes_on_with_other_threads_and_ends_with_the_same_bits(
     finished, small_cifar, tmp_path, monkeypatch
 ):
@@ -187,7 +189,7 @@ def test_cores_are_shared_out_as_threads_for_images_or_for_blas(
     assert (environment["blas_threads"], environment["image_threads"]) == (blas, others)
     assert result.threads == 2
     seen = set()
-    with machine.threads(result.threads, images=images):
+    with using(result.threads, images=images):
         barrier = threading.Barrier(others, timeout=30)
         share_out(lambda i: seen.add((barrier.wait(), threading.get_ident())), others)
         assert {pool["num_threads"] for pool in machine.blas()} == {blas}
@@ -217,7 +219,7 @@ def test_help_shows_the_settings_that_an_experiment_has(capsys):
         shown[words] = set(re.findall(r"--[a-z0-9-]+", capsys.readouterr().out))
     common = (
         "--help --methods --c --seeds --epochs --xi --clamp --tasks --hidden --reset-optimizer "
-        "--no-reset-optimizer --dtype --device --tf32 --dataset --preset --data --out --jobs "
+        "--no-reset-optimizer --dtype --device --tf32 --dataset --preset --data --out --csv --jobs "
         "--resume --vectorise"
     ).split()
     assert shown["run split-cifar"] == {*common, "--examples", "--ewc-c"}

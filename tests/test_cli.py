@@ -1,14 +1,20 @@
-"""The command line, from words to exit status, on the embedded digits."""
+"""The command line, from words to exit status, on the digits that come with the package."""
 
+import csv
 import os
+import re
 import signal
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+import pysi.cli
 from pysi import __version__
 from pysi.cli import main
+from pysi.cli.options import parser
+from pysi.errors import DataError
 from pysi.experiments.protocols import PermutedMNIST
 from pysi.experiments.result import Result
 from pysi.experiments.run import resume
@@ -16,6 +22,7 @@ from pysi.experiments.run import resume
 RUN = "run split-mnist --dataset mnist-5k --epochs 1 --jobs 1".split()
 
 
+@pytest.mark.slow
 def test_the_main_job_end_to_end(mnist_5k, tmp_path, capsys):
     out = tmp_path / "result"
     options = "--c 0 1 --seeds 1 --xi 1e-3 --clamp cumulative --dtype float32 --device numpy"
@@ -141,6 +148,11 @@ def test_another_thread_may_be_the_one_that_calls_main(tmp_path, capsys):
         ("--ewc-c 1 1", "ewc_c"),
         ("--resume somewhere --out other", "--resume"),
         ("--resume somewhere --preset quick", "--resume"),
+        ("--csv nowhere/rows.csv", "csv: expected a file in a folder that is there"),
+        ("--csv .", "csv: expected a file"),
+        ("--epochs -1", "epochs: expected a whole number from 1 to 1000000, found -1"),
+        ("--c nan", "c: expected one or more different, finite strengths"),
+        ("--xi nan", "xi"),
     ],
 )
 def test_bad_settings_exit_with_2_and_leave_nothing(words, named, tmp_path, capsys, monkeypatch):
@@ -162,6 +174,76 @@ def test_words_that_do_not_parse_exit_with_2(capsys):
     assert __version__ in capsys.readouterr().out
 
 
+@pytest.mark.smoke
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("run split-mnist --c 0,1", "argument --c: expected spaces between values, found '0,1': "
+         "write 0 1"),
+        ("sweep split-mnist --xi 1e-3,1e-4", "--xi: .* write 1e-3 1e-4"),
+        ("run split-mnist --hidden 8,8", "--hidden: .* write 8 8"),
+        ("run split-mnist --methods si,ewc", "--methods: .* write si ewc"),
+        ("run split-mnist --xi 0,001", "--xi: expected a number, found '0,001'"),
+        ("run split-mnist --epochs 2.0", "--epochs: expected a whole number, found '2.0'"),
+        ("run split-mnist --epochs nan", "--epochs: expected a whole number, found 'nan'"),
+        ("run split-mnist --jobs two", "--jobs: expected a whole number, found 'two'"),
+        ("theory --seed x", "--seed: expected a whole number, found 'x'"),
+    ],
+)  # fmt: skip
+def test_a_value_that_is_none_is_told_with_the_remedy(words, told, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(words.split())
+    assert stopped.value.code == 2
+    assert re.search(told, capsys.readouterr().err)
+
+
+@pytest.mark.smoke
+def test_the_users_home_is_found_where_no_shell_looks(monkeypatch, tmp_path):
+    for name in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(name, str(tmp_path))
+    words = "run split-mnist --out=~/a --resume=~/b --csv=~/c".split()
+    args = parser().parse_args(words)
+    assert [args.out, args.resume, args.csv] == [tmp_path / name for name in "abc"]
+    args = parser().parse_args(["figure", "~/d", "--out=~/e"])
+    assert [args.result, args.out] == [tmp_path / "d", tmp_path / "e"]
+
+
+def test_rows_are_written_as_a_table(mnist_5k, tmp_path, capsys, monkeypatch):
+    words = [*RUN, *"--tasks 1 --hidden 9 --methods single --seeds 1".split()]
+    path = tmp_path / "rows.csv"
+    assert main([*words, "--out", str(tmp_path / "out"), "--csv", str(path)]) == 0
+    assert f"written: {tmp_path / 'out' / 'result.json'}, {path}, " in capsys.readouterr().out
+    with path.open(newline="", encoding="utf-8") as file:
+        (row,) = csv.DictReader(file)
+    result = Result.load(tmp_path / "out")
+    assert row == {name: str(value) for name, value in result.rows()[0].items()}
+    with pytest.raises(DataError, match="rows.csv: expected a writable place"):
+        result.write_csv(path / "rows.csv")
+
+
+def test_a_missing_latex_is_told_when_all_else_is_done(mnist_5k, tmp_path, capsys, monkeypatch):
+    matplotlib = pytest.importorskip("matplotlib")
+    words = [*RUN, *"--tasks 1 --hidden 9 --methods single --seeds 1 --out".split()]
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("MPLCONFIGDIR", str(tmp_path / "nothing-cached"))
+    with matplotlib.rc_context({"text.usetex": True}):
+        assert main([*words, str(tmp_path / "out")]) == 1
+    printed = capsys.readouterr()
+    assert "chance level" in printed.out
+    (told,) = [line for line in printed.err.splitlines() if line.startswith("pysi: ")]
+    assert "latex" in told and "`pysi figure` draws it" in told
+    assert Result.load(tmp_path / "out").content["complete"]
+
+
+@pytest.mark.smoke
+def test_matplotlib_is_not_given_a_backend_of_jupyter(monkeypatch):
+    monkeypatch.setenv("MPLBACKEND", "module://matplotlib_inline.backend_inline")
+    monkeypatch.delitem(sys.modules, "matplotlib", raising=False)
+    monkeypatch.setattr("pysi.experiments.machine.require", lambda name: None)
+    pysi.cli.require_matplotlib()
+    assert os.environ["MPLBACKEND"] == "agg"
+
+
 def test_errors_exit_with_1_and_say_what_to_do(tmp_path, capsys):
     assert main(["figure", str(tmp_path)]) == 1
     assert "result.json" in capsys.readouterr().err
@@ -176,9 +258,10 @@ def test_errors_exit_with_1_and_say_what_to_do(tmp_path, capsys):
 def test_data_status_names_every_place(mnist_5k, tmp_path, capsys):
     assert main(["data", "status", "--data", str(tmp_path / "none")]) == 0
     printed = capsys.readouterr().out
-    assert "none" in printed
-    assert "cache" in printed
-    assert "mnist-5k" in printed
+    assert f"mnist     --data or PYSI_DATA: {tmp_path / 'none'}" in printed
+    assert "mnist     cache: absent" in printed
+    assert "mnist-5k  package: " in printed
+    assert "None" not in printed
 
 
 def test_data_fetch_of_an_unknown_set_is_refused(capsys):

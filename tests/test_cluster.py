@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -17,6 +18,8 @@ from pysi.experiments.cell import Cell
 from pysi.experiments.protocols import SplitMNIST
 from pysi.experiments.result import key
 from pysi.experiments.sweep import Sweep, validate
+
+pytestmark = pytest.mark.slow
 
 
 def sweep(words, out):
@@ -39,6 +42,7 @@ def test_a_cluster_s_worker_keeps_its_limit_of_threads_and_writes_nothing(
         return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
 
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "out").mkdir()
     cell = Cell(SplitMNIST(epochs=1, hidden=(8,)), "si", 1.0, 0)
     with threadpool_limits(2, user_api="blas"):
         (run,) = validate(cell, mnist_5k, tmp_path / "out", 1, parallel.silent)
@@ -109,7 +113,7 @@ class Cluster:
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
-    pytest.importorskip("distributed", reason="distributed is not installed: pip install '.[test]'")
+    pytest.importorskip("distributed", reason='distributed is not installed: pip install ".[test]"')
     found = Cluster(tmp_path_factory.mktemp("cluster"))
     yield found
     found.end()
@@ -270,6 +274,36 @@ def test_a_run_that_kills_its_workers_is_given_up(cluster):
     waiting.start()
     waiting.join(30)
     assert found == ["given up"]
+
+
+@pytest.mark.parametrize("name", ["SIGKILL", "SIGTERM"])
+def test_a_scheduler_s_end_is_a_sentence(tmp_path, name, mnist_5k):
+    cluster = Cluster(tmp_path)
+    try:
+        cluster.require(1)
+        out = tmp_path / "out"
+        words = "--dataset mnist-5k --epochs 3 --hidden 64 --c 0 1 3 --seeds 3".split()
+        sweeping = subprocess.Popen(
+            [sys.executable, "-m", "pysi", "sweep", "split-mnist", *words, "--out", str(out),
+             "--dask", cluster.address],
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        while not out.exists() or not Sweep.load(out).runs:
+            assert sweeping.poll() is None, sweeping.stderr.read()
+            time.sleep(0.1)
+        cluster.scheduler.send_signal(signal.Signals[name])
+        _, errors = sweeping.communicate(timeout=60)
+    finally:
+        cluster.end()
+    assert sweeping.returncode == 1
+    _, _, said = errors.partition("Stopped: ")
+    assert "Traceback" not in errors
+    assert "distributed" not in errors
+    assert f"--resume {out} --dask" in said
+    assert said.splitlines()[-1] == (
+        "pysi: dask: expected a cluster that finishes what it is given, found that the scheduler, "
+        f"{cluster.address}, has ended"
+    )
 
 
 def test_workers_without_the_package_are_refused(cluster, tmp_path):

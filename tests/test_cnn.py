@@ -133,6 +133,24 @@ def test_its_gradient_is_the_derivative_of_its_loss_by_a_complex_step(seed, fast
     assert np.isclose(along.imag / 1e-30, (grad * v).sum(), rtol=1e-8, atol=1e-10)
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"image": (32, 32)}, r"image: expected 3 whole numbers from 1, found \(32, 32\)"),
+        ({"image": 32}, "image: .* found 32"),
+        ({"channels": ()}, "channels: expected one or more whole numbers from 1"),
+        ({"channels": 8}, "channels: .* found 8"),
+        ({"channels": (8, "8")}, "channels: .* found"),
+        ({"hidden": 0}, "hidden: expected a whole number from 1, found 0"),
+        ({"n_classes": 2.5}, "n_classes: .* found 2.5"),
+        ({"dropout": 0.5}, "dropout: expected two probabilities, found 0.5"),
+    ],
+)
+def test_sizes_that_cannot_be_are_refused_by_name(options, message):
+    with pytest.raises(pysi.ConfigError, match=message):
+        pysi.CNN(**{"n_classes": 4} | options)
+
+
 @pytest.mark.parametrize("seed", [0, [0, 1]])
 def test_fast_convolutions_change_nothing_but_rounding(seed):
     nets = [toy_cnn(seed, fast=fast) for fast in (True, False)]
@@ -183,7 +201,7 @@ def test_pixels_are_scaled_to_one():
 
 
 def test_images_of_another_shape_are_refused_before_any_work():
-    with pytest.raises(pysi.ConfigError, match=r"inputs of shape \(11, 10, 3\), as the network"):
+    with pytest.raises(pysi.ConfigError, match=r"examples of shape \(11, 10, 3\), as the network"):
         toy_run(pysi.FineTuning(), net=toy_cnn(), tasks=toy_image_tasks(shape=(10, 11, 3)))
 
 

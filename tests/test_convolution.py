@@ -159,13 +159,18 @@ def test_initial_weights_are_glorot_uniform(seed):
         ({"kernel": (3, 3, 3)}, "kernel: expected one or two"),
         ({"kernel": 2.5}, "kernel: .* found 2.5"),
         ({"kernel": (3, 2.5)}, "kernel: .* found"),
+        ({"kernel": "x"}, "kernel: .* found 'x'"),
+        ({"kernel": None}, "kernel: .* found None"),
+        ({"stride": float("inf")}, "stride: .* found inf"),
+        ({"n_in": 0}, "n_in: expected a whole number from 1, found 0"),
+        ({"n_out": "4"}, "n_out: .* found '4'"),
         ({"stride": -1}, "stride: .* found -1"),
         ({"padding": "full"}, "padding: expected 'same' or 'valid', found 'full'"),
     ],
 )
 def test_bad_arguments_are_config_errors(options, message):
     with pytest.raises(pysi.ConfigError, match=message):
-        Conv2D(1, 1, **options)
+        Conv2D(**{"n_in": 1, "n_out": 1} | options)
 
 
 def test_an_image_smaller_than_the_kernel_is_a_config_error():

@@ -25,7 +25,8 @@ def seen(net=None, **options):
     found = set()
 
     def look(event):
-        found.add((*blas(), arrays._pool._max_workers if arrays._pool else 1))
+        pool = list(arrays._pools.values())[-1] if arrays._pools else None
+        found.add((*blas(), pool._max_workers if pool else 1))
 
     toy_run(pysi.FineTuning(), net=net or toy_net(), epochs=1, listeners=[look], **options)
     (one,) = found

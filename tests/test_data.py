@@ -24,7 +24,7 @@ def places(tmp_path, monkeypatch):
 
 @pytest.fixture
 def subset(monkeypatch):
-    """Stands for the embedded subset, whose real digits take a second to parse."""
+    """Stands for the subset that comes with the package."""
     subset = SimpleNamespace(name="mnist-5k")
     monkeypatch.setattr("pysi.data.sources.read_mnist_5k", lambda: subset)
     return subset
@@ -104,19 +104,21 @@ def test_without_pooch(places, subset, monkeypatch):
     assert load_dataset(announce=messages.append) is subset
 
 
-def test_cache_follows_the_platform(monkeypatch):
+def test_cache_follows_the_platform(tmp_path, monkeypatch):
     pytest.importorskip("pooch")
-    monkeypatch.setattr("pooch.os_cache", lambda project: f"cache of {project}")
-    assert str(download.cache_dir()) != "cache of pysi"
+    platforms = tmp_path / "platform"
+    monkeypatch.setattr("pooch.os_cache", lambda project: platforms / project)
+    assert download.cache_dir() != platforms / "pysi"
     monkeypatch.delenv("PYSI_CACHE")
-    assert str(download.cache_dir()) == "cache of pysi"
+    assert download.cache_dir() == platforms / "pysi"
 
 
-def test_without_any_source_every_way_is_listed(monkeypatch):
-    monkeypatch.setitem(sys.modules, "mlxtend.data", None)
+def test_without_any_source_every_way_is_listed(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pooch", None)
+    monkeypatch.setattr("pysi.data.mnist_5k.folder", lambda: tmp_path)
     with pytest.raises(DataError) as caught:
         load_dataset(announce=never)
-    for way in ("--data FOLDER", "PYSI_DATA", "pysi data fetch mnist", "pip install 'pysi[demo]'"):
+    for way in ("--data FOLDER", "PYSI_DATA", "pysi data fetch mnist", "Replace it"):
         assert way in str(caught.value)
 
 

@@ -11,7 +11,7 @@ import pytest
 from pysi.cli import main
 from pysi.data import load_dataset, status
 from pysi.data.catalogue import CATALOGUE, cifar_entry
-from pysi.errors import DataError
+from pysi.errors import DataError, install
 from test_data import never
 from test_data_cifar import ONE_LABEL, TWO_LABELS, check_content, write_archive, write_folder
 
@@ -89,7 +89,7 @@ def test_nothing_stands_in_where_there_is_none(monkeypatch, with_pooch):
         load_dataset("tiny", announce=never)
     message = str(caught.value).replace("\n", " ")
     assert message.startswith("no Tiny anywhere: no folder is given, and the cache is empty. ")
-    assert ("no mirror gave its files" if with_pooch else "pip install 'pysi[demo]'") in message
+    assert ("no mirror gave its files" if with_pooch else install("demo")) in message
     assert message.endswith(f"Or name by --data or PYSI_DATA a folder that holds {WANTED}.")
 
 

@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import io
+import os
 import struct
 import tempfile
 from pathlib import Path
@@ -141,3 +142,10 @@ def test_a_gzip_bomb_is_not_unpacked(monkeypatch):
     with pytest.raises(DataError, match="found: more"):
         read_bytes(bomb)
     assert asked == [4, 4, 6]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
+def test_a_pipe_in_a_files_place_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(DataError, match="pipe: .*neither a file nor a folder"):
+        read_idx(tmp_path / "pipe")

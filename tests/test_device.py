@@ -274,6 +274,7 @@ def test_a_stopped_run_goes_on_from_its_checkpoint(xp, seed, tmp_path):
     assert np.array_equal(*tables)
 
 
+@pytest.mark.slow
 def test_the_theory_agrees(xp):
     checks = claims.run(0, xp)
     assert len(checks) == len(claims.run(0))
@@ -311,6 +312,7 @@ def test_replicas_fit_into_the_memory(xp, monkeypatch):
 OPTIONS = "--epochs 1 --seeds 2 --jobs 1 --device cupy"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("more", ["", "--vectorise"])
 @pytest.mark.parametrize(
     ("words", "runs"),

@@ -77,8 +77,6 @@ def test_a_page_of_the_core_is_the_whole_file(module, monkeypatch):
 
 @pytest.mark.parametrize("page", with_examples, ids=lambda page: page.stem)
 def test_examples(page):
-    if page.stem == "start":
-        pytest.importorskip("mlxtend")
     source = "\n".join(EXAMPLES.findall(page.read_text()))
     example = doctest.DocTestParser().get_doctest(source, {}, page.stem, str(page), 0)
     report = []

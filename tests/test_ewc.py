@@ -122,6 +122,7 @@ def test_a_device_gives_numpy_s_numbers(make):
     assert np.array_equal(tables[0], to_host(tables[1]))
 
 
+@pytest.mark.slow
 def test_it_keeps_what_fine_tuning_loses(mnist_5k):
     n = 4
     net = pysi.MLP((784, 64, 10), zero_readout=True, seed=[*range(n), *range(n)])
@@ -138,6 +139,7 @@ def test_it_keeps_what_fine_tuning_loses(mnist_5k):
         lambda: pysi.EWC(-1),
         lambda: pysi.EWC(1, fisher="guessed"),
         lambda: pysi.OnlineEWC(1, gamma=1.5),
+        lambda: pysi.OnlineEWC(1, gamma="1"),
         lambda: pysi.OnlineEWC(1, gamma=float("nan")),
     ],
 )

@@ -1,6 +1,7 @@
 """Dividing work among threads, and memory that is kept from step to step."""
 
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -35,6 +36,40 @@ def test_what_goes_wrong_in_a_thread_comes_out():
 
     with threads(2), pytest.raises(ValueError, match="number 1"):
         share_out(fail, 3)
+
+
+def at_work():
+    """How many threads `share_out` uses: as many as can wait for each other."""
+    seen = set()
+    share_out(lambda i: (seen.add(threading.get_ident()), time.sleep(0.05)), 4)
+    return len(seen)
+
+
+@pytest.mark.parametrize("counts", [(2, 3), (3, 1), (1, 2)])
+def test_contexts_may_be_closed_in_any_order(counts):
+    first, second = (threads(count) for count in counts)
+    first.__enter__()
+    second.__enter__()
+    assert at_work() == counts[1]
+    first.__exit__(None, None, None)
+    assert at_work() == counts[1]
+    second.__exit__(None, None, None)
+    with threads(1):
+        assert at_work() == 1
+    here = []
+    share_out(lambda i: here.append(threading.get_ident()), 2)
+    assert here == [threading.get_ident()] * 2
+
+
+@pytest.mark.parametrize("count", [0, -1, 1.5, 2.0, "2", None, np.nan, [2]])
+def test_a_number_of_threads_is_a_whole_number_from_1(count):
+    with pytest.raises(pysi.ConfigError, match="threads: expected a whole number from 1, found"):
+        threads(count)
+
+
+def test_a_number_of_threads_may_be_numpy_s():
+    with threads(np.int64(2)):
+        assert at_work() == 2
 
 
 def memory(passing=None):

@@ -193,6 +193,7 @@ def test_tasks_partition_the_data_set(n_tasks):
         assert task.chance == n_tasks / 6
 
 
+@pytest.mark.slow
 def test_consolidation_keeps_what_fine_tuning_loses(mnist_5k):
     """Split MNIST in small: real digits, all five tasks, eight seeds at once."""
     n = 8

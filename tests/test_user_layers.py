@@ -328,6 +328,11 @@ def test_wrong_layers_fail(layer, message):
         pysi.check_layer(layer, smooth(np.random.default_rng(0), (5, 4)))
 
 
+def test_a_class_in_place_of_a_layer_is_refused():
+    with pytest.raises(pysi.ConfigError, match="layer: expected a Layer object, found <class"):
+        pysi.check_layer(Tanh, [[0.3]])
+
+
 class WrongForParts(Gain):
     """Right for a whole batch, but not if the batch comes in parts."""
 

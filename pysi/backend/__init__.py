@@ -1,7 +1,7 @@
-"""What computes: NumPy or CuPy, formulas in few passes, matrix products without copies.
+"""The backend: NumPy or CuPy, formulas in few passes, and matrix products without copies.
 
-A reader of the core needs three names of it: `namespace` (the array module of an array), `matmul`
-and the decorator `elementwise`; each does what plain NumPy would do.
+A reader of the core needs three of its names: `namespace` (the array module of an array), `matmul`
+and the decorator `elementwise`. Each does what plain NumPy would do.
 """
 
 from pysi.backend.arrays import namespace, stream, to_device, to_host

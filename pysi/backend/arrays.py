@@ -1,42 +1,58 @@
-"""NumPy or CuPy: one code path for both, taken from the arrays that are at hand.
+"""NumPy or CuPy: one code path for both, which follows from the arrays themselves.
 
 Every function of the package that computes asks `namespace(array)` for the module that the array
-belongs to and calls that module's functions. What a GPU wants otherwise is in `elementwise` (a
-formula in one go) and `matmul` (products without copies).
+belongs to and calls that module's functions. What a GPU needs to be done in another way is in
+`elementwise` (a formula in one go) and `matmul` (products without copies).
 """
 
 import importlib
 import sys
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import copy_context
+from typing import Any
 
 import numpy as np
 
-from pysi.errors import ConfigError
+from pysi.arguments import is_whole
+from pysi.errors import ConfigError, install
+from pysi.typing import Array, Device
 
 CPU_BLOCK = 131_072
-"""Synapses per block on a CPU: what an update touches of that many (5 MB) stays in the cache."""
+"""Synapses per block on a CPU: what an update touches of so many, 5 MB, stays in the cache."""
 
 CPU_IMAGES = 4
-"""Images that a CPU takes through all convolutions at once: a layer of them fits in the cache."""
+"""Images that a CPU takes through all convolutions at once: one layer's output for so many fits
+in the cache."""
+
+MODULES: dict[type, Device] = {}
+"""The array module of every type of array that has been seen."""
 
 
-MODULES = {}
-"""The array module of every type of array that was seen."""
-
-
-def namespace(array):
-    """The module whose functions work on `array`: `numpy`, `cupy`, or one with their interface."""
-    kind = type(array)
-    module = MODULES.get(kind)
+def namespace(array: Array) -> Device:
+    """Return the module whose functions work on `array`: `numpy`, `cupy`, or one like them."""
+    cls = type(array)
+    module = MODULES.get(cls)
     if module is None:
-        module = MODULES[kind] = sys.modules[kind.__module__.partition(".")[0]]
+        module = MODULES[cls] = sys.modules[cls.__module__.partition(".")[0]]
     return module
 
 
-def device_namespace(device):
-    """The array module of a device named on the command line.
+def overlap(one: Array, other: Array) -> bool:
+    """Return whether two arrays may have memory in common; an array has with itself."""
+    if one is other:
+        return True
+    first, second = one.base, other.base
+    if first is None and second is None:
+        return False
+    if (one if first is None else first) is not (other if second is None else second):
+        return False
+    return namespace(one).may_share_memory(one, other)
+
+
+def device_namespace(device: str) -> Device:
+    """Return the array module of a device named on the command line.
 
     Parameters
     ----------
@@ -45,7 +61,7 @@ def device_namespace(device):
     Raises
     ------
     ConfigError
-        Unknown name, CuPy not installed, or no usable GPU.
+        The name is unknown, CuPy is not installed, or there is no usable GPU.
     """
     if device == "numpy":
         return np
@@ -55,8 +71,8 @@ def device_namespace(device):
         xp = importlib.import_module("cupy")
     except ImportError as err:
         raise ConfigError(
-            "device 'cupy' needs CuPy, which is not installed: "
-            "pip install 'pysi[gpu-cuda13]' (or gpu-cuda12, after your driver's CUDA version)"
+            f"device 'cupy' needs CuPy, which is not installed: {install('gpu-cuda13')} "
+            "(or gpu-cuda12, after your driver's CUDA version)"
         ) from err
     try:
         xp.cuda.runtime.getDeviceCount()
@@ -68,37 +84,37 @@ def device_namespace(device):
     return xp
 
 
-def to_host(array):
-    """A NumPy array with the contents of `array`, copied from its device if it lives on one."""
+def to_host(array: Array) -> Array:
+    """Return `array` as a NumPy array, copied from its device if it lives on one."""
     return array.get() if hasattr(array, "get") else np.asarray(array)
 
 
-def to_device(array, xp, moved=None):
-    """An array on the device of `xp`; None stays None.
+def to_device(array: Array | None, xp: Device, moved: dict | None = None) -> Any:
+    """Return an array on the device of `xp`; None stays None.
 
-    `moved` is a dict that remembers what has been copied: what is moved with the same one goes on
-    being shared.
+    The dict `moved` remembers what has been copied: an array that is moved twice with the same dict
+    is copied once, and stays shared.
     """
     if array is None or xp is np:
         return array
     moved = {} if moved is None else moved
     if id(array) not in moved:
-        moved[id(array)] = array, xp.asarray(array)  # held, so that its id stays its own
+        moved[id(array)] = array, xp.asarray(array)  # kept, so that no other array gets its id
     return moved[id(array)][1]
 
 
-def stream(seed, *key, xp=np):
-    """A random generator of `xp` that depends on `seed` and `key` alone.
+def stream(seed: int, *key: int | str, xp: Device = np) -> np.random.Generator:
+    """Return a random generator of `xp` that depends on `seed` and `key` alone.
 
     Initialisation, shuffling and dropout each have their own stream, named by a key such as
-    ("shuffle", task, epoch), so no result depends on how many numbers something else has drawn.
+    ("shuffle", task, epoch). So no result depends on how many numbers something else has drawn.
 
     Parameters
     ----------
     seed : int
         Non-negative.
     *key : int or str
-        Words are spelled out as the numbers of their bytes.
+        A word stands for the number that its bytes spell.
     """
     words = [seed]
     for part in key:
@@ -108,65 +124,78 @@ def stream(seed, *key, xp=np):
 
 
 class Ranges:
-    """The columns of a row, in ranges that are updated in turn: what one needs is in the cache.
+    """The columns of a row, in ranges that are updated in turn and that fit in the cache.
 
     Parameters
     ----------
     size : int
         Columns of a row.
     networks : int
-        Rows that lie side by side.
+        How many rows lie side by side.
     xp : module
         A GPU takes all columns at once.
     largest : int, optional
-        Columns in a range at most.
+        The most columns that a range may have.
 
     Raises
     ------
     ConfigError
-        A largest range that is no whole number from 1.
+        `largest` is no whole number from 1.
     """
 
-    def __init__(self, size, networks, xp, largest=None):
+    def __init__(self, size: int, networks: int, xp: Device, largest: int | None = None) -> None:
         most = max(1, CPU_BLOCK // networks) if largest is None else largest
-        if most != int(most) or most < 1:
-            raise ConfigError(f"block_size: expected a whole number from 1, found {largest}")
+        if not is_whole(most):
+            raise ConfigError(f"block_size: expected a whole number from 1, found {largest!r}")
         width = -(-size // -(-size // int(most))) if xp is np else size
         self.size = size
         self.ranges = [slice(i, min(i + width, size)) for i in range(0, size, width)]
 
-    def __call__(self, array):
-        """The ranges of a row; of anything else the whole, as many times."""
+    def __call__(self, array: Array) -> list[Array]:
+        """Return the ranges of a row; of another array, the whole as often as there are ranges."""
         if array.shape[-1:] != (self.size,) or len(self.ranges) == 1:
             return [array] * len(self.ranges)
         return [array[..., part] for part in self.ranges]
 
 
-_pool = None
+_pools: dict[object, ThreadPoolExecutor | None] = {}
+"""The pool of each open `threads` context, in the order in which they were entered."""
+
+
+def threads(count: int) -> AbstractContextManager[None]:
+    """Return a context within which `share_out` uses this many threads.
+
+    The BLAS library should then use one thread, since `share_out` already keeps the cores busy. Of
+    several open contexts the one entered last counts, in whatever order they are closed.
+
+    Raises
+    ------
+    ConfigError
+        `count` is no whole number from 1.
+    """
+    if not is_whole(count):
+        raise ConfigError(f"threads: expected a whole number from 1, found {count!r}")
+    return _threads(int(count))
 
 
 @contextmanager
-def threads(count):
-    """Within this context, `share_out` uses this many threads.
-
-    The BLAS library should then use one thread: what is shared out is above it.
-    """
-    global _pool
-    before = _pool
+def _threads(count: int) -> Iterator[None]:
+    opened = object()
     with ThreadPoolExecutor(count) as pool:
-        _pool = pool if count > 1 else None
+        _pools[opened] = pool if count > 1 else None
         try:
             yield
         finally:
-            _pool = before
+            del _pools[opened]
 
 
-def share_out(work, count):
+def share_out(work: Callable[[int], object], count: int) -> None:
     """Call work(0), …, work(count - 1), in the threads of the `threads` context if there is one."""
-    if _pool is None:
+    pool = list(_pools.values())[-1] if _pools else None
+    if pool is None:
         for i in range(count):
             work(i)
         return
-    # with the caller's context: NumPy keeps there what to do about an overflow
-    for done in [_pool.submit(copy_context().run, work, i) for i in range(count)]:
+    # in the caller's context, where NumPy keeps what to do about an overflow
+    for done in [pool.submit(copy_context().run, work, i) for i in range(count)]:
         done.result()

@@ -90,9 +90,9 @@ def folder():
 def can_compile(typed):
     """Whether a program has the same bits as one compiled loop, and gains by it."""
     ends = [*typed.results, *typed.writes.values()]
-    shapes = {typed.kind(ref)[0] for ref in typed.results}
-    shapes |= {typed.kinds[i][0] for i in typed.writes}
-    types = {dtype for _, dtype in typed.kinds.values() if dtype is not None}
+    shapes = {typed.spec(ref)[0] for ref in typed.results}
+    shapes |= {typed.specs[i][0] for i in typed.writes}
+    types = {dtype for _, dtype in typed.specs.values() if dtype is not None}
     types |= {np.dtype(t) for line in typed.lines for t in line[3]}
     return (
         len(typed.lines) > 1
@@ -126,7 +126,7 @@ class Compiled:
         written = {int(name[1:]) for name, _ in ends if name[0] == "a"}
         self.read = sorted(o for o in used if isinstance(o, int))
         self.arrays = sorted({*self.read, *written})
-        (shape,) = {typed.kind(ref)[0] for _, ref in ends}
+        (shape,) = {typed.spec(ref)[0] for _, ref in ends}
         source = self.source(shape, ends)
         self.function = self.functions.get(source)
         if self.function is None:
@@ -149,12 +149,12 @@ class Compiled:
                       for k, n in enumerate(own)]  # fmt: skip
             return f"[{', '.join(places)}]" if places else "[()]"
 
-        lines += [f"{indent}x{i} = a{i}{at(typed.kinds[i][0])}" for i in self.read]
+        lines += [f"{indent}x{i} = a{i}{at(typed.specs[i][0])}" for i in self.read]
         for i, name, operands, types in typed.lines:
             words = [self.text(o, np.dtype(t)) for o, t in zip(operands, types, strict=True)]
             lines.append(f"{indent}t{i} = {EXACT[name].format(*words)}")
         for k, (_, ref) in enumerate(ends):
-            lines.append(f"{indent}r{k} = {self.text(ref, typed.kind(ref)[1])}")
+            lines.append(f"{indent}r{k} = {self.text(ref, typed.spec(ref)[1])}")
         lines += [f"{indent}{name}{at(shape)} = r{k}" for k, (name, _) in enumerate(ends)]
         return "\n".join([f"({', '.join(names)}):", *lines, ""])
 
@@ -163,7 +163,7 @@ class Compiled:
         if operand in self.numbers:
             return f"{dtype.name}(s{self.numbers[operand]})"
         word = f"t{operand[0]}" if isinstance(operand, tuple) else f"x{operand}"
-        held = self.typed.kind(operand)[1]
+        held = self.typed.spec(operand)[1]
         if held == dtype:
             return word
         return f"({word} != 0)" if dtype.kind == "b" else f"{dtype.name}({word})"

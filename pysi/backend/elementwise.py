@@ -2,57 +2,65 @@
 
 A formula such as ``beta * M + g`` makes a new array for every operator when NumPy runs it. Under
 the decorator `elementwise` the same lines are *recorded*: they run once on symbols in place of
-arrays, and what they do to them becomes a program. The program is then run as NumPy passes into
+arrays, and what they do to the symbols becomes a program. It is then run as NumPy passes into
 memory that is used again (`pysi.backend.passes`), with the bits that plain NumPy gives, or as a
 single kernel on a GPU (`pysi.backend.kernel`). Without the decorator a formula gives the same
 numbers, only slower.
 
 What can be recorded are NumPy's elementwise functions in `OPERATIONS`, `where` and `clip`, on
-arrays that broadcast, and numbers. There is one floating type, that of the arrays, which numbers
-take on, also beside conditions and whole numbers, where plain NumPy would compute in float64.
-Numbers are arguments of the program, so that a new learning rate needs no new one. A condition on
-an array's values cannot be recorded: write ``np.where(condition, a, b)``.
+numbers and on arrays that broadcast. There is one floating type, that of the arrays. Numbers take
+this type too, even next to conditions and whole numbers, where plain NumPy would compute in
+float64. Numbers are arguments of the program, so that a new learning rate needs no new program. A
+condition on an array's values cannot be recorded: write ``np.where(condition, a, b)``.
 """
 
+from collections.abc import Callable, Sequence
 from functools import cached_property, update_wrapper
 from inspect import signature
+from typing import Any
 
 import numpy as np
 
-from pysi.backend.arrays import namespace
+from pysi.backend.arrays import namespace, overlap
 from pysi.backend.compiled import on_cpu
 from pysi.backend.kernel import Kernel
 from pysi.backend.program import Program, Typed, remember
-from pysi.backend.recorder import KINDS, Trace, classify, overlap
+from pysi.backend.recorder import ROLES, Recorder, Trace, role_of
 from pysi.errors import ConfigError
+from pysi.typing import Array, Device
 
 
 class Formula:
     """A function of arrays and numbers that is recorded once; see `elementwise`."""
 
-    def __init__(self, function):
-        self.function, self.programs = function, {}
+    __name__: str
+
+    def __init__(self, function: Callable) -> None:
+        self.function = function
+        self.programs: dict[tuple, Any] = {}
         update_wrapper(self, function)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"<elementwise formula {self.__name__}>"
 
     @cached_property
-    def trace(self):
-        """What it does to its arguments: recorded once."""
+    def trace(self) -> Trace:
+        """What the formula does to its arguments: recorded once."""
         return Trace(self.__name__, self.function, len(signature(self.function).parameters))
 
-    def __call__(self, *args, out=None):
-        """Compute it, into the arrays `out` (one, or a tuple as returned) if they are given."""
-        arrays, numbers, key = [], [], []
+    def __call__(self, *args: Any, out: Any = None) -> Any:
+        """Compute the formula, into the arrays `out` if they are given; see `elementwise`."""
+        arrays: list[Array] = []
+        numbers: list[float] = []
+        like: list = []
         for value in args:
-            kind = KINDS.get(type(value)) or classify(value, self.__name__)
-            if kind == "array":
+            role = ROLES.get(type(value)) or role_of(value, self.__name__)
+            if role == "array":
                 arrays.append(value)
-                key.append((value.dtype.char, value.shape))
-            elif kind == "number":
+                like.append((value.dtype.char, value.shape))
+            elif role == "number":
                 numbers.append(float(value))
-                key.append(None)
+                like.append(None)
             else:
                 return self.record(value.recorder, args, out)
         if not arrays:
@@ -65,66 +73,65 @@ class Formula:
                     same.append(i)
                 elif (given.base is not None or array.base is not None) and overlap(given, array):
                     return self.apart(args, out)
-            key.append((array.dtype.char, array.shape, *same))
+            like.append((array.dtype.char, array.shape, *same))
         xp = namespace(arrays[0])
-        key = xp, len(outs), *key
-        program = self.programs.get(key)
+        case = xp, len(outs), *like
+        program = self.programs.get(case)
         if program is None:
             made = self.compile(xp, args, arrays, outs)
-            program = remember(self.programs, key, made)
+            program = remember(self.programs, case, made)
         results = program.run(arrays, numbers, outs)
         return results if self.trace.several else results[0]
 
-    def record(self, recorder, args, out):
-        """Among symbols it becomes part of what is recorded."""
+    def record(self, recorder: Recorder, args: Sequence, out: Any) -> Any:
+        """Record the formula as part of what is done to symbols, and return symbols."""
         if out is not None:
             recorder.refuse("the argument out", "formulas that return their results")
         return recorder.call(self, args)
 
-    def apart(self, args, out):
-        """Compute into arrays that hold arguments, under other names: when all has been read."""
+    def apart(self, args: Sequence, out: Any) -> Any:
+        """Compute into views of arguments, which are written to after everything has been read."""
         results = self(*args)
         for array, result in zip(*(x if type(x) is tuple else (x,) for x in (out, results)),
                                  strict=True):  # fmt: skip
             array[...] = result
         return out
 
-    def compile(self, xp, args, arrays, outs):
-        """The program for arguments like these."""
+    def compile(self, xp: Device, args: Sequence, arrays: list[Array], outs: Sequence) -> Any:
+        """Return the program for arguments like these."""
         trace = self.trace
         trace.check(args)
         if outs and len(outs) != len(trace.results):
-            found = f"found {len(outs)}"
-            raise ConfigError(
-                f"formula {self.__name__!r}: expected out for {len(trace.results)} results, {found}"
-            )
-        refs, i, j = [], 0, 0
+            expected = f"expected out for {len(trace.results)} results"
+            raise ConfigError(f"formula {self.__name__!r}: {expected}, found {len(outs)}")
+        refs: list = []
+        i = j = 0
         for value in args:
-            if KINDS[type(value)] == "number":
+            if ROLES[type(value)] == "number":
                 refs.append(("n", j))
                 j += 1
-            else:  # an array that is there twice is one
+            else:  # an array that is given twice is one operand
                 refs.append(next(k for k, array in enumerate(arrays) if array is arrays[i]))
                 i += 1
-        nodes = []
+        nodes: list = []
         results = trace.results_of(refs, nodes)
         places = [next((k for k, a in enumerate(arrays) if a is array), None) for array in outs]
         typed = Typed(Program(self.__name__, nodes, results, {}), arrays)
         for array, ref in zip(outs, typed.results, strict=bool(outs)):
-            typed.returns(ref, array)
+            typed.check_out(ref, array)
         return (on_cpu if xp is np else Kernel)(typed, places or None, xp)
 
 
-def elementwise(function):
+def elementwise(function: Callable[..., Any]) -> Callable[..., Any]:
     """Decorate a formula: a function of arrays and numbers that computes each entry by itself.
 
-    The decorated function takes one more argument, `out`: an array, or a tuple of arrays as it
-    returns them, to compute into. It may be one of the arguments.
+    The decorated function takes one more argument, `out`: an array to compute into, or a tuple of
+    as many arrays as the formula returns. They may be among the arguments.
 
     Raises
     ------
     ConfigError
-        When it is first called, if it does what cannot be recorded; the message names the formula.
+        At the first call, if the formula does what cannot be recorded; the message names it.
 
     Examples
     --------

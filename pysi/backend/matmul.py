@@ -1,19 +1,22 @@
-"""Matrix products of a matrix or a stack of them, of any views, without a copy.
+"""Products of matrices and of stacks of matrices, which may be any views, without a copy.
 
 NumPy multiplies any views. CuPy, above two axes, first copies whatever is not contiguous: a
 transposed weight matrix, or the columns of a table that belong to one layer. BLAS itself needs no
-copies: it is told how far apart the rows of a matrix are, whether it is transposed, and how far
-apart the matrices of a stack are. This is where it is told.
+copies: its arguments say how far apart the rows of a matrix are, whether it is transposed, and how
+far apart the matrices of a stack are. This module finds these arguments.
 """
 
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
+from typing import Any
 
 import numpy as np
 
 from pysi.backend.arrays import namespace
+from pysi.typing import Array, Device, Shape
 
 FULL, TF32 = 0, 3
 """cuBLAS' modes CUBLAS_DEFAULT_MATH and CUBLAS_TF32_TENSOR_OP_MATH."""
@@ -22,36 +25,40 @@ ONE_AND_ZERO = {char: np.array([1, 0], char) for char in "fd"}
 
 @dataclass(frozen=True)
 class Plan:
-    """What BLAS is told of c = a b, where each of them is a stack of matrices.
+    """The arguments of BLAS for c = a b, where a, b and c are stacks of matrices.
 
     Attributes
     ----------
     transposed : (bool, bool)
         Whether a, and b, lie in memory column by column.
     rows : (int, int, int)
-        From one row (or column) in memory to the next in a, b and c, in entries.
+        Distance from one row (or column) in memory to the next in a, b and c, in entries.
     count : int
-        Matrices that are reached in steps of one size.
+        How many matrices are reached in steps of one size.
     steps : (int, int, int)
-        From one of them to the next, in entries.
+        Distance from one of them to the next, in entries.
     starts : tuple of (int, int, int)
         Where each such range begins, in bytes.
     """
 
-    transposed: tuple
-    rows: tuple
+    transposed: tuple[bool, ...]
+    rows: tuple[int, ...]
     count: int
-    steps: tuple
-    starts: tuple
+    steps: tuple[int, ...]
+    starts: tuple[tuple[int, ...], ...]
 
 
 @lru_cache(maxsize=1024)
-def plan(a, b, c, itemsize):
-    """The plan for three arrays, each given as (shape, strides), or None: one must be copied."""
-    forms = [form(*array, itemsize) for array in (a, b, c)]
-    if None in forms or forms[2][0]:
+def plan(
+    a: tuple[Shape, Shape], b: tuple[Shape, Shape], c: tuple[Shape, Shape], itemsize: int
+) -> Plan | None:
+    """Return the plan for three arrays (shape, strides), or None if one of them must be copied."""
+    orders = [order(*array, itemsize) for array in (a, b, c)]
+    known = [each for each in orders if each is not None]
+    if len(known) < 3 or known[2][0]:
         return None
-    axes, lead = [], c[0][:-2]
+    axes: list[tuple[int, list[int]]] = []
+    lead = c[0][:-2]
     for i, size in enumerate(lead, start=-len(lead)):
         steps = [
             strides[i - 2] if len(shape) >= 2 - i and shape[i - 2] > 1 else 0
@@ -65,22 +72,26 @@ def plan(a, b, c, itemsize):
     if axes:
         axes.remove(longest)
     if min(longest[1]) < 0:
-        return None  # cuBLAS does not say that it steps backwards
+        return None  # the manual of cuBLAS does not mention steps backwards
     starts = tuple(
         tuple(sum(i * steps[k] for i, (_, steps) in zip(at, axes, strict=True)) for k in range(3))
         for at in product(*(range(size) for size, _ in axes))
     )
     return Plan(
-        tuple(transposed for transposed, _ in forms[:2]),
-        tuple(distance for _, distance in forms),
+        tuple(transposed for transposed, _ in known[:2]),
+        tuple(distance for _, distance in known),
         longest[0],
         tuple(step // itemsize for step in longest[1]),
         starts,
     )
 
 
-def form(shape, strides, itemsize):
-    """(Whether matrices lie in memory column by column, from one to the next), None if neither."""
+def order(shape: Shape, strides: Shape, itemsize: int) -> tuple[bool, int] | None:
+    """Return how matrices lie in memory, or None if neither row by row nor column by column.
+
+    The first value says whether they lie column by column, the second the distance from one row
+    (or column) to the next, in entries.
+    """
     (rows, columns), (down, across) = shape[-2:], (step // itemsize for step in strides[-2:])
     for transposed, inner, size, step, count in (
         (False, columns, columns, down, rows), (True, rows, rows, across, columns)
@@ -91,14 +102,15 @@ def form(shape, strides, itemsize):
     return None
 
 
-def matmul(a, b, *, out=None):
-    """The product of the last two axes, a @ b, of arrays that broadcast over all others.
+def matmul(a: Array, b: Array, *, out: Array | None = None) -> Array:
+    """Return a @ b, the product of the last two axes, of arrays that broadcast over all others.
 
     Parameters
     ----------
     a, b : array, (..., m, k), (..., k, n)
-        Of one dtype, float32 or float64.
+        Arrays of one dtype, float32 or float64.
     out : array, (..., m, n), optional
+        Where to write the product.
     """
     xp = namespace(a)
     if xp is np:
@@ -118,9 +130,10 @@ def matmul(a, b, *, out=None):
     (lda, ldb, ldc), (step_a, step_b, step_c) = how.rows, how.steps
     one = ONE_AND_ZERO[char].ctypes.data
     zero = one + a.itemsize
+    arrays: list[Any] = [a, b, out]  # of CuPy, whose `data` have an address
     for at in how.starts:
-        # BLAS goes down columns: our rows are its columns, and what it computes is cᵀ = bᵀ aᵀ
-        x, y, z = (array.data.ptr + start for array, start in zip((a, b, out), at, strict=True))
+        # BLAS reads matrices by columns: our rows are its columns, and it computes cᵀ = bᵀ aᵀ
+        x, y, z = (array.data.ptr + start for array, start in zip(arrays, at, strict=True))
         if how.count == 1:
             gemm = cublas.sgemm if char == "f" else cublas.dgemm
             gemm(handle, b_t, a_t, n, m, k, one, y, ldb, x, lda, zero, z, ldc)
@@ -134,11 +147,11 @@ def matmul(a, b, *, out=None):
 
 
 @contextmanager
-def tensor_float_32(xp, on):
-    """Within this context, whether a GPU's float32 products may round their factors to TF32.
+def tensor_float_32(xp: Device, on: bool) -> Iterator[None]:
+    """Decide for this context whether a GPU may round the factors of float32 products to TF32.
 
-    That leaves ten of 23 binary places, and is faster; sums are still in float32. On a CPU there is
-    nothing like it.
+    That leaves ten of 23 binary places, and is faster; sums are still in float32. A CPU has nothing
+    like it, and the context does nothing there.
     """
     if xp is np:
         yield

@@ -1,11 +1,19 @@
 """A recorded program: elementwise operations in a row, with the shape and type of each result."""
 
 import operator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, NoReturn, TypeAlias
 
 import numpy as np
 
 from pysi.errors import ConfigError
+from pysi.typing import Array, Shape
+
+Operand: TypeAlias = int | tuple
+"""How an operation names what it reads; see `Program`."""
+Spec: TypeAlias = tuple[Shape, Any]
+"""Shape and type of an array; a number has the shape (), and None as its type."""
 
 OPERATIONS = {
     "add": "{} + {}", "subtract": "{} - {}", "multiply": "{} * {}", "divide": "{} / {}",
@@ -19,17 +27,17 @@ OPERATIONS = {
     "bitwise_or": "pysi_or({}, {})", "invert": "pysi_not({})", "where": "{} ? {} : {}",
     "assign": "{}",
 }  # fmt: skip
-"""What can be recorded, by NumPy's name, and how C++ writes it.
+"""The operations that can be recorded, by NumPy's name, and how they are written in C++.
 
-Assign is what ``old[...] = value`` does; its operands are the value and the old one.
+Assign is what ``old[...] = value`` does; its operands are the value and the old array.
 """
-PYTHON = {
+PYTHON: dict[str, Callable] = {
     "add": operator.add, "subtract": operator.sub, "multiply": operator.mul,
     "divide": operator.truediv, "negative": operator.neg,
 }  # fmt: skip
-"""What computes numbers from numbers, where that is not NumPy."""
+"""Functions that compute numbers from numbers, where NumPy's are not used."""
 CONDITIONS = ("bitwise_and", "bitwise_or", "invert")
-"""Python's operators &, | and ~: here of conditions alone, not of whole numbers' bits."""
+"""Python's operators &, | and ~: they take conditions alone, not the bits of whole numbers."""
 
 
 @dataclass(frozen=True)
@@ -43,36 +51,36 @@ class Program:
         A name in `OPERATIONS` and its operands: an int i is the array i, ("n", i) the number i,
         ("c", x, text) the constant x, and (i, 0) the result of node i.
     results : tuple
-        What is returned: operands.
+        The operands that are returned.
     writes : dict of int to operand
-        What is written to an array after all has been computed.
+        For arrays that are written to, after everything has been computed: the operand.
     """
 
     name: str
-    nodes: list
+    nodes: list[tuple[str, tuple]]
     results: tuple
-    writes: dict
+    writes: dict[int, Operand]
 
 
 PROGRAMS = 1024
-"""How many programs are kept in memory; beyond that they are made again."""
+"""How many programs a cache keeps; those that are no longer there are made again."""
 
 
-def remember(cache, key, made):
-    """Put what was made into a cache, and return it; a full cache begins anew."""
+def remember(cache: dict, key: Any, made: Any) -> Any:
+    """Put what was made into a cache, and return it; a full cache is emptied before."""
     if len(cache) >= PROGRAMS:
         cache.clear()
     cache[key] = made
     return made
 
 
-def is_number(operand):
-    """Whether an operand is a number by itself: an argument, or a constant."""
+def is_number(operand: Operand) -> bool:
+    """Return whether an operand is a number by itself: an argument, or a constant."""
     return isinstance(operand, tuple) and operand[0] in ("n", "c")
 
 
-def number(function):
-    """The same function, of numbers: they are Python's, and what it returns is."""
+def number(function: Callable) -> Callable:
+    """Return the same function from Python's numbers to Python's numbers."""
     return lambda *values: np.asarray(function(*values)).item()
 
 
@@ -82,53 +90,55 @@ class Typed:
     Attributes
     ----------
     dtype : dtype
-        The one floating type of the formula, which its numbers have.
-    kinds : dict
+        The one floating type of the formula, which its numbers have too.
+    specs : dict
         From an operand to its (shape, dtype); a number has no dtype.
     results, writes : tuple, dict
         As in the program.
     lines : list of (int, str, tuple, tuple)
-        Each operation on arrays that is needed: its index, name, operands, and the types that it
-        takes them in.
+        Each operation on arrays that is needed: its index, name, operands, and the types to which
+        these are converted.
     numbers, evaluate : dict, callable or None
-        Where an operand is in the numbers that are used, and how they follow from those given;
-        None: they are the first of those.
+        The place of an operand among the numbers that are used, and a function from the numbers
+        that are given to these; None if they are the first of those that are given.
 
     Raises
     ------
     ConfigError
-        Shapes that do not broadcast, or floating types that differ; the message names the formula.
+        Shapes do not broadcast, or floating types differ; the message names the formula.
     """
 
-    def __init__(self, program, arrays):
+    def __init__(self, program: Program, arrays: Sequence) -> None:
         self.name, self.program = program.name, program
         self.arrays = [(a.shape, a.dtype) if hasattr(a, "shape") else a for a in arrays]
         floats = {dtype for _, dtype in self.arrays if dtype.kind == "f"}
         if len(floats) > 1:
             self.refuse("arrays of one floating type", f"{sorted(map(str, floats))}")
         self.dtype = next(iter(floats), np.dtype(float))
-        self.kinds = dict(enumerate(self.arrays))
-        self.lines, scalars, same = [], [], {}
+        self.specs: dict[Operand, Spec] = dict(enumerate(self.arrays))
+        self.lines: list[tuple] = []
+        scalars: list[tuple] = []
+        same: dict[Operand, Operand] = {}
         for i, (name, operands) in enumerate(program.nodes):
             operands = tuple(same.get(o, o) for o in operands)
             if name == "assign":
                 value, old = operands
-                if self.kind(old)[1] is None or self.kind(old) == self.kind(value):
+                if self.spec(old)[1] is None or self.spec(old) == self.spec(value):
                     same[i, 0] = value
                     continue
-                self.check_write(value, *self.kind(old))
-                self.kinds[i, 0] = self.kind(old)
-                self.lines.append((i, name, (value,), (self.kind(old)[1],)))
-            elif all(self.kind(o)[1] is None for o in operands):
+                self.check_write(value, *self.spec(old))
+                self.specs[i, 0] = self.spec(old)
+                self.lines.append((i, name, (value,), (self.spec(old)[1],)))
+            elif all(self.spec(o)[1] is None for o in operands):
                 scalars.append((i, name, operands))
-                self.kinds[i, 0] = (), None
+                self.specs[i, 0] = (), None
             else:
-                self.kinds[i, 0], types = self.infer(name, operands)
+                self.specs[i, 0], types = self.infer(name, operands)
                 self.lines.append((i, name, operands, types))
         self.results = tuple(same.get(ref, ref) for ref in program.results)
         self.writes = {array: same.get(ref, ref) for array, ref in program.writes.items()}
         for array, ref in self.writes.items():
-            self.check_write(ref, *self.kinds[array])
+            self.check_write(ref, *self.specs[array])
         needed, before = {*self.results, *self.writes.values()}, [*scalars, *self.lines]
         for i, _, operands, *_ in sorted(before, reverse=True, key=lambda line: line[0]):
             if (i, 0) in needed:
@@ -137,50 +147,52 @@ class Typed:
         scalars = [line for line in scalars if (line[0], 0) in needed]
         self.numbers, self.evaluate = self.numbers_of(scalars)
 
-    def refuse(self, expected, found):
+    def refuse(self, expected: str, found: str) -> NoReturn:
+        """Raise the ConfigError that says what the program cannot take."""
         raise ConfigError(
             f"formula {self.name!r}: expected {expected}, found {found}; convert them first"
         )
 
-    def kind(self, ref):
-        """Shape and dtype of an operand; of a number (), None."""
-        return ((), None) if is_number(ref) else self.kinds[ref]
+    def spec(self, ref: Operand) -> Spec:
+        """Return the shape and dtype of an operand; of a number (), None."""
+        return ((), None) if is_number(ref) else self.specs[ref]
 
-    def is_scalar(self, ref):
-        """Whether an operand is a number, be it given or computed from numbers."""
-        return self.kind(ref)[1] is None
+    def is_scalar(self, ref: Operand) -> bool:
+        """Return whether an operand is a number, given or computed from numbers."""
+        return self.spec(ref)[1] is None
 
-    def check_write(self, ref, shape, dtype):
-        """Refuse to write to an array what it cannot hold."""
-        held, found = self.kind(ref)
+    def check_write(self, ref: Operand, shape: Shape, dtype: Any) -> None:
+        """Refuse to write a value to an array that cannot hold it."""
+        given_shape, given = self.spec(ref)
         try:
-            good = np.broadcast_shapes(held, shape) == shape
+            good = np.broadcast_shapes(given_shape, shape) == shape
         except ValueError:
             good = False
-        if not good or not np.can_cast(found or self.dtype, dtype, "same_kind"):
-            self.refuse(f"a result for an array {dtype}{shape}", f"{found or 'number'}{held}")
+        if not good or not np.can_cast(given or self.dtype, dtype, "same_kind"):
+            found = f"{given or 'number'}{given_shape}"
+            self.refuse(f"a result for an array {dtype}{shape}", found)
 
-    def returns(self, ref, array):
+    def check_out(self, ref: Operand, array: Array) -> None:
         """Refuse an array that is given for a result of another shape or type."""
-        shape, dtype = self.kind(ref)
+        shape, dtype = self.spec(ref)
         dtype = dtype or self.dtype
         if (array.shape, array.dtype) != (shape, dtype):
             self.refuse(f"out {dtype}{shape}", f"{array.dtype}{array.shape}")
 
-    def infer(self, name, operands):
-        """Shape and type of what an operation gives, and the types that it takes."""
-        shapes, dtypes = zip(*map(self.kind, operands), strict=True)
+    def infer(self, name: str, operands: tuple) -> tuple[Spec, tuple]:
+        """Return shape and type of an operation's result, and the types that it takes."""
+        shapes, dtypes = zip(*map(self.spec, operands), strict=True)
         known = [d for d in (dtypes[1:] if name == "where" else dtypes) if d is not None]
         try:
             shape = np.broadcast_shapes(*shapes)
         except ValueError:
-            found = [s for s, d in zip(shapes, dtypes, strict=True) if d is not None]
-            self.refuse("arrays that broadcast", f"shapes {found} in {name}")
+            given = [s for s, d in zip(shapes, dtypes, strict=True) if d is not None]
+            self.refuse("arrays that broadcast", f"shapes {given} in {name}")
         if name in CONDITIONS and any(d.kind != "b" for d in known):
             self.refuse(f"conditions in {name}", " and ".join(map(str, known)))
         asked = []
         for operand, dtype in zip(operands, dtypes, strict=True):
-            if dtype is None:  # a number has the type of the formula, and is cast to no other
+            if dtype is None:  # a number has the type of the formula, and casts nothing to another
                 whole = operand[0] == "c" and type(operand[1]) is int
                 if name in CONDITIONS:
                     dtype = np.dtype(bool)
@@ -201,20 +213,20 @@ class Typed:
             self.refuse("floats in power", f"{dtype}")
         return (shape, self.allowed(name, dtype, known)), tuple(types)
 
-    def allowed(self, name, dtype, known):
-        """The type of a result: a condition, whole numbers, or the formula's floating type."""
+    def allowed(self, name: str, dtype: np.dtype, known: Sequence) -> np.dtype:
+        """Return a result's type: bool, a type of whole numbers, or the formula's own."""
         if dtype != self.dtype and dtype not in (np.bool, np.int64) and dtype not in known:
             self.refuse(f"results of type {self.dtype}", f"{dtype} from {name} of {known}")
         return dtype
 
-    def numbers_of(self, scalars):
-        """Where each number that is used is, and a function from those given to all of them."""
+    def numbers_of(self, scalars: list) -> tuple[dict, Callable | None]:
+        """Return the place of each number that is used, and a function from those given to all."""
         used = [o for _, _, operands, _ in self.lines for o in operands]
         used += [*self.results, *self.writes.values()]
         used = sorted(dict.fromkeys(o for o in used if self.is_scalar(o)), key=str)
         if all(o == ("n", i) for i, o in enumerate(used)):
             return {o: i for i, o in enumerate(used)}, None
-        scope = {}
+        scope: dict[str, Any] = {}
         lines = ["def evaluate(N):"]
 
         def text(operand):

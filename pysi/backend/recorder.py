@@ -1,53 +1,56 @@
-"""Symbols, which stand for arrays while a formula is recorded: what it does to them is noted."""
+"""Symbols stand for arrays while a formula is recorded; a recorder notes what is done to them."""
 
+from collections.abc import Callable, Sequence
 from numbers import Real
+from typing import Any, NoReturn
 
 import numpy as np
 
-from pysi.backend.arrays import namespace
-from pysi.backend.program import OPERATIONS, Program
+from pysi.backend.arrays import overlap
+from pysi.backend.program import OPERATIONS, Operand, Program
 from pysi.errors import ConfigError
+from pysi.typing import Array
 
 SYNONYMS = {"absolute": "abs", "true_divide": "divide"}
-"""What some of NumPy's functions call themselves, and are called here."""
-KINDS = {}
-"""What arguments are, by type: "array", "number" or "symbol"."""
+"""Names that some of NumPy's functions give themselves, and the names used here."""
+ROLES: dict[type, str] = {}
+"""The role of an argument in a formula, by its type: "array", "number" or "symbol"."""
 
 
-def classify(value, name="formula"):
-    """What an argument of a formula is; see `KINDS`."""
+def role_of(value: Any, name: str = "formula") -> str:
+    """Return the role of an argument in a formula, and add its type to `ROLES`."""
     if isinstance(value, Symbol):
-        kind = "symbol"
+        role = "symbol"
     elif isinstance(value, Real | np.bool):
-        kind = "number"
+        role = "number"
     elif hasattr(value, "dtype") and hasattr(value, "shape"):
-        kind = "array"
+        role = "array"
     else:
-        found = type(value).__name__
-        raise ConfigError(f"formula {name!r}: expected arrays and numbers, found {found}")
-    KINDS[type(value)] = kind
-    return kind
+        cls = type(value).__name__
+        raise ConfigError(f"formula {name!r}: expected arrays and numbers, found {cls}")
+    ROLES[type(value)] = role
+    return role
 
 
 class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
     """Stands for an array or a number, or for what a formula made of them, while it is recorded."""
 
-    __hash__ = None
+    __hash__ = None  # type: ignore[assignment]  # as an array, which == compares entry by entry
     __slots__ = ("array", "recorder", "ref", "step")
 
-    def __init__(self, recorder, ref, array=None):
+    def __init__(self, recorder: "Recorder", ref: Operand, array: int | None = None) -> None:
         self.recorder, self.ref, self.array, self.step = recorder, ref, array, recorder.step
 
     def __array_ufunc__(self, ufunc, method, *inputs, out=None, **options):
         name = SYNONYMS.get(ufunc.__name__, ufunc.__name__)
         if method != "__call__" or options:
             self.recorder.refuse(f"{name}.{method} with options {sorted(options)}")
-        found = self.recorder.operation(name, inputs)
+        result = self.recorder.operation(name, inputs)
         if out is None:
-            return found
+            return result
         if type(out[0]) is not Symbol:
             self.recorder.refuse("an array that is written to", "its own symbols")
-        out[0][...] = found
+        out[0][...] = result
         return out[0]
 
     def __array_function__(self, function, types, args, kwargs):
@@ -58,29 +61,26 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
             return np.minimum(np.maximum(args[0], args[1]), args[2])
         self.recorder.refuse(f"{name} of {len(args)} arguments and {sorted(kwargs)}")
 
-    # as the mixin's operators, which go by NumPy's dispatch: four times as fast
+    # the mixin's operators would do the same by NumPy's dispatch, and take four times as long
     def __add__(self, other):
         return self.recorder.operation("add", (self, other))
-
-    def __sub__(self, other):
-        return self.recorder.operation("subtract", (self, other))
 
     def __mul__(self, other):
         return self.recorder.operation("multiply", (self, other))
 
     def __pow__(self, exponent):
-        # as NumPy's own operator, and exact on every device
+        # as NumPy's own operator does, and exactly so on every device
         if type(exponent) in (int, float) and exponent in (2, 0.5):
             return np.square(self) if exponent == 2 else np.sqrt(self)
         return np.power(self, exponent)
 
-    def __getitem__(self, key):
-        if key is not ...:
-            self.recorder.refuse(f"the index {key}", "whole arrays, x[...]")
+    def __getitem__(self, index):
+        if index is not ...:
+            self.recorder.refuse(f"the index {index}", "whole arrays, x[...]")
         return self
 
-    def __setitem__(self, key, value):
-        self[key].recorder.write(self, value)
+    def __setitem__(self, index, value):
+        self[index].recorder.write(self, value)
 
     def __getattr__(self, name):
         if name.startswith("__"):
@@ -101,47 +101,53 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
 
 
 class Recorder:
-    """Takes down what a formula does to symbols: `nodes`, each a function and its operands.
+    """Notes what a formula does to symbols: `nodes`, each a function and its operands.
 
     Operands are those of a `Program`, or (node, result) for one of the results of a whole formula.
     """
 
-    step = None
-    """What tells symbols of this step from those of an earlier one."""
+    step: object = None
+    """Tells symbols of this step from those of an earlier one."""
 
-    def __init__(self, name):
+    def __init__(self, name: str) -> None:
         self.name = name
-        self.arrays, self.numbers, self.nodes = [], [], []
-        self.symbols, self.writes, self.owners = {}, {}, set()
+        self.arrays: list[Array] = []
+        self.numbers: list[float] = []
+        self.nodes: list[tuple[Any, tuple]] = []
+        self.symbols: dict[int, Symbol] = {}
+        self.writes: dict[int, Operand] = {}
+        self.owners: set[int] = set()
 
-    def refuse(self, found, expected=None, remedy="compute it outside of the formula"):
+    def refuse(
+        self, found: str, expected: str = "", remedy: str = "compute it outside of the formula"
+    ) -> NoReturn:
         """Raise the ConfigError that says what cannot be recorded."""
         expected = expected or f"where, clip or one of {sorted(OPERATIONS)}"
         raise ConfigError(f"formula {self.name!r}: expected {expected}, found {found}; {remedy}")
 
-    def symbol(self, array):
-        """The symbol of an array; always the same one."""
-        found = self.symbols.get(id(array))
-        if found is None:
+    def symbol(self, array: Array) -> Symbol:
+        """Return the symbol of an array: for the same array always the same symbol."""
+        symbol = self.symbols.get(id(array))
+        if symbol is None:
             i = len(self.arrays)
-            found = self.symbols[id(array)] = Symbol(self, i, i)
+            symbol = self.symbols[id(array)] = Symbol(self, i, i)
             self.arrays.append(array)
             self.owners.add(id(array if array.base is None else array.base))
-        return found
+        return symbol
 
-    def part(self, array):
-        """The symbol of any array, if nothing of it is in another one under another name."""
-        found = self.symbols.get(id(array))
-        if found is not None:
-            return found
+    def part(self, array: Array) -> Symbol:
+        """Return an array's symbol; the array may share no memory with another that has one."""
+        symbol = self.symbols.get(id(array))
+        if symbol is not None:
+            return symbol
         if id(array if array.base is None else array.base) in self.owners and any(
             overlap(array, held) for held in self.arrays
         ):
             self.refuse("a view of an array that has a symbol already", "arrays apart from others")
         return self.symbol(array)
 
-    def operand(self, value):
-        """What an operand is called."""
+    def operand(self, value: Any) -> Operand:
+        """Return how an operand is called in the nodes."""
         if type(value) is Symbol:
             if (value.step is not self.step and value.array is None) or value.recorder is not self:
                 self.refuse(
@@ -149,23 +155,23 @@ class Recorder:
                     "its own arrays",
                 )
             return value.ref
-        kind = KINDS.get(type(value)) or classify(value, self.name)
-        return self.number(value) if kind == "number" else self.part(value).ref
+        role = ROLES.get(type(value)) or role_of(value, self.name)
+        return self.number(value) if role == "number" else self.part(value).ref
 
-    def number(self, value):
-        """What a number is called."""
+    def number(self, value: float) -> Operand:
+        """Return how a number is called in the nodes."""
         self.numbers.append(float(value))
         return "n", len(self.numbers) - 1
 
-    def operation(self, name, operands):
-        """Record one of `OPERATIONS`; returns the symbol of what it computes."""
+    def operation(self, name: str, operands: Sequence) -> Symbol:
+        """Record one of `OPERATIONS`, and return the symbol of what it computes."""
         if name not in OPERATIONS:
             self.refuse(repr(name))
         self.nodes.append((name, tuple(map(self.operand, operands))))
         return Symbol(self, (len(self.nodes) - 1, 0))
 
-    def call(self, formula, args):
-        """Record a whole formula as one node; returns what it returns, as symbols."""
+    def call(self, formula: Any, args: Sequence) -> Any:
+        """Record a whole formula as one node, and return symbols of what it returns."""
         trace, node = formula.trace, len(self.nodes)
         trace.check(args)
         self.nodes.append((formula, tuple(map(self.operand, args))))
@@ -173,8 +179,8 @@ class Recorder:
             return Symbol(self, (node, 0))
         return tuple([Symbol(self, (node, i)) for i in range(len(trace.results))])
 
-    def write(self, symbol, value):
-        """From now on a symbol stands for this value, which is written to its array at the end."""
+    def write(self, symbol: Symbol, value: Any) -> None:
+        """Let a symbol stand for this value, which is written to its array at the end."""
         if isinstance(symbol.ref, int) and symbol.array is None:
             self.refuse("an argument that is written to", "expressions", "return the new value")
         self.nodes.append(("assign", (self.operand(value), symbol.ref)))
@@ -182,9 +188,10 @@ class Recorder:
         if symbol.array is not None:
             self.writes[symbol.array] = symbol.ref
 
-    def program(self, results=(), writes=None):
-        """What was recorded, as operations alone: formulas within it are written out."""
-        nodes, places = [], {}
+    def program(self, results: Sequence = (), writes: dict | None = None) -> Program:
+        """Return what was recorded as operations alone: formulas within it are written out."""
+        nodes: list[tuple[str, tuple]] = []
+        places: dict[Operand, Operand] = {}
 
         def place(operand):
             return places.get(operand, operand) if isinstance(operand, tuple) else operand
@@ -195,27 +202,27 @@ class Recorder:
                 places[i, 0] = len(nodes), 0
                 nodes.append((function, operands))
                 continue
-            found = function.trace.results_of(operands, nodes)
-            places |= {(i, k): ref for k, ref in enumerate(found)}
+            refs = function.trace.results_of(operands, nodes)
+            places |= {(i, k): ref for k, ref in enumerate(refs)}
         writes = {i: place(ref) for i, ref in (self.writes if writes is None else writes).items()}
         return Program(self.name, nodes, tuple(map(place, results)), writes)
 
 
 class FormulaRecorder(Recorder):
-    """For a formula by itself, where all arrays are arguments and numbers are constants."""
+    """Notes a formula by itself: all arrays are arguments, and numbers are constants."""
 
-    def number(self, value):
+    def number(self, value: float) -> Operand:
         value = value if type(value) in (int, float) else float(value)
         return "c", value, repr(value)  # 1, 1.0, 0.0 and -0.0 are four constants
 
-    def part(self, array):
+    def part(self, array: Array) -> NoReturn:
         self.refuse(f"an array that is no argument: {array!r:.60}", "its arguments and numbers")
 
 
 class Trace:
-    """What a formula of so many arguments does to them: recorded once."""
+    """What a formula does to its `count` arguments: recorded once."""
 
-    def __init__(self, name, function, count):
+    def __init__(self, name: str, function: Callable, count: int) -> None:
         recorder = FormulaRecorder(name)
         self.name, self.count = name, count
         returned = function(*(Symbol(recorder, i) for i in range(count)))
@@ -224,14 +231,14 @@ class Trace:
         program = recorder.program(tuple(map(recorder.operand, results)))
         self.nodes, self.results = program.nodes, program.results
 
-    def check(self, args):
+    def check(self, args: Sequence) -> None:
         """Raise a ConfigError for another number of arguments."""
         if len(args) != self.count:
-            found = f"found {len(args)}"
-            raise ConfigError(f"formula {self.name!r}: expected {self.count} arguments, {found}")
+            expected = f"expected {self.count} arguments"
+            raise ConfigError(f"formula {self.name!r}: {expected}, found {len(args)}")
 
-    def results_of(self, operands, nodes):
-        """Append what it does to these operands to nodes, and return its results."""
+    def results_of(self, operands: Sequence, nodes: list) -> tuple:
+        """Append to `nodes` what the formula does to these operands, and return its results."""
         first = len(nodes)
 
         def place(ref):
@@ -241,15 +248,3 @@ class Trace:
 
         nodes += [(name, tuple(map(place, inputs))) for name, inputs in self.nodes]
         return tuple(map(place, self.results))
-
-
-def overlap(one, other):
-    """Whether two arrays have memory in common, or may have; an array with itself has."""
-    if one is other:
-        return True
-    first, second = one.base, other.base
-    if first is None and second is None:
-        return False
-    if (one if first is None else first) is not (other if second is None else second):
-        return False
-    return namespace(one).may_share_memory(one, other)

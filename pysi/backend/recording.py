@@ -1,15 +1,52 @@
 """Formulas on rows of a table: recorded at every step, and run in one go."""
 
+from collections.abc import Callable
+from typing import Any
+from weakref import finalize
+
 import numpy as np
 
 from pysi.backend.compiled import on_cpu
 from pysi.backend.kernel import Kernel
 from pysi.backend.program import Typed, remember
-from pysi.backend.recorder import Recorder
+from pysi.backend.recorder import Recorder, Symbol
 from pysi.errors import ConfigError
+from pysi.typing import Array, Device
 
 
-class Recording(Recorder):
+class StepRecorder(Recorder):
+    """Notes what each step does to arrays, and knows them from step to step.
+
+    Parameters
+    ----------
+    name : str
+    views : callable
+        Returns the parts of an array that are computed in turn.
+    """
+
+    def __init__(self, name: str, views: Callable[[Array], list[Array]]) -> None:
+        super().__init__(name)
+        self.views = views
+        self.forget()
+
+    def forget(self) -> None:
+        """Forget all arrays."""
+        self.arrays, self.symbols, self.writes, self.owners = [], {}, {}, set()
+        self.ordered: list[Symbol] = []
+        self.parts: list[list[Array]] = []
+        self.blocks: list[tuple[Array, ...]] | None = None
+
+    def symbol(self, array: Array) -> Symbol:
+        symbol = self.symbols.get(id(array))
+        if symbol is None:
+            symbol = super().symbol(array)
+            self.ordered.append(symbol)
+            self.parts.append(self.views(array))
+            self.blocks = None
+        return symbol
+
+
+class Recording:
     """A context in which arrays are symbols; when it ends, what was done to them is run.
 
     It is entered again at every step, and then knows the arrays already. An exception within it
@@ -19,83 +56,78 @@ class Recording(Recorder):
     ----------
     name : str
     xp : module
-        Of the arrays.
+        The arrays' module.
     views : callable
-        Gives the parts of an array that are computed in turn.
+        Returns the parts of an array that are computed in turn.
     wrap : callable
-        From this recorder to what the context gives.
+        From the recorder to what the context gives.
     """
 
-    structures = {}
-    """What was recorded before, and its programs: one for each part of the arrays."""
-    known = {}
+    structures: dict[tuple, "Programs"] = {}
+    """Programs for what was recorded before: one for each part of the arrays."""
+    known: dict[tuple, object] = {}
     """What stands for each combination of shapes and types in the keys of `structures`."""
 
-    def __init__(self, name, xp, views, wrap=lambda recorder: recorder):
-        super().__init__(name)
-        self.xp, self.views, self.wrap, self.active = xp, views, wrap, False
-        self.forget()
+    def __init__(
+        self, name: str, xp: Device, views: Callable[[Array], list[Array]],
+        wrap: Callable[[StepRecorder], Any] = lambda recorder: recorder,
+    ) -> None:  # fmt: skip
+        self.name, self.xp, self.views, self.wrap, self.active = name, xp, views, wrap, False
+        self.recorder, self.wrapped = StepRecorder(name, views), None
+        # the recorder and its symbols refer to each other: they must let go of the arrays at once,
+        # not when Python next looks for such cycles
+        finalize(self, self.recorder.forget).atexit = False
 
-    def forget(self):
-        """Know no arrays."""
-        self.arrays, self.symbols, self.writes, self.owners = [], {}, {}, set()
-        self.ordered, self.parts, self.wrapped, self.shapes = [], [], None, None
-
-    def symbol(self, array):
-        """The symbol of an array; always the same one."""
-        found = self.symbols.get(id(array))
-        if found is None:
-            found = super().symbol(array)
-            self.ordered.append(found)
-            self.parts.append(self.views(array))
-            self.shapes = None
-        return found
-
-    def __enter__(self):
+    def __enter__(self) -> Any:
         if self.active:
             raise ConfigError(f"{self.name}: expected one at a time, found one within another")
-        for i in self.writes:
-            self.ordered[i].ref = i
-        self.active, self.step = True, object()
-        self.numbers, self.nodes, self.writes = [], [], {}
+        recorder, self.active = self.recorder, True
+        for i in recorder.writes:
+            recorder.ordered[i].ref = i  # the symbol stands for its array again
+        recorder.step = object()
+        recorder.numbers, recorder.nodes, recorder.writes = [], [], {}
         if self.wrapped is None:
-            self.wrapped = self.wrap(self)
-            self.base = len(self.arrays)
+            self.wrapped = self.wrap(recorder)
+            self.base = len(recorder.arrays)
         return self.wrapped
 
-    def __exit__(self, kind, *details):
+    def __exit__(self, error: type | None, *details: object) -> None:
         self.active = False
-        if kind is None and self.writes:
+        if error is None and self.recorder.writes:
             self.run()
 
-    def run(self):
+    def run(self) -> None:
         """Run what was recorded, part by part."""
-        if self.shapes is None:
-            self.blocks = list(zip(*self.parts, strict=True))
-            shapes = tuple((a.dtype.char, a.shape) for block in self.blocks for a in block)
-            # an object in their place, because it is quickly compared
+        recorder = self.recorder
+        if recorder.blocks is None:
+            recorder.blocks = list(zip(*recorder.parts, strict=True))
+            shapes = tuple((a.dtype.char, a.shape) for block in recorder.blocks for a in block)
+            # an object stands in their place, because it is quickly compared
             self.shapes = self.known.get(shapes) or remember(self.known, shapes, object())
-        key = self.xp, tuple(self.nodes), tuple(self.writes.items()), self.shapes
-        programs = self.structures.get(key)
+        case = self.xp, tuple(recorder.nodes), tuple(recorder.writes.items()), self.shapes
+        programs = self.structures.get(case)
         if programs is None:
-            programs = remember(self.structures, key, self.compile())
-        for program, arrays in zip(programs, self.blocks, strict=True):
-            program.run(arrays, self.numbers, ())
-        if len(self.arrays) > self.base and programs.stale:
-            self.forget()  # or what an optimizer has left behind would be kept
+            programs = remember(self.structures, case, self.compile(recorder.blocks))
+        for program, arrays in zip(programs, recorder.blocks, strict=True):
+            program.run(arrays, recorder.numbers, ())
+        if len(recorder.arrays) > self.base and programs.stale:
+            recorder.forget()  # or it would keep arrays that an optimizer no longer uses
+            self.wrapped = None
 
-    def compile(self):
-        """The programs for all parts."""
-        Typed(self.program(), self.arrays)  # whatever is wrong shows before anything is written
-        last, programs = len(self.blocks) - 1, Programs()
+    def compile(self, blocks: list[tuple[Array, ...]]) -> "Programs":
+        """Return the programs for all parts."""
+        recorder = self.recorder
+        # whatever is wrong shows before anything is written
+        Typed(recorder.program(), recorder.arrays)
+        last, programs = len(blocks) - 1, Programs()
         # an array that is not in parts is written to once, after all have read it
-        whole = [i for i in self.writes if last and self.parts[i][0] is self.arrays[i]]
-        for k, arrays in enumerate(self.blocks):
-            writes = {i: ref for i, ref in self.writes.items() if k == last or i not in whole}
-            typed = Typed(self.program(writes=writes), arrays)
+        whole = [i for i in recorder.writes if last and recorder.parts[i][0] is recorder.arrays[i]]
+        for k, arrays in enumerate(blocks):
+            writes = {i: ref for i, ref in recorder.writes.items() if k == last or i not in whole}
+            typed = Typed(recorder.program(writes=writes), arrays)
             programs.append((on_cpu if self.xp is np else Kernel)(typed, None, self.xp))
-        used = {o for _, operands in self.nodes for o in operands if isinstance(o, int)}
-        programs.stale = not set(range(self.base, len(self.arrays))) <= used
+        used = {o for _, operands in recorder.nodes for o in operands if isinstance(o, int)}
+        programs.stale = not set(range(self.base, len(recorder.arrays))) <= used
         return programs
 
 

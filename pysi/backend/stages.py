@@ -1,21 +1,25 @@
 """How a batch goes through the layers of a network, and back.
 
-The examples of a batch meet only in the sum that is the gradient. So layers that work on images
-take a few at a time through all layers, rather than all through one layer: what one layer
-leaves behind is still in the cache for the next. These parts of a batch can be divided among
-threads. Results do not depend on how many there are: the parts are always the same, every share of
-them adds up gradients of its own, and the shares are added up in order.
+The examples of a batch are independent, except that the gradient is a sum over them. So layers that
+work on images take a few images at a time through all layers, rather than all images through one
+layer: the output of one layer is still in the cache for the next. These parts of a batch can be
+divided among threads. Results do not depend on the number of threads: the parts are always the
+same, every share of them adds up its own gradients, and the shares are added up in order.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 from pysi.backend.arrays import share_out
-from pysi.backend.memory import Memory, Passing
+from pysi.backend.memory import Memory, Passing, Slot
+from pysi.typing import Array, Shape
 
 SHARES = 8
 """Into how many shares the parts of a batch are divided, whatever the number of threads."""
 
 
-def write(memory, dy, share):
-    """Back through one layer, which writes its gradients to where the memory says."""
+def write(memory: Memory, dy: Array, share: int) -> Array | None:
+    """Return dx of one layer, which writes its gradients into the memory's arrays."""
     return memory.slot.layer.backward(dy, memory.kept, memory)
 
 
@@ -26,42 +30,49 @@ class Stage:
     ----------
     slots : list of Slot
     shape : tuple of int
-        Of the output for one example.
+        Shape of the output for one example.
     n_axes : int
-        Of an example of the input.
-    size : int, optional
-        Examples in a part; by default all of a batch are one.
+        Number of axes of an example of the input.
+    size : int or None
+        Examples in a part; with None, the whole batch is one part.
     keeps : bool
         Whether a backward pass will follow.
     last : bool
         Whether the stage ends with the network: its output is then a new array every time.
     """
 
-    def __init__(self, slots, shape, n_axes, size, keeps, last):
+    def __init__(
+        self, slots: list[Slot], shape: Shape, n_axes: int, size: int | None,
+        keeps: bool, last: bool,
+    ) -> None:  # fmt: skip
         self.slots, self.shape, self.n_axes, self.size = slots, shape, n_axes, size
         self.keeps, self.last = keeps, last
         self.shares = SHARES if size else 1
         self.passing = Passing() if size else None
-        self.parts, self.seen, self.ready = [], set(), 0
-        self.streams, self.output = [None] * len(slots), {}
+        self.parts: list[list[Memory]] = []
+        self.seen: set[tuple[int, bool]] = set()
+        self.streams: list = [None] * len(slots)
+        self.output: dict[str, Array] = {}
         self.own = any(hasattr(slot.layer, "accumulators") for slot in slots)
-        self.sums = None
+        self.sums: list[dict[str, tuple[Array, ...]]] | None = None
+        self.ready = 0
 
-    def restart(self, streams):
-        """Receive random streams: for each layer, one per network."""
+    def restart(self, streams: list) -> None:
+        """Receive random streams: for each layer, one per network, or None."""
         self.streams, self.ready = streams, 0
 
-    def slices(self, n):
-        """The parts of a batch of n examples."""
+    def slices(self, n: int) -> list[slice]:
+        """Return the parts of a batch of n examples."""
         size = self.size or n
         return [slice(i, min(i + size, n)) for i in range(0, n, size)]
 
-    def cut(self, x, part, n_axes):
-        """A part of a batch whose examples have n_axes axes."""
-        return x[(..., part, *[slice(None)] * n_axes)]
+    def cut(self, x: Array, part: slice, n_axes: int) -> Array:
+        """Return a part of a batch whose examples have n_axes axes."""
+        at: tuple = (..., part, *[slice(None)] * n_axes)
+        return x[at]
 
-    def lend(self, count, train):
-        """Memories for `count` parts; the first has the layer's streams, others spring from it."""
+    def lend(self, count: int, train: bool) -> None:
+        """Make memories for `count` parts; the streams of all but the first are spawned from it."""
         while len(self.parts) < count:
             order = len(self.parts)
             self.parts.append([Memory(slot, order, self.passing) for slot in self.slots])
@@ -72,8 +83,8 @@ class Stage:
                 ]  # fmt: skip
             self.ready = k + 1
 
-    def forward(self, x, train):
-        """The layers' output for a batch."""
+    def forward(self, x: Array, train: bool) -> Array:
+        """Return the layers' output for a batch."""
         n = x.shape[-1 - self.n_axes]
         slices = self.slices(n)
         self.lend(len(slices) if self.keeps else min(len(slices), self.shares), train)
@@ -116,8 +127,8 @@ class Stage:
             share_out(run_share, self.shares)
         return y
 
-    def whole(self, x, n):
-        """An array for the output of all parts."""
+    def whole(self, x: Array, n: int) -> Array:
+        """Return an array for the output of all parts."""
         lead = next((slot.lead for slot in self.slots if slot.weights), ())
         shape = (*(lead or x.shape[: -1 - self.n_axes]), n, *self.shape)
         if self.last:
@@ -126,12 +137,14 @@ class Stage:
             self.output["y"] = self.slots[0].xp.zeros(shape, self.slots[0].dtype)
         return self.output["y"]
 
-    def backward(self, dy, visit, need_dx, dfeatures=None):
-        """Take dy back through the layers, visit(memory, dy, share) → dx; returns the last dx.
+    def backward(
+        self, dy: Array, visit: Callable, need_dx: bool, dfeatures: Array | None = None
+    ) -> Any:
+        """Return ∂L/∂x of one part; each layer's dx is visit(memory, dy, share).
 
         `dfeatures` is added to the gradient with respect to the input of the last layer.
         """
-        found = {}
+        last = {}
 
         def run_share(share):
             for k in range(share, len(self.batch), self.shares):
@@ -141,13 +154,13 @@ class Stage:
                     part = visit(memory, part, share)
                     if dfeatures is not None and i == len(self.slots) - 1:
                         part = part + dfeatures
-                found["dx"] = part
+                last["dx"] = part
 
         share_out(run_share, self.shares)
-        return found["dx"]
+        return last["dx"]
 
-    def gradients(self, dy, need_dx, dfeatures=None):
-        """As `backward`, and write the gradients of all weights into the table."""
+    def gradients(self, dy: Array, need_dx: bool, dfeatures: Array | None = None) -> Any:
+        """Do as `backward`, and write the gradients of all weights into the table."""
         if self.shares == 1 and not self.own:
             return self.backward(dy, write, need_dx, dfeatures)
         if self.sums is None:
@@ -181,23 +194,24 @@ class Stage:
         return dx
 
     @staticmethod
-    def new_sums(slot):
-        """Zeros to add up the gradient of a layer's weights, or what it can be derived from."""
+    def new_sums(slot: Slot) -> tuple[Array, ...]:
+        """Return zeros: for a layer's gradient, or for sums that it is derived from."""
         if hasattr(slot.layer, "accumulators"):
             return slot.layer.accumulators(slot.weights)
         return tuple(slot.xp.zeros_like(gradient) for gradient in slot.gradients)
 
     @staticmethod
-    def finish(slot, shares):
-        """Add up the shares, in order, and write the gradient that follows into the table."""
+    def finish(slot: Slot, shares: list[tuple[Array, ...]]) -> None:
+        """Add up the shares, in order, and write the resulting gradient into the table."""
         totals = shares[0]
         if len(shares) > 1:
             totals = tuple(slot.xp.zeros_like(total) for total in totals)
             for share in shares:
                 for total, part in zip(totals, share, strict=True):
                     total += part
-        if hasattr(slot.layer, "accumulators"):
-            slot.layer.finish(totals, slot.gradients)
+        layer: Any = slot.layer
+        if hasattr(layer, "accumulators"):
+            layer.finish(totals, slot.gradients)
             return
         for gradient, total in zip(slot.gradients, totals, strict=True):
             gradient[...] = total

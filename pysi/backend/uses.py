@@ -1,26 +1,32 @@
-"""What a network is used for (training, testing, predicting): each use has memory of its own."""
+"""The uses of a network (training, testing, predicting): each has memory of its own."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
 from pysi.backend.arrays import CPU_IMAGES
-from pysi.backend.memory import Slot
+from pysi.backend.memory import Memory, Slot
 from pysi.backend.stages import Stage
 from pysi.errors import ConfigError
 from pysi.inputs import check_inputs
+from pysi.typing import Array, Device, Shape
 
 
 class Uses:
-    """The memory of a network for each use that is made of it: training, testing, predicting.
+    """The memory of a network, apart for each use: training, testing, predicting.
 
-    They are apart, so that no use can overwrite what another one still needs.
+    So no use can overwrite what another one still needs.
     """
 
-    def __init__(self, layers, names, shapes, table):
+    def __init__(
+        self, layers: Sequence[Any], names: list[str], shapes: list[Shape], table: Any
+    ) -> None:
         self.table, self.n_axes, self.input_shape = table, len(shapes[0]), shapes[0]
         slots = [Slot(layer, name, table) for layer, name in zip(layers, names, strict=True)]
-        # images go through their layers in parts, which end where there are features
+        # images go through their layers a few at a time; features do not
         end = next((i for i, shape in enumerate(shapes) if len(shape) == 1), len(slots))
-        end = min(end, len(slots) - 1)  # what the last layer receives is asked for as a whole
+        end = min(end, len(slots) - 1)  # the last layer's input is read as a whole: `features`
         few = CPU_IMAGES if table.xp is np else None
         self.stages = [
             (part, shapes[stop], len(shapes[start]), size)
@@ -28,20 +34,22 @@ class Uses:
                 (slots[:end], 0, end, few), (slots[end:], end, len(slots), None)
             ) if part
         ]  # fmt: skip
-        self.passes, self.current, self.open = {}, None, False
+        self.passes: dict[str, Pass] = {}
+        self.current: Pass | None = None
+        self.open = False
 
-    def restart(self, streams):
-        """Receive random streams for training: for each layer, one per network."""
+    def restart(self, streams: list) -> None:
+        """Receive random streams for training: for each layer, one per network, or None."""
         self.of("train").restart(streams)
 
-    def of(self, use):
-        """The memory for one use, made at its first."""
+    def of(self, use: str) -> "Pass":
+        """Return the memory for one use, which is made when it is first asked for."""
         if use not in self.passes:
             self.passes[use] = Pass(self.stages, keeps=use != "predict")
         return self.passes[use]
 
-    def forward(self, x, use):
-        """The network's output for a batch, in the network's dtype."""
+    def forward(self, x: Array, use: str) -> Array:
+        """Return the network's output for a batch, in the network's dtype."""
         s, n_axes = self.table, self.n_axes
         if type(x) is not np.ndarray or x.dtype.kind != "f":
             check_inputs("x", x)
@@ -60,7 +68,7 @@ class Uses:
         return y
 
     @property
-    def last(self):
+    def last(self) -> "Pass":
         """The pass that a backward pass belongs to."""
         if self.current is None:
             raise ConfigError("backward: expected a forward pass before it, found none")
@@ -78,31 +86,33 @@ class Pass:
         Whether a backward pass may follow.
     """
 
-    def __init__(self, stages, keeps=True):
+    def __init__(
+        self, stages: list[tuple[list[Slot], Shape, int, int | None]], keeps: bool = True
+    ) -> None:
         self.keeps = keeps
         ends = [False] * (len(stages) - 1) + [True]
         self.stages = [Stage(*stage, keeps, last) for stage, last in zip(stages, ends, strict=True)]
-        self.input = {}
+        self.input: dict[str, Array] = {}
 
     @property
-    def memories(self):
+    def memories(self) -> list[Memory]:
         """The memory of each layer in turn, where the whole batch is one part."""
         return [memory for stage in self.stages for memory in stage.parts[0]]
 
     @property
-    def features(self):
+    def features(self) -> Array:
         """The input of the last layer."""
         return self.stages[-1].before_last
 
-    def restart(self, streams):
-        """Receive random streams: for each layer, one per network."""
+    def restart(self, streams: list) -> None:
+        """Receive random streams: for each layer, one per network, or None."""
         for stage in self.stages:
             count = len(stage.slots)
             stage.restart(streams[:count])
             streams = streams[count:]
 
-    def numbers(self, x, xp, dtype):
-        """The input in the network's dtype; unsigned bytes are pixels, from 0 to 1."""
+    def numbers(self, x: Array, xp: Device, dtype: np.dtype) -> Array:
+        """Return the input in the network's dtype; unsigned bytes become pixels from 0 to 1."""
         if x.dtype == dtype:
             return x
         held = self.input.get("x")
@@ -113,19 +123,19 @@ class Pass:
         held[...] = x
         return held
 
-    def forward(self, x, train=False):
-        """The logits."""
+    def forward(self, x: Array, train: bool = False) -> Array:
+        """Return the network's output for input x."""
         for stage in self.stages:
             x = stage.forward(x, train)
         return x
 
-    def gradients(self, dy, dfeatures=None):
+    def gradients(self, dy: Array, dfeatures: Array | None = None) -> None:
         """Write the gradients of all weights into the table; see `Network.backward`."""
         for i, stage in reversed(list(enumerate(self.stages))):
             dy = stage.gradients(dy, i > 0, dfeatures)
             dfeatures = None
 
-    def visit(self, dy, visitor):
-        """Take dy back through all layers by visitor(memory, dy, share) → dx."""
+    def visit(self, dy: Array, visitor: Callable[[Memory, Any, int], Any]) -> None:
+        """Take dy back through all layers by visitor(memory, dy, share), which returns dx."""
         for stage in reversed(self.stages):
             dy = stage.backward(dy, visitor, True)

@@ -1,11 +1,17 @@
 """The command line: pysi run | sweep | figure | theory | data."""
 
+import os
 import signal
 import sys
 import threading
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
 
 from pysi.backend.arrays import device_namespace
+from pysi.cli.console import console
 from pysi.cli.options import parser
 from pysi.data import fetch, status
 from pysi.errors import ConfigError, PysiError
@@ -22,8 +28,11 @@ from pysi.theory import claims
 from pysi.theory.checks import table
 
 
-def check_options(settings, *, sweep, resume, out, jobs, preset, dask, vectorise):
-    """Raise a ConfigError for what cannot be, or does not go together."""
+def check_options(
+    settings: dict[str, Any], *, sweep: bool, resume: Path | None, out: Path | None,
+    csv: Path | None, jobs: int | None, preset: str | None, dask: str | None, vectorise: bool,
+) -> None:  # fmt: skip
+    """Raise a ConfigError for options that are wrong, or do not go together."""
     if jobs is not None and jobs < 1:
         raise ConfigError(f"jobs: expected a whole number from 1, found {jobs}")
     if dask and jobs:
@@ -35,17 +44,42 @@ def check_options(settings, *, sweep, resume, out, jobs, preset, dask, vectorise
             "--resume continues what it finds, as it was begun: give no --out, --preset or "
             "--vectorise with it"
         )
+    if csv and (csv.is_dir() or not csv.parent.is_dir()):
+        raise ConfigError(f"csv: expected a file in a folder that is there, found {csv}")
     if sweep and resume and "methods" in settings:
-        raise ConfigError("methods: a sweep is about one; begin another sweep, without --resume")
+        raise ConfigError("methods: a sweep is about one: begin another sweep, without --resume")
+
+
+def require_matplotlib() -> None:
+    """Import Matplotlib, which here only writes files, or say how to get it."""
+    if "matplotlib" not in sys.modules:
+        os.environ["MPLBACKEND"] = "agg"  # that of Jupyter may name what is not installed
+    machine.require("matplotlib")
+
+
+def draw_figures(result: Result, folder: Path) -> list[Path]:
+    """Write the figures of a result and return their paths; what Matplotlib lacks is told."""
+    require_matplotlib()
+    try:
+        return draw(result, folder)
+    except PysiError:
+        raise
+    except (OSError, RuntimeError, ValueError) as err:  # such as a LaTeX that is not installed
+        raise PysiError(
+            f"figures: expected Matplotlib to draw them, found {type(err).__name__}: "
+            f"{str(err).strip().splitlines()[0]}. The result is complete and saved: once this is "
+            "mended, `pysi figure` draws it."
+        ) from err
 
 
 def run(
-    experiment, *, sweep=False, resume=None, out=None, data=None, jobs=None, preset=None, dask=None,
-    vectorise=False, **settings,
-):  # fmt: skip
+    experiment: str, *, sweep: bool = False, resume: Path | None = None, out: Path | None = None,
+    csv: Path | None = None, data: str | None = None, jobs: int | None = None,
+    preset: str | None = None, dask: str | None = None, vectorise: bool = False, **settings: Any,
+) -> None:  # fmt: skip
     """`pysi run` and `pysi sweep`: train, save, draw, and print the table."""
     check_options(
-        settings, sweep=sweep, resume=resume, out=out, jobs=jobs, preset=preset, dask=dask,
+        settings, sweep=sweep, resume=resume, out=out, csv=csv, jobs=jobs, preset=preset, dask=dask,
         vectorise=vectorise,
     )  # fmt: skip
     kind, protocol = Sweep if sweep else Result, PROTOCOLS[experiment]
@@ -57,13 +91,14 @@ def run(
         chosen_for = {"methods": protocol.swept} if sweep else {}
         config = protocol(**protocol.presets[preset or "full"] | chosen_for | settings)
         out = out or default_out(f"{experiment}{'-sweep' if sweep else ''}")
-    # a GPU is not shared out
+    require_matplotlib()  # before any work
+    # a GPU is used by one process
     cores = machine.require("joblib").cpu_count() if config.device == "numpy" else 1
     if sweep:
         xi = xi or (result.content["xi"] if resume else [config.xi])
-    cells = sweep_cells(config, xi) if sweep else all_cells(config)
+    cells = sweep_cells(config, xi or []) if sweep else all_cells(config)
     if dask is not None:
-        with connect(dask):  # what is wrong with it shows before a folder is made
+        with connect(dask):  # so that what is wrong with it shows before a folder is made
             pass
     name = result.content["dataset"]["name"] if resume else config.dataset
     dataset = config.load_dataset(name, data)
@@ -91,12 +126,16 @@ def run(
             file=sys.stderr,
         )
         raise
-    paths = [out / kind.file, *draw(result, out)]
-    print(f"\n{result.table()}\n\nwritten: {', '.join(map(str, paths))}")
+    print(f"\n{result.table()}\n")
+    paths = [out / kind.file]
+    if csv:
+        paths.append(result.write_csv(csv))
+    paths += draw_figures(result, out)
+    print(f"written: {', '.join(map(str, paths))}")
 
 
-def check_theory(seed, device):
-    """`pysi theory`: the table of predictions and measurements; 1 if one disagrees."""
+def check_theory(seed: int, device: str) -> int:
+    """`pysi theory`: print predictions beside measurements; return 1 if a pair disagrees."""
     machine.require("scipy")
     if seed < 0:
         raise ConfigError(f"seed: expected a whole number from 0, found {seed}")
@@ -106,37 +145,63 @@ def check_theory(seed, device):
     return 1 if failed else 0
 
 
-def show_data(data):
-    """`pysi data status`: every place of every data set, and the state it is in."""
+def show_data(data: str | None) -> None:
+    """`pysi data status`: print every place of every data set, and the state it is in."""
     for row in status(data):
+        if row.path is None:
+            print(f"{row.dataset:<9} {row.place}: {row.state}")
+            continue
         state = row.state.replace("\n", f"\n{'':<9} ")
         print(f"{row.dataset:<9} {row.place}: {row.path}\n{'':<9} {state}")
 
 
 @contextmanager
-def stopped_by_sigterm():
-    """What ends a job on a cluster ends it as Ctrl-C does: in order, and with exit status 143."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread can be told of signals
-        return
+def stopped_by_signals(*, ends: bool) -> Iterator[None]:
+    """Let SIGTERM end the work in order, as Ctrl-C does, and with exit status 143.
 
-    def stop(number, frame):
-        signal.signal(number, signal.SIG_IGN)  # some send it twice, and once is in order
+    A second signal changes nothing, because some senders repeat it. If the process `ends` after
+    this context, neither does one that comes in its last moments.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread receives signals
+        return
+    stopped = False
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        nonlocal stopped
+        stopped = True
+        for each in before:
+            signal.signal(each, signal.SIG_IGN)
+        if number == signal.SIGINT:
+            raise KeyboardInterrupt
         sys.exit(128 + number)
 
-    before = signal.signal(signal.SIGTERM, stop)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    # a job in the background of a shell is deaf to Ctrl-C, and stays so
+    before = {n: handler for n, handler in handlers.items() if handler is not signal.SIG_IGN}
+    for number in before:
+        signal.signal(number, stop)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        if not (stopped and ends):
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
-@stopped_by_sigterm()
-def main(arguments=None):
-    """Entry point.
+@console()
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command line and return its exit status.
 
-    Exit status: 1 for an error or failed check, 2 for bad settings, 130 or 143 if stopped.
+    It is 1 for an error or a failed check, 2 for bad settings, 130 or 143 if it was stopped, and
+    141 if nobody reads the output any more.
     """
+    with stopped_by_signals(ends=arguments is None):
+        return obey(arguments)
+
+
+def obey(arguments: Sequence[str] | None) -> int:
+    """Do what a command line says, and return its exit status; see `main`."""
     args = vars(parser().parse_args(arguments))
     command = args.pop("command")
     try:
@@ -145,7 +210,7 @@ def main(arguments=None):
         elif command == "figure":
             result = Result.load(args["result"])
             beside = args["result"] if args["result"].is_dir() else args["result"].parent
-            print("\n".join(str(path) for path in draw(result, args["out"] or beside)))
+            print("\n".join(map(str, draw_figures(result, args["out"] or beside))))
         elif command == "theory":
             return check_theory(args["seed"], args["device"])
         elif args["action"] == "status":

@@ -1,19 +1,50 @@
 """What the command line understands: its subcommands and their options."""
 
 import argparse
+import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from pysi import __version__
 from pysi.data.catalogue import CATALOGUE
 from pysi.experiments.methods import METHODS
+from pysi.experiments.protocol import Protocol
 from pysi.experiments.protocols import PROTOCOLS
 
-GRID = {"methods": {"nargs": 1, "help": "what to choose for"}, "xi": {"nargs": "+"}}
+GRID: dict[str, dict[str, Any]] = {
+    "methods": {"nargs": 1, "help": "what to choose for"},
+    "xi": {"nargs": "+"},
+}
 """What is different about the settings of a sweep."""
 
+KINDS = {int: "a whole number", float: "a number", str: "a word"}
 
-def options_of(protocol, *, sweep=False):
-    """The settings of an experiment as options: argparse's arguments by the setting's name."""
+
+def value(kind: type, several: bool) -> Callable[[str], Any]:
+    """Return a function that reads one value of an option, which may take several."""
+
+    def read(text: str) -> Any:
+        if several and "," in text:
+            apart = " ".join(text.replace(",", " ").split())
+            raise argparse.ArgumentTypeError(
+                f"expected spaces between values, found {text!r}: write {apart}"
+            )
+        try:
+            return kind(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"expected {KINDS[kind]}, found {text!r}") from None
+
+    return read
+
+
+def folder(text: str) -> Path:
+    """Return a path; "~" is expanded here, because a shell leaves that of --out=~/folder alone."""
+    return Path(os.path.expanduser(text))
+
+
+def options_of(protocol: type[Protocol], *, sweep: bool = False) -> dict[str, dict[str, Any]]:
+    """Return the settings of an experiment as options: argparse's arguments by setting."""
     offered = {name: METHODS[name].strengths for name in protocol.offers()}
     able = [name for name, strengths in offered.items() if strengths or not sweep]
     values, found = {"methods": able, "dataset": protocol.datasets}, {}
@@ -21,6 +52,8 @@ def options_of(protocol, *, sweep=False):
         if name in protocol.lists("strengths") and name not in offered.values():
             continue
         how = how | (GRID.get(name, {}) if sweep else {})
+        if "action" not in how:
+            how["type"] = value(how.get("type", str), how.get("nargs") == "+")
         default = protocol.swept if sweep and name == "methods" else getattr(protocol, name)
         shown = " ".join(map(str, default)) if isinstance(default, tuple) else default
         of = f", of {' '.join(values[name])}" if name in values else ""
@@ -28,8 +61,8 @@ def options_of(protocol, *, sweep=False):
     return found
 
 
-def add_experiments(command, *, sweep=False):
-    """A subcommand for every experiment, with its settings as options; returns their parsers."""
+def add_experiments(command: argparse.ArgumentParser, *, sweep: bool = False) -> list:
+    """Add a subcommand for every experiment, with its settings as options; return their parsers."""
     experiments = command.add_subparsers(dest="experiment", required=True)
     found = []
     for name, protocol in PROTOCOLS.items():
@@ -42,9 +75,14 @@ def add_experiments(command, *, sweep=False):
             sub.add_argument(f"--{setting.replace('_', '-')}", **options)
         sub.add_argument("--preset", choices=protocol.presets, help="(default: full)")
         sub.add_argument("--data", metavar="DIR", help="folder of data sets (default: $PYSI_DATA)")
-        sub.add_argument("--out", metavar="DIR", type=Path, help="new result folder")
-        sub.add_argument("--jobs", type=int, metavar="N", help="processes (default: one a core)")
-        sub.add_argument("--resume", metavar="DIR", type=Path, help="run what is missing in DIR")
+        sub.add_argument("--out", metavar="DIR", type=folder, help="new result folder")
+        sub.add_argument(
+            "--jobs", type=value(int, False), metavar="N", help="processes (default: one per core)"
+        )
+        sub.add_argument("--resume", metavar="DIR", type=folder, help="run what is missing in DIR")
+        sub.add_argument(
+            "--csv", metavar="FILE", type=folder, help="also write the result's rows to FILE"
+        )
         sub.add_argument(
             "--vectorise", action="store_true", help="train all seeds and values of c side by side"
         )
@@ -52,8 +90,8 @@ def add_experiments(command, *, sweep=False):
     return found
 
 
-def parser():
-    """The parser of the whole command line."""
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line."""
     top = argparse.ArgumentParser(prog="pysi", description="Synaptic Intelligence in NumPy.")
     top.add_argument("--version", action="version", version=f"pysi {__version__}")
     commands = top.add_subparsers(dest="command", required=True)
@@ -65,11 +103,13 @@ def parser():
         sub.add_argument("--dask", metavar="ADDRESS", help="run on the cluster of this scheduler")
 
     figure = commands.add_parser("figure", help="redraw the figure of a result")
-    figure.add_argument("result", metavar="RESULT", type=Path, help="result folder or file")
-    figure.add_argument("--out", metavar="DIR", type=Path, help="folder (default: beside RESULT)")
+    figure.add_argument("result", metavar="RESULT", type=folder, help="result folder or file")
+    figure.add_argument("--out", metavar="DIR", type=folder, help="folder (default: beside RESULT)")
 
     theory = commands.add_parser("theory", help="check every equation of the paper numerically")
-    theory.add_argument("--seed", type=int, default=0, help="of all random examples (default: 0)")
+    theory.add_argument(
+        "--seed", type=value(int, False), default=0, help="of all random examples (default: 0)"
+    )
     theory.add_argument("--device", default="numpy", help="numpy (default) or cupy")
 
     data = commands.add_parser("data", help="look for data sets, or download them")

@@ -1,8 +1,8 @@
-"""Data: from files, or an embedded subset, to arrays; every byte is checked before it is used.
+"""Data: from files to arrays; every byte is checked before it is used.
 
 In reading order: `dataset` (what every source gives), `idx` (MNIST's file format), `mnist` (the
-official files), `mnist_5k` (the embedded subset), `cifar` (its official files), `catalogue` (what
-is where), `download` (the cache) and `sources` (which of them is used).
+official files), `mnist_5k` (the subset that comes with the package), `cifar` (its official files),
+`catalogue` (what is where), `download` (the cache) and `sources` (which of them is used).
 """
 
 from pysi.data.dataset import Dataset

@@ -4,9 +4,11 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from pysi.data import mnist
-from pysi.data.cifar import CIFAR10, CIFAR100, read_cifar
+from pysi.data.cifar import CIFAR10, CIFAR100, Cifar, read_cifar
+from pysi.data.dataset import Dataset
 
 
 @dataclass(frozen=True)
@@ -35,18 +37,18 @@ class Entry:
     title: str
     places: tuple[str, ...]
     holds: str
-    read: Callable
+    read: Callable[..., Dataset]
     files: tuple[str, ...]
     mirrors: tuple[str, ...]
 
-    def locate(self, root):
-        """The first of the places that is there in the data folder `root`; else the last one."""
+    def locate(self, root: Path) -> Path:
+        """Return the first of the places that the data folder `root` has, or else the last one."""
         paths = [root / place for place in self.places]
         return next((path for path in paths if os.path.lexists(path)), paths[-1])
 
 
-def cifar_entry(kind):
-    """The entry of CIFAR-10 or CIFAR-100 (a `Cifar`)."""
+def cifar_entry(kind: Cifar) -> Entry:
+    """Return the entry of CIFAR-10 or CIFAR-100."""
     return Entry(
         title=kind.title,
         places=(kind.archive, kind.folder),

@@ -2,8 +2,8 @@
 
 A file is a row of records, without a header, and a record is one image::
 
-    labels  1 byte each     CIFAR-10: the class; CIFAR-100: the coarse class, then the fine one
-    pixels  3072 bytes      red, green, blue: 32 x 32 bytes each, row by row
+    labels  1 byte per label  CIFAR-10: the class; CIFAR-100: the coarse class, then the fine one
+    pixels  3072 bytes        red, green, blue: 32 x 32 bytes each, row by row
 
 Source: A. Krizhevsky, *Learning Multiple Layers of Features from Tiny Images*,
 https://www.cs.toronto.edu/~kriz/cifar.html
@@ -12,12 +12,16 @@ https://www.cs.toronto.edu/~kriz/cifar.html
 import hashlib
 import tarfile
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from pysi.data.dataset import Dataset
+from pysi.data.idx import open_file
 from pysi.errors import DataError
+from pysi.typing import Array
 
 CHANNELS, SIDE = 3, 32
 
@@ -42,7 +46,7 @@ class Cifar:
     test : str
         The file of the test set.
     labels : tuple of (str, int)
-        What each label byte tells, and the number of its classes; the last one is what is learned.
+        What each label byte says, and the number of its classes; the last one is what is learned.
     n_train, n_test : int
         The official numbers of images.
     """
@@ -59,12 +63,12 @@ class Cifar:
     n_test: int = 10_000
 
     @property
-    def record_bytes(self):
+    def record_bytes(self) -> int:
         """The size of one image with its labels."""
         return len(self.labels) + CHANNELS * SIDE**2
 
     @property
-    def sizes(self):
+    def sizes(self) -> dict[str, int]:
         """The official size of every file, in bytes."""
         train = dict.fromkeys(self.train, self.n_train // len(self.train) * self.record_bytes)
         return train | {self.test: self.n_test * self.record_bytes}
@@ -92,11 +96,11 @@ CIFAR100 = Cifar(
 )
 
 
-def read_cifar(kind, path, announce):
+def read_cifar(kind: Cifar, path: Path, announce: Callable[[str], object]) -> Dataset:
     """Read and verify CIFAR-10 or CIFAR-100.
 
-    The archive must be the official one. Of unpacked files no checksum is published: they may hold
-    any number of images, which is announced where it is not the official one.
+    The archive must be the official one. For unpacked files no checksum is published: they may hold
+    any number of images, which is announced where it is not the official number.
 
     Parameters
     ----------
@@ -105,7 +109,7 @@ def read_cifar(kind, path, announce):
     path : Path
         The archive, by its official name, or the folder that it unpacks to.
     announce : callable
-        Given one message (str) if there are fewer or more images than there should be.
+        Given one message (str) if there are fewer or more images than the official number.
 
     Returns
     -------
@@ -143,13 +147,13 @@ def read_cifar(kind, path, announce):
     )
 
 
-def join(first, second):
-    """CIFAR-10 and CIFAR-100 as one data set.
+def join(first: Dataset, second: Dataset) -> Dataset:
+    """Return CIFAR-10 and CIFAR-100 as one data set.
 
     Parameters
     ----------
     first, second : Dataset
-        Classes of the second are numbered on from the last one of the first.
+        The numbers of the second's classes go on from the last class of the first.
 
     Returns
     -------
@@ -157,7 +161,7 @@ def join(first, second):
         The first's images, then the second's.
     """
 
-    def labels(part):
+    def labels(part: str) -> Array:
         return np.concatenate(
             [getattr(first, f"y_{part}"), getattr(second, f"y_{part}") + first.n_classes]
         )
@@ -170,29 +174,31 @@ def join(first, second):
         y_test=labels("test"),
         n_classes=first.n_classes + second.n_classes,
         source=f"{first.source}, {second.source}",
-        checksums=first.checksums | second.checksums,
+        checksums={**first.checksums, **second.checksums},
     )
 
 
-def _read_archive(kind, path):
+def _read_archive(kind: Cifar, path: Path) -> dict[str, bytes]:
     names = {f"{kind.folder}/{name}": name for name in kind.sizes}
     contents = {}
     try:
-        with open(path, "rb") as file:
+        with open_file(path) as file:
             md5 = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
             if md5 != kind.md5:
                 raise _refusal(path, f"an archive with MD5 {kind.md5}", md5)
             file.seek(0)
             with tarfile.open(fileobj=file, mode="r:gz") as archive:
-                # In the archive's own order: going back in it means unpacking it again.
+                # In the archive's own order, because going back in it means unpacking it again.
                 for member in archive:
                     if member.name not in names:
                         continue
                     size = kind.sizes[names[member.name]]
                     if not member.isreg() or member.size != size:
                         expected = f"{member.name} to be a regular file of {size} bytes"
-                        raise _refusal(path, expected, f"{member.size} bytes, type {member.type}")
-                    contents[names[member.name]] = archive.extractfile(member).read()
+                        raise _refusal(path, expected, f"{member.size} bytes, type {member.type!r}")
+                    content = archive.extractfile(member)
+                    assert content is not None  # it would be for what is no regular file
+                    contents[names[member.name]] = content.read()
     except (OSError, EOFError, zlib.error, tarfile.TarError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise _refusal(path, "a readable tar.gz archive", reason) from error
@@ -201,11 +207,11 @@ def _read_archive(kind, path):
     return contents
 
 
-def _read_folder(kind, folder):
+def _read_folder(kind: Cifar, folder: Path) -> dict[str, bytes]:
     contents = {}
     for name in kind.sizes:
         try:
-            with open(folder / name, "rb") as file:
+            with open_file(folder / name) as file:
                 contents[name] = file.read(MAX_BYTES + 1)
         except OSError as error:
             expected = f"a readable file of {kind.title}"
@@ -215,7 +221,7 @@ def _read_folder(kind, folder):
     return contents
 
 
-def _records(kind, path, content):
+def _records(kind: Cifar, path: Path, content: bytes) -> Array:
     if not content or len(content) % kind.record_bytes:
         expected = f"one or more whole records of {kind.record_bytes} bytes"
         raise _refusal(path, expected, f"{len(content)} bytes")
@@ -226,7 +232,7 @@ def _records(kind, path, content):
     return records
 
 
-def _images_and_labels(kind, files):
+def _images_and_labels(kind: Cifar, files: list[Array]) -> tuple[Array, Array]:
     n_labels = len(kind.labels)
     planes = [records[:, n_labels:].reshape(-1, CHANNELS, SIDE, SIDE) for records in files]
     x = np.empty((sum(map(len, files)), SIDE, SIDE, CHANNELS), np.uint8)
@@ -235,7 +241,7 @@ def _images_and_labels(kind, files):
     return x, np.concatenate([records[:, n_labels - 1] for records in files]).astype(np.int64)
 
 
-def _refusal(path, expected, found):
+def _refusal(path: Path, expected: str, found: object) -> DataError:
     return DataError(
         f"{path}: expected {expected}; found: {found}.\n"
         "Put a fresh copy of the official file there, readable by this user."

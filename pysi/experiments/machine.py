@@ -3,47 +3,36 @@
 import platform
 import sys
 import tracemalloc
+from collections.abc import Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 
 import pysi
-from pysi.backend import arrays
-from pysi.errors import ConfigError
+from pysi.errors import ConfigError, install
 
 
-def require(module, extra="demo"):
-    """Import a library that one of the extras installs, or say how to get it."""
+def require(module: str, extra: str = "demo") -> Any:
+    """Return a library that one of the extras installs, or say how to get it."""
     try:
         return __import__(module, fromlist=["_"])
     except ImportError as err:
         raise ConfigError(
-            f"this needs the package {module}, which is not installed: pip install 'pysi[{extra}]'"
+            f"this needs the package {module}, which is not installed: {install(extra)}"
         ) from err
 
 
-def blas():
-    """The BLAS libraries in use: name, version, kernels' architecture, and threads now."""
+def blas() -> list[dict[str, Any]]:
+    """Return the BLAS libraries in use: name, version, kernels' architecture, and threads now."""
     names = ("internal_api", "version", "architecture", "num_threads")
     pools = require("threadpoolctl").threadpool_info()
     return [{n: pool.get(n) for n in names} for pool in pools if pool["user_api"] == "blas"]
 
 
-def limit_blas(count):
-    """Let the BLAS library use this many threads from now on; used as a context, until its end."""
-    return require("threadpoolctl").threadpool_limits(count, user_api="blas")
-
-
-@contextmanager
-def threads(count, *, images=False):
-    """Use this many threads: of the BLAS library or, with one BLAS thread each, for images."""
-    with limit_blas(1 if images else count), arrays.threads(count if images else 1):
-        yield
-
-
-def describe(device):
-    """Versions and machine, as far as they can change a number or a time."""
+def describe(device: str) -> dict[str, Any]:
+    """Return versions and machine, as far as they can change a number or a time."""
     found = {
         "pysi": pysi.__version__,
         "python": platform.python_version(),
@@ -62,8 +51,8 @@ def describe(device):
     return found
 
 
-def processor():
-    """The processor's name, from Linux's /proc where there is one."""
+def processor() -> str:
+    """Return the processor's name, from Linux's /proc where there is one."""
     try:
         with open("/proc/cpuinfo") as file:
             names = [line.partition(":")[2].strip() for line in file if "model name" in line]
@@ -72,8 +61,8 @@ def processor():
         return platform.processor()
 
 
-def peak_memory_mb():
-    """The largest resident memory of this process so far, in MB; None where it is not told."""
+def peak_memory_mb() -> float | None:
+    """Return the largest resident memory of this process so far, in MB; None if it is unknown."""
     try:
         import resource
     except ImportError:  # Windows
@@ -82,8 +71,8 @@ def peak_memory_mb():
     return round(peak * (1 if sys.platform == "darwin" else 1024) / 1e6, 1)  # else it is in KiB
 
 
-def free_memory(device):
-    """Bytes that are free on a device, or None where it is not told."""
+def free_memory(device: str) -> int | None:
+    """Return how many bytes are free on a device; None if that is unknown."""
     if device == "cupy":
         return sys.modules["cupy"].cuda.runtime.memGetInfo()[0]
     try:
@@ -94,10 +83,11 @@ def free_memory(device):
 
 
 @contextmanager
-def peak_of(device):
-    """Measure what is allocated within this context: `bytes` of what it gives, once it has ended.
+def peak_of(device: str) -> Iterator[SimpleNamespace]:
+    """Measure what is allocated within this context, and give an object whose `bytes` say it.
 
-    On a GPU that is what CuPy's memory pool had to ask for.
+    They are known once the context has ended. On a GPU, they are what CuPy's memory pool had to
+    ask for.
     """
     found = SimpleNamespace(bytes=None)
     if device == "cupy":

@@ -3,19 +3,21 @@
 A new method is one entry in `METHODS`; nothing else knows any of them by name.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from pysi.errors import ConfigError
 from pysi.experiments.sequences import joint_task
 from pysi.rules.ewc import EWC, OnlineEWC
-from pysi.rules.rule import FineTuning
+from pysi.rules.rule import FineTuning, Rule
 from pysi.rules.si import SynapticIntelligence
+from pysi.tasks import Task
 
 
 @dataclass(frozen=True)
 class Course:
-    """What a method learns of a sequence of tasks; by default, one task after the other.
+    """What a method learns of a sequence of tasks. By default, it learns one after the other.
 
     Attributes
     ----------
@@ -31,17 +33,17 @@ class Course:
     together: bool = False
     reset: bool = False
 
-    def tasks(self, sequence):
-        """The tasks that are learned, one after the other, and those that are tested."""
+    def tasks(self, sequence: Sequence[Task]) -> tuple[Sequence[Task], Sequence[Task]]:
+        """Return the tasks that are learned, one after the other, and those that are tested."""
         tested = sequence[:1] if self.first_only else sequence
         return [joint_task(tested)] if self.together else tested, tested
 
-    def count(self, n):
-        """How many tasks are learned one after the other, of a sequence of n."""
+    def count(self, n: int) -> int:
+        """Return how many tasks are learned one after the other, of a sequence of n."""
         return 1 if self.first_only or self.together else n
 
     @property
-    def sequence(self):
+    def sequence(self) -> bool:
         """Whether one network learns task after task, and so may forget."""
         return not (self.first_only or self.together or self.reset)
 
@@ -53,10 +55,10 @@ class Method:
     Attributes
     ----------
     label : str
-        For figures; `{c:g}` stands for the strength.
+        Its name in figures; `{c:g}` stands for the strength.
     rule : callable
-        From a protocol and a strength c to a new rule. With ``--vectorise`` c is a sequence, one
-        value per network.
+        It makes a new rule from a protocol and a strength c. With ``--vectorise`` c is a sequence,
+        with one value per network.
     strengths : str, optional
         The protocol's setting that lists the values of c. A method without one cannot be swept.
     at_zero : str, optional
@@ -69,19 +71,19 @@ class Method:
     dropout : float
         Probability of switching a hidden unit off while training.
     trains : Course
-        What it learns.
+        What it learns of a sequence of tasks.
     omega : bool
         Whether its path integral ω is kept after every task, for Figure 5.
     short : str, optional
-        Label in Figure 3.
+        Its label in Figure 3.
     colour, marker, zorder
-        How its curves are drawn, as Matplotlib has it. By default it gets a spare colour.
+        How Matplotlib draws its curves. By default it gets a spare colour.
     mark : {"line", "arrow"}, optional
         What stands for it in Figure 4, if it is not a curve.
     """
 
     label: str
-    rule: Callable
+    rule: Callable[[Any, Any], Rule]
     strengths: str | None = "c"
     at_zero: str | None = None
     xi: bool = False
@@ -95,39 +97,39 @@ class Method:
     zorder: int = 2
     mark: str | None = None
 
-    def title(self, c, *, short=False):
-        """Its label at a strength."""
+    def title(self, c: float, *, short: bool = False) -> str:
+        """Return its label at a strength."""
         return (short and self.short or self.label).format(c=c)
 
 
-class Register(dict):
+class Register(dict[str, Any]):
     """Entries by name; asking for one that is missing is a ConfigError."""
 
-    def __init__(self, what, entries):
+    def __init__(self, what: str, entries: Mapping[str, Any]) -> None:
         super().__init__(entries)
         self.what = what
 
-    def __missing__(self, name):
+    def __missing__(self, name: str) -> Any:
         raise ConfigError(f"{self.what}: expected one of {list(self)}, found {name!r}")
 
 
-def synaptic_intelligence(config, c):
-    """Synaptic Intelligence of strength c; with c = 0 it only watches, and is fine-tuning."""
+def synaptic_intelligence(config: Any, c: Any) -> Rule:
+    """Return Synaptic Intelligence of strength c; with c = 0 it only watches: fine-tuning."""
     return SynapticIntelligence(c, xi=config.xi, clamp=config.clamp)
 
 
-def ewc(config, c):
-    """Elastic weight consolidation, one penalty per task."""
+def ewc(config: Any, c: Any) -> Rule:
+    """Return elastic weight consolidation with one penalty per task."""
     return EWC(c)
 
 
-def online_ewc(config, c):
-    """Elastic weight consolidation with one running penalty."""
+def online_ewc(config: Any, c: Any) -> Rule:
+    """Return elastic weight consolidation with one running penalty."""
     return OnlineEWC(c)
 
 
-def no_rule(config, c):
-    """Plain training."""
+def no_rule(config: Any, c: Any) -> Rule:
+    """Return the rule of plain training."""
     return FineTuning()
 
 

@@ -1,22 +1,29 @@
 """Many runs at once: in processes of this machine, or on a Dask cluster."""
 
-import os
-import signal
-import threading
-import time
-from contextlib import contextmanager
-from multiprocessing import get_context, parent_process
-from multiprocessing.managers import SyncManager
+import logging
+import re
+from collections.abc import Callable, Iterator
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import AbstractContextManager, contextmanager, suppress
+from pathlib import Path
+from typing import Any, TypeAlias
 
 from pysi.errors import ConfigError, PysiError
 from pysi.experiments import machine
+from pysi.experiments.progress import follow_parent, progress, silent
+from pysi.storage.files import make_folder, process_is_alive
+
+RunAll: TypeAlias = Callable[..., Iterator[Any]]
+"""It runs cells: see `parallel`."""
 
 PATIENCE = {"scheduler": 10, "worker": 60}
 """Seconds to wait for them; a queueing system may first have to start a worker."""
 
 
-def parallel(jobs, epochs, cluster=None):
-    """A context that gives a function which runs cells, and yields each result as it comes.
+def parallel(
+    jobs: int, epochs: int, cluster: str | None = None, *, shared: Path | None = None
+) -> AbstractContextManager[RunAll]:
+    """Return a context, whose function runs cells and yields each result as it comes.
 
     The function is called as run_all(work, cells, dataset, out, threads); it calls work(cell,
     dataset, out, threads, report) for every cell. On a cluster `out` is None, because its workers
@@ -30,48 +37,61 @@ def parallel(jobs, epochs, cluster=None):
         What the progress bar counts to on this machine; on a cluster it counts finished cells.
     cluster : str, optional
         Address of a Dask scheduler, such as "tcp://10.0.0.1:8786".
+    shared : Path, optional
+        The folder for the data that several processes of this machine read.
     """
-    return on_this_machine(jobs, epochs) if cluster is None else on_cluster(cluster)
+    return on_this_machine(jobs, epochs, shared) if cluster is None else on_cluster(cluster)
 
 
 @contextmanager
-def on_this_machine(jobs, epochs):
-    """Cells in processes of this machine; see `parallel`."""
+def on_this_machine(jobs: int, epochs: int, shared: Path | None = None) -> Iterator[RunAll]:
+    """Run cells in processes of this machine; see `parallel`."""
     joblib = machine.require("joblib")
     with progress(epochs, jobs > 1) as report:
 
-        def run_all(work, cells, *args):
+        def run_all(work: Callable[..., Any], cells: Any, *args: Any) -> Iterator[Any]:
             calls = (joblib.delayed(work)(cell, *args, report) for cell in cells)
             n = min(jobs, len(cells)) or 1
+            if shared and n > 1:
+                make_folder(shared.parent)
             workers = joblib.Parallel(
-                n, return_as="generator_unordered", batch_size=1, initializer=follow_parent
+                n,
+                return_as="generator_unordered",
+                batch_size=1,
+                temp_folder=shared and str(shared),
+                initializer=follow_parent,
             )
-            yield from workers(calls)
+            try:
+                yield from workers(calls)
+            except BrokenProcessPool as err:
+                how = re.search(r"\{(.+?)\}", str(err))
+                raise PysiError(
+                    "jobs: expected worker processes that live until their runs have ended, found "
+                    f"one that was killed ({how[1] if how else type(err).__name__}). If memory ran "
+                    "out, use fewer --jobs."
+                ) from err
 
         yield run_all
 
 
-def follow_parent():
-    """In a worker: Ctrl-C is for the parent, which ends its workers; if it is killed, they end."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = parent_process().pid
-
-    def watch():
-        while os.getppid() == parent:
-            time.sleep(1)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
+def remove_semaphores(pid: int) -> None:
+    """Remove the named semaphores of a process that was killed with all its workers."""
+    if not process_is_alive(pid):  # or another process with this number
+        for path in Path("/dev/shm").glob(f"sem.loky-{pid}-*"):
+            with suppress(OSError):
+                path.unlink()
 
 
 @contextmanager
-def on_cluster(address):
-    """Cells on a Dask cluster, through joblib's backend for it; see `parallel`."""
+def on_cluster(address: str) -> Iterator[RunAll]:
+    """Run cells on a Dask cluster, through joblib's backend for it; see `parallel`."""
     joblib, tqdm = machine.require("joblib"), machine.require("tqdm").tqdm
     dask, distributed = (machine.require(name, "cluster") for name in ("dask", "distributed"))
-    with connect(address) as client:
+    with without_log("distributed", "distributed.client"), connect(address) as client:
 
-        def run_all(work, cells, dataset, out, threads):
+        def run_all(
+            work: Callable[..., Any], cells: Any, dataset: Any, out: Any, threads: int
+        ) -> Iterator[Any]:
             # The dataset goes to each worker once. It is the result of a task, and not scattered:
             # Dask makes that again if every worker that held it has died.
             with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1GB"}):
@@ -90,22 +110,24 @@ def on_cluster(address):
                         bar.update()
                         yield found
                 except (distributed.KilledWorker, distributed.CancelledError) as err:
+                    found = f"{type(err).__name__}: {str(err).partition(chr(10))[0]}"
+                    if "connection-lost" in found:
+                        found = f"that the scheduler, {address}, has ended"
                     raise PysiError(
-                        "dask: expected a cluster that finishes what it is given, found "
-                        f"{type(err).__name__}: {err}"
+                        f"dask: expected a cluster that finishes what it is given, found {found}"
                     ) from err
 
         yield run_all
 
 
 @contextmanager
-def connect(address):
-    """A client of a Dask cluster that has at least one worker, all with this version of pysi.
+def connect(address: str) -> Iterator[Any]:
+    """Give a client of a Dask cluster that has at least one worker, all with this version of pysi.
 
     Parameters
     ----------
     address : str
-        Of the scheduler.
+        The address of the scheduler.
 
     Raises
     ------
@@ -114,7 +136,7 @@ def connect(address):
     """
     distributed = machine.require("distributed", "cluster")
 
-    def version():  # nested, and so sent as code, to workers that may have no pysi
+    def version() -> str:  # nested, and so sent as code, to workers that may have no pysi
         from pysi import __version__
 
         return __version__
@@ -145,16 +167,16 @@ def connect(address):
         yield client
 
 
-def dask_backend(client):
-    """The backend of joblib for Dask, mended in two places."""
+def dask_backend(client: Any) -> Any:
+    """Return joblib's backend for Dask, mended in two places."""
     from joblib._dask import DaskDistributedBackend
 
     class Backend(DaskDistributedBackend):
-        def effective_n_jobs(self, n_jobs):
-            # A single job joblib runs here, though there is a worker for it.
+        def effective_n_jobs(self, n_jobs: int) -> int:
+            # Joblib would run a single job here, though there is a worker for it.
             return max(2, super().effective_n_jobs(n_jobs))
 
-        def submit(self, func, callback=None):
+        def submit(self, func: Any, callback: Any = None) -> Any:
             # Joblib does not hear of a run that Dask gives up, and would wait for it for ever.
             future = super().submit(func, callback)
             future.add_done_callback(lambda done: done.exception() and callback(done.exception()))
@@ -163,38 +185,15 @@ def dask_backend(client):
     return Backend(client=client)
 
 
-def silent(event):
-    """The report of work whose epochs nobody can watch."""
-
-
 @contextmanager
-def progress(total, several):
-    """A progress bar that is told of every epoch; by other processes, through a queue."""
-    tqdm = machine.require("tqdm").tqdm
-    with tqdm(total=total, unit="epoch") as bar:
-
-        def show(event):
-            name, task, epoch = event
-            bar.set_postfix_str(f"{name} task {task} epoch {epoch}", False)
-            bar.update()
-
-        if not several:
-            yield show
-            return
-        manager = SyncManager(ctx=get_context("spawn"))  # a fork server would be its parent
-        manager.start(outlive_signals)
-        with manager:
-            queue = manager.Queue()
-            reader = threading.Thread(target=lambda: list(map(show, iter(queue.get, None))))
-            reader.start()
-            try:
-                yield queue.put
-            finally:
-                queue.put(None)
-                reader.join()
-
-
-def outlive_signals():
-    """In the queue's process: a signal to the whole group is for the parent, which ends it."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    follow_parent()
+def without_log(*names: str) -> Iterator[None]:
+    """Let these loggers say nothing: what ends a run is said in one sentence, by its error."""
+    loggers = [logging.getLogger(name) for name in names]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

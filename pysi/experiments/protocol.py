@@ -1,20 +1,45 @@
 """What all experiments have in common: settings that know how to build what they describe."""
 
 from argparse import BooleanOptionalAction
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from numbers import Real
+from typing import Any, ClassVar
 
 import numpy as np
 
+from pysi.arguments import is_whole
 from pysi.backend.arrays import device_namespace
 from pysi.data import load_dataset
+from pysi.data.dataset import Dataset
 from pysi.errors import ConfigError
-from pysi.experiments.methods import METHODS, synaptic_intelligence
+from pysi.experiments.methods import METHODS, Method, synaptic_intelligence
 from pysi.figures import figure4
+from pysi.network import Network
 from pysi.optim import Adam
+from pysi.tasks import Task
+from pysi.typing import File, Seeds
+
+LARGEST = 1_000_000
+"""A larger number of anything is a slip, or damage: a list of that many runs would have no end."""
 
 
-def option(default, help, *, lists_runs=False, strengths=False, **how):
-    """A setting that the command line offers: a field, with argparse's arguments.
+KINDS: dict[type, tuple[str, Callable[[Any], bool]]] = {
+    bool: ("true or false", lambda value: isinstance(value, bool)),
+    int: (
+        f"a whole number from 1 to {LARGEST}",
+        lambda n: is_whole(n) and n <= LARGEST,
+    ),
+    float: ("a number", lambda v: isinstance(v, Real) and not isinstance(v, bool)),
+    str: ("text", lambda value: isinstance(value, str)),
+}
+"""What a setting is, and how it is recognised, by the type of its default."""
+
+
+def option(
+    default: Any, help: str, *, lists_runs: bool = False, strengths: bool = False, **how: Any
+) -> Any:
+    """Return a setting that the command line offers: a field, with argparse's arguments.
 
     `lists_runs` says that it only lists which runs there are, and changes nothing within one;
     `strengths`, that it lists values of c.
@@ -44,7 +69,7 @@ class Protocol:
     seeds : int
         Repetitions; their seeds are 0, 1, ….
     epochs, batch_size, lr
-        Of each task. Adam's other arguments are its defaults.
+        How each task is learned. Adam's other arguments are its defaults.
     xi, clamp
         See `pysi.SynapticIntelligence`.
     tasks : int
@@ -66,13 +91,14 @@ class Protocol:
         A value that makes no sense, before any work.
     """
 
-    name = scenario = None
+    name: ClassVar[str] = ""
+    scenario: ClassVar[str] = ""
     """What results and the command line call it; in words, what the network is told of the task."""
-    datasets = {}
+    datasets: ClassVar[Mapping[str, str]] = {}
     """Data sets that it can use, each with a remark for the table, which may be empty."""
-    refuses = ()
+    refuses: ClassVar[tuple[str, ...]] = ()
     """Methods that make no sense."""
-    after_task_1 = ("xi", "clamp")
+    after_task_1: ClassVar[tuple[str, ...]] = ("xi", "clamp")
     """Settings that change nothing before the end of task 1."""
     takes_images = False
     """Whether the network takes images, which are divided among threads."""
@@ -80,18 +106,18 @@ class Protocol:
     """Whether all tasks are equally hard, so that the first one stands for the others."""
     tabulates_tasks = False
     """Whether the table shows the accuracy on every task."""
-    compared = {}
+    compared: ClassVar[Mapping[str, str]] = {}
     """Weight matrices that Figure 5 shows, with a title for each."""
-    figures = {"accuracy": figure4}
+    figures: ClassVar[Mapping[str, Callable[[Any], Any]]] = {"accuracy": figure4}
     """Functions from a result to a Matplotlib figure, or None if it lacks what is shown."""
-    presets = {"full": {}}
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"full": {}}
     """Settings by the name of a preset."""
-    swept = ("si",)
-    """Whose settings a sweep chooses, if not told otherwise."""
+    swept: ClassVar[tuple[str, ...]] = ("si",)
+    """The methods whose settings a sweep chooses, if not told otherwise."""
 
-    methods: tuple = option(("si",), "what to compare", lists_runs=True, nargs="+")
-    c: tuple = option((0.0, 1.0), "strengths; 0 is fine-tuning", strengths=True)
-    ewc_c: tuple = option((100.0,), "strengths of EWC, λ/2", strengths=True)
+    methods: tuple[str, ...] = option(("si",), "what to compare", lists_runs=True, nargs="+")
+    c: tuple[float, ...] = option((0.0, 1.0), "strengths; 0 is fine-tuning", strengths=True)
+    ewc_c: tuple[float, ...] = option((100.0,), "strengths of EWC, λ/2", strengths=True)
     seeds: int = option(10, "number of repetitions", lists_runs=True, type=int)
     epochs: int = option(10, "epochs per task", type=int)
     xi: float = option(1e-3, "damping ξ of Eq. 5", type=float)
@@ -99,7 +125,7 @@ class Protocol:
         "cumulative", "where negative importance is cut off: cumulative, per_task or none"
     )
     tasks: int = option(5, "number of tasks", type=int)
-    hidden: tuple = option((256, 256), "units of the hidden layers", type=int, nargs="+")
+    hidden: tuple[int, ...] = option((256, 256), "units of the hidden layers", type=int, nargs="+")
     batch_size: int = 64
     lr: float = 1e-3
     reset_optimizer: bool = option(
@@ -113,32 +139,33 @@ class Protocol:
     dataset: str = option("mnist", "which data set")
 
     @classmethod
-    def options(cls):
-        """How the command line offers each setting: argparse's arguments, by name."""
+    def options(cls) -> dict[str, dict[str, Any]]:
+        """Return how the command line offers each setting: argparse's arguments, by name."""
         found = {name: cls.about(name) for name in cls.__dataclass_fields__}
         return {name: about["how"] for name, about in found.items() if about}
 
     @classmethod
-    def lists(cls, kind="lists_runs"):
-        """The settings that only list runs; or, of these, the "strengths"."""
+    def lists(cls, kind: str = "lists_runs") -> tuple[str, ...]:
+        """Return the settings that only list runs; or, of these, the "strengths"."""
         return tuple(name for name in cls.__dataclass_fields__ if cls.about(name).get(kind))
 
     @classmethod
-    def about(cls, name):
-        """What is known about a setting; a subclass may have given it another default."""
+    def about(cls, name: str) -> Mapping[str, Any]:
+        """Return what is known about a setting; a subclass may have given it another default."""
         fields = (of.__dict__.get("__dataclass_fields__", {}).get(name) for of in cls.__mro__)
         return next((found.metadata for found in fields if found and found.metadata), {})
 
     @classmethod
-    def offers(cls):
-        """The methods that can be compared, by name."""
+    def offers(cls) -> tuple[str, ...]:
+        """Return the names of the methods that can be compared."""
         return tuple(
             name
             for name, method in METHODS.items()
             if name not in cls.refuses and method.strengths in (None, *cls.lists("strengths"))
         )
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
+        self._check_types()
         for name in self.lists("strengths"):
             values = tuple(float(c) for c in getattr(self, name))
             object.__setattr__(self, name, values)
@@ -151,14 +178,10 @@ class Protocol:
             object.__setattr__(self, name, tuple(getattr(self, name)))
         if not self.methods or set(self.methods) - set(self.offers()):
             raise ConfigError(f"methods: expected some of {self.offers()}, found {self.methods}")
-        for name in ("seeds", "epochs", "batch_size", "tasks"):
-            value = getattr(self, name)
-            if int(value) != value or value < 1:
-                raise ConfigError(f"{name}: expected a whole number from 1, found {value}")
-        if not self.hidden or any(int(n) != n or n < 1 for n in self.hidden):
-            raise ConfigError(f"hidden: expected whole numbers of units, found {self.hidden}")
+        if not self.hidden:
+            raise ConfigError("hidden: expected whole numbers of units, found none")
         synaptic_intelligence(self, 0.0)  # checks xi and clamp
-        for method in map(METHODS.get, self.methods):
+        for method in (METHODS[name] for name in self.methods):
             for c in self.strengths(method):
                 method.rule(self, c)
         self.make_optimizer()  # checks lr
@@ -175,28 +198,41 @@ class Protocol:
                 f"{self.device!r} and {self.dtype}"
             )
 
+    def _check_types(self) -> None:
+        """Raise a ConfigError for a value that is not of its default's type."""
+        for name, default in ((each.name, each.default) for each in fields(self)):
+            value = getattr(self, name)
+            if several := isinstance(default, tuple):
+                default = default[0]
+                if not isinstance(value, tuple | list):
+                    raise ConfigError(f"{name}: expected several values, found {value!r}")
+            kind = type(default)
+            for one in value if several else [value]:
+                if default is not None and not KINDS[kind][1](one):
+                    raise ConfigError(f"{name}: expected {KINDS[kind][0]}, found {one!r}")
+
     @staticmethod
-    def load_dataset(name, folder=None):
-        """The data set of this name, from the user's folder or wherever it is."""
+    def load_dataset(name: str, folder: File | None = None) -> Dataset:
+        """Return the data set of this name, from the user's folder or wherever it is."""
         return load_dataset(name, folder)
 
-    def make_tasks(self, dataset):
-        """The sequence of tasks on this data set."""
+    def make_tasks(self, dataset: Dataset) -> list[Task]:
+        """Return the sequence of tasks on this data set."""
         raise NotImplementedError
 
-    def make_network(self, seed, *, dropout=0.0):
-        """A new network, or several side by side; `building(seed)` holds what all need."""
+    def make_network(self, seed: Seeds, *, dropout: float = 0.0) -> Network:
+        """Return a new network, or several side by side; `building` holds what all need."""
         raise NotImplementedError
 
-    def building(self, seed):
-        """Arguments that every network takes."""
+    def building(self, seed: Seeds) -> dict[str, Any]:
+        """Return the arguments that every network takes."""
         xp = device_namespace(self.device)
         return {"seed": seed, "dtype": np.dtype(self.dtype), "xp": xp}
 
-    def make_optimizer(self):
-        """A fresh Adam."""
+    def make_optimizer(self) -> Adam:
+        """Return a fresh Adam."""
         return Adam(self.lr)
 
-    def strengths(self, method):
-        """The values of c at which a method is run."""
+    def strengths(self, method: Method) -> tuple[float, ...]:
+        """Return the values of c at which a method is run."""
         return getattr(self, method.strengths) if method.strengths else (0.0,)

@@ -3,14 +3,17 @@
 from dataclasses import dataclass
 from functools import partial
 
+from pysi.arguments import is_whole
+from pysi.data.dataset import Dataset
 from pysi.errors import ConfigError
 from pysi.experiments.methods import Register
 from pysi.experiments.protocol import Protocol, option
 from pysi.experiments.sequences import cifar_tasks
 from pysi.figures import figure3, figure4, figure5, figure6
 from pysi.images.cnn import CNN
-from pysi.network import MLP
-from pysi.tasks import permuted_tasks, split_tasks
+from pysi.network import MLP, Network
+from pysi.tasks import Task, permuted_tasks, split_tasks
+from pysi.typing import Seeds
 
 MASKED = "task-incremental (the readout is masked to the task's classes)"
 
@@ -25,8 +28,8 @@ class OnDigits(Protocol):
     }
     zero_readout = False
 
-    def make_network(self, seed, *, dropout=0.0):
-        """784 - hidden - 10, from Glorot's initial weights."""
+    def make_network(self, seed: Seeds, *, dropout: float = 0.0) -> Network:
+        """Return 784 - hidden - 10, from Glorot's initial weights."""
         return MLP(
             (784, *self.hidden, 10),
             dropout=dropout,
@@ -39,7 +42,8 @@ class OnDigits(Protocol):
 class SplitMNIST(OnDigits):
     """Split MNIST: Section 5.1 and Figure 3 of Zenke, Poole & Ganguli (2017).
 
-    Tasks of consecutive digits, a masked readout that starts at zero, Adam reset between tasks.
+    The tasks are pairs of digits; the masked readout starts at zero, and Adam is reset between
+    tasks.
     """
 
     name = "split-mnist"
@@ -48,14 +52,14 @@ class SplitMNIST(OnDigits):
     figures = {"figure3": figure3}
     presets = {"full": {}, "quick": {"seeds": 2, "epochs": 2}}
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         if self.tasks > 10 or 10 % self.tasks:
             raise ConfigError(
                 f"tasks: expected a number that divides the 10 classes of MNIST, found {self.tasks}"
             )
 
-    def make_tasks(self, dataset):
+    def make_tasks(self, dataset: Dataset) -> list[Task]:
         return split_tasks(dataset, self.tasks)
 
 
@@ -63,7 +67,8 @@ class SplitMNIST(OnDigits):
 class PermutedMNIST(OnDigits):
     """Permuted MNIST: Section 5.2 and Figure 4 of Zenke, Poole & Ganguli (2017).
 
-    All digits in every task, pixels in another order each; one readout, Adam kept between tasks.
+    Every task has all digits, with the pixels in another order; one readout, and Adam is kept
+    between tasks.
     """
 
     name = "permuted-mnist"
@@ -83,17 +88,17 @@ class PermutedMNIST(OnDigits):
         },
     }  # fmt: skip
 
-    methods: tuple = ("single", "si", "joint", "ewc", "dropout")
-    c: tuple = (0.0, 0.1)
+    methods: tuple[str, ...] = ("single", "si", "joint", "ewc", "dropout")
+    c: tuple[float, ...] = (0.0, 0.1)
     seeds: int = 1
     epochs: int = 20
     xi: float = 0.1
     tasks: int = 10
-    hidden: tuple = (2000, 2000)
+    hidden: tuple[int, ...] = (2000, 2000)
     batch_size: int = 256
     reset_optimizer: bool = False
 
-    def make_tasks(self, dataset):
+    def make_tasks(self, dataset: Dataset) -> list[Task]:
         return permuted_tasks(dataset, self.tasks)
 
 
@@ -101,12 +106,13 @@ class PermutedMNIST(OnDigits):
 class SplitCIFAR(Protocol):
     """CIFAR-10, then CIFAR-100: Section 5.3 and Figure 6 of Zenke, Poole & Ganguli (2017).
 
-    Ten new classes in every task, a masked readout that starts at zero, Adam reset between tasks.
+    Every task has ten new classes; the masked readout starts at zero, and Adam is reset between
+    tasks.
 
     Attributes
     ----------
     examples : int, optional
-        Training examples of a task at most; by default all.
+        The most training examples of a task; by default, all.
     """
 
     name = "split-cifar"
@@ -124,30 +130,30 @@ class SplitCIFAR(Protocol):
         },
     }  # fmt: skip
 
-    methods: tuple = ("si", "scratch")
-    c: tuple = (0.0, 0.01, 0.1)
+    methods: tuple[str, ...] = ("si", "scratch")
+    c: tuple[float, ...] = (0.0, 0.01, 0.1)
     seeds: int = 5
     epochs: int = 60
     tasks: int = 6
-    hidden: tuple = (512,)
+    hidden: tuple[int, ...] = (512,)
     batch_size: int = 256
     dataset: str = "cifar10-100"
-    examples: int | None = option(None, "training examples of a task at most", type=int)
+    examples: int | None = option(None, "the most training examples of a task", type=int)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         if len(self.hidden) != 1:
             raise ConfigError(f"hidden: expected the units of one layer, found {self.hidden}")
         if self.tasks > 11:
             raise ConfigError(f"tasks: expected a number from 1 to 11, found {self.tasks}")
-        if self.examples is not None and (int(self.examples) != self.examples or self.examples < 1):
+        if self.examples is not None and not is_whole(self.examples):
             raise ConfigError(f"examples: expected a whole number from 1, found {self.examples}")
 
-    def make_tasks(self, dataset):
+    def make_tasks(self, dataset: Dataset) -> list[Task]:
         return cifar_tasks(dataset, self.tasks, examples=self.examples)
 
-    def make_network(self, seed, *, dropout=0.0):
-        """The paper's convolutional network, which has dropout in any case."""
+    def make_network(self, seed: Seeds, *, dropout: float = 0.0) -> Network:
+        """Return the paper's convolutional network, which has dropout in any case."""
         return CNN(10 * self.tasks, hidden=self.hidden[0], **self.building(seed))
 
 

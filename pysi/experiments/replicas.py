@@ -4,19 +4,24 @@ A GPU takes hardly longer for ten small networks than for one. Each has its own 
 order of examples and dropout, and its own c: it ends where it would have ended alone.
 """
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 from zlib import crc32
 
 import numpy as np
 
+from pysi.data.dataset import Dataset
 from pysi.experiments import machine
 from pysi.experiments.cell import Cell
 from pysi.experiments.methods import METHODS
 from pysi.rules.fisher import IMAGES
+from pysi.tasks import Task
+from pysi.threads import computing
 from pysi.training import EVALUATION_BATCH, shuffled, training_step
 
 SHARE = 0.8
-"""Of the free memory, how much may be used."""
+"""How much of the free memory may be used."""
 
 
 @dataclass(frozen=True)
@@ -28,18 +33,19 @@ class Replicas(Cell):
     cells : tuple of Cell
     """
 
-    cells: tuple = ()
+    cells: tuple[Cell, ...] = ()
     trunk = None  # task 1 is trained with the others
 
     @property
-    def name(self):
+    def name(self) -> str:
+        """The name of the first cell, and a number that stands for the others."""
         first, *others = (cell.name for cell in self.cells)
         which = crc32(" ".join(others).encode())  # others share no checkpoint with these
         return f"{first}-and-{len(others)}-more-{which:08x}"
 
 
-def kind(cell):
-    """What cells must share to be trained as one; a method may be another one with c = 0."""
+def kind(cell: Cell) -> tuple[Any, str]:
+    """Return what cells must share to be trained as one; with c = 0, methods may be the same."""
     same = (
         name
         for name, method in METHODS.items()
@@ -48,8 +54,8 @@ def kind(cell):
     return cell.config, next(same, cell.method)
 
 
-def side_by_side(cells, dataset, jobs=1):
-    """Put together what can be trained as one.
+def side_by_side(cells: Sequence[Cell], dataset: Dataset, jobs: int = 1) -> list[Replicas]:
+    """Return cells put together, as far as they can be trained as one.
 
     Parameters
     ----------
@@ -61,9 +67,10 @@ def side_by_side(cells, dataset, jobs=1):
     Returns
     -------
     list of Replicas
-        As few as fit into the free memory.
+        There are as few as fit into the free memory.
     """
-    groups, found = {}, []
+    groups: dict[Any, list[Cell]] = {}
+    found = []
     for cell in cells:
         groups.setdefault(kind(cell), []).append(cell)
     for (config, method), group in groups.items():
@@ -71,19 +78,21 @@ def side_by_side(cells, dataset, jobs=1):
         count = min(max(-(-len(group) // fit), jobs), len(group))
         for part in np.array_split(np.arange(len(group)), count):
             members = tuple(group[i] for i in part)
+            c: Any
+            seeds: Any
             c, seeds = zip(*((cell.c, cell.seed) for cell in members), strict=True)
             found.append(Replicas(config, method, c, seeds, members))
     return found
 
 
-def room(device, jobs):
-    """Bytes that each of several processes may use; more than there can be if it is not known."""
+def room(device: str, jobs: int) -> int:
+    """Return the bytes that each of several processes may use; if unknown, more than there are."""
     free = machine.free_memory(device)
     return max(1, int(SHARE * free / jobs)) if free else 2**62
 
 
-def bytes_of_one(cell, dataset):
-    """Memory that one more network takes: measured on one, over everything that a run does."""
+def bytes_of_one(cell: Cell, dataset: Dataset) -> int:
+    """Return the memory that one more network takes, measured on one that does all of a run."""
     config = cell.config
     tasks, tested = cell.how.trains.tasks(config.make_tasks(dataset))
     evaluated = sizes(tested, ("y_train", "y_test"), EVALUATION_BATCH)
@@ -99,7 +108,7 @@ def bytes_of_one(cell, dataset):
         rule.start(net.synapses)
         optimizer.start(net.synapses)
 
-        def learn(sizes):
+        def learn(sizes: Iterable[int]) -> None:
             rule.start_task(net, seen)
             order = shuffled(net, n, 0, 1)
             net.restart(0, 1)
@@ -109,22 +118,26 @@ def bytes_of_one(cell, dataset):
                 batch = xp.where(shown < count, shown, 0)
                 training_step(net, optimizer, rule, x[batch], y[batch], few)
 
-        learn(trained)
-        for size in evaluated:
-            net.logits(few.part("train")[0][:size])
-        rule.end_task(net, seen)
-        rule.refresh()
-        learn(trained[-1:])  # with what the rule remembers of a task
+        with computing(net, config.batch_size):  # each thread has memory of its own
+            learn(trained)
+            for size in evaluated:
+                net.logits(few.part("train")[0][:size])
+            rule.end_task(net, seen)
+            rule.refresh()
+            learn(trained[-1:])  # with what the rule remembers of a task
     return peak.bytes
 
 
-def first(task, n):
-    """A task with its first n examples of each part."""
+def first(task: Task, n: int) -> Task:
+    """Return a task with its first n examples of each part."""
     names = ("x_train", "y_train", "x_test", "y_test")
     return replace(task, **{name: getattr(task, name)[:n] for name in names})
 
 
-def sizes(tasks, parts, batch):
-    """Of all batches, the last of a part too: layers of images keep memory for each size."""
+def sizes(tasks: Iterable[Task], parts: Iterable[str], batch: int) -> list[int]:
+    """Return the sizes of all batches, the last of a part too.
+
+    Layers of images keep memory for each size.
+    """
     counts = {len(getattr(task, part)) for task in tasks for part in parts}
     return sorted({min(n, batch) for n in counts} | {n % batch for n in counts} - {0})

@@ -1,13 +1,16 @@
-"""What the paper's benchmarks make of tasks: CIFAR-10 then CIFAR-100, and all tasks at once."""
+"""The paper's sequences of tasks: CIFAR-10, then CIFAR-100; and all tasks at once, as one."""
+
+from collections.abc import Sequence
 
 import numpy as np
 
+from pysi.data.dataset import Dataset
 from pysi.errors import ConfigError
 from pysi.tasks import Task, consecutive_tasks
 
 
-def cifar_tasks(dataset, n_tasks=6, *, examples=None):
-    """CIFAR-10, then ten classes of CIFAR-100 at a time, in the order of their fine labels.
+def cifar_tasks(dataset: Dataset, n_tasks: int = 6, *, examples: int | None = None) -> list[Task]:
+    """Return CIFAR-10, then ten classes of CIFAR-100 at a time, in the order of their fine labels.
 
     Parameters
     ----------
@@ -16,7 +19,7 @@ def cifar_tasks(dataset, n_tasks=6, *, examples=None):
     n_tasks : int
         From 1 to 11.
     examples : int, optional
-        Training examples of a task at most: the first ones. By default, all.
+        The most training examples of a task: the first ones. By default, all.
 
     Returns
     -------
@@ -25,7 +28,7 @@ def cifar_tasks(dataset, n_tasks=6, *, examples=None):
     Raises
     ------
     ConfigError
-        A number of tasks that the classes do not suffice for.
+        There are not enough classes for that number of tasks.
 
     References
     ----------
@@ -37,8 +40,8 @@ def cifar_tasks(dataset, n_tasks=6, *, examples=None):
     return consecutive_tasks(dataset, names[:n_tasks], [10] * n_tasks, examples=examples)
 
 
-def joint_task(tasks):
-    """All tasks at once, their examples mixed: what sequential learning is measured against.
+def joint_task(tasks: Sequence[Task]) -> Task:
+    """Return all tasks as one, to be learned at once: what sequential learning is compared with.
 
     Parameters
     ----------
@@ -47,7 +50,7 @@ def joint_task(tasks):
     Returns
     -------
     Task
-        Holds a copy of every task's examples.
+        It holds a copy of every task's examples.
 
     Raises
     ------
@@ -61,6 +64,8 @@ def joint_task(tasks):
                 f"tasks: expected tasks with the same active classes to be learned jointly, found "
                 f"others in {tasks[0].name!r} and {task.name!r}"
             )
-    train, test = (list(zip(*(task.part(name) for task in tasks), strict=True))
-                   for name in ("train", "test"))  # fmt: skip
-    return Task("all tasks", *map(np.concatenate, (*train, *test)), active, loss=tasks[0].loss)
+    (x_train, y_train), (x_test, y_test) = (
+        map(np.concatenate, zip(*(task.part(name) for task in tasks), strict=True))
+        for name in ("train", "test")
+    )
+    return Task("all tasks", x_train, y_train, x_test, y_test, active, loss=tasks[0].loss)

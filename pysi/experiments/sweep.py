@@ -1,18 +1,27 @@
 """Choose c and ξ on held-out training data: a grid of runs, none of which sees the test set."""
 
 import time
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from pysi.data.dataset import Dataset
 from pysi.errors import ConfigError
 from pysi.experiments import machine
-from pysi.experiments.cell import Reporter, all_cells, outcomes
+from pysi.experiments.cell import Cell, Reporter, all_cells, outcomes
 from pysi.experiments.methods import METHODS
-from pysi.experiments.result import Result, key, with_sem
+from pysi.experiments.progress import Report
+from pysi.experiments.protocol import Protocol
+from pysi.experiments.result import Result, key
+from pysi.experiments.summary import with_sem
 from pysi.figures import figure_sweep
 from pysi.metrics import sem
+from pysi.threads import stay, using
+from pysi.typing import Array, File
 
 
 class Sweep(Result):
@@ -21,36 +30,38 @@ class Sweep(Result):
     Attributes
     ----------
     content : dict
-        As a `Result`'s, with `xi`, the values of ξ; `chosen`, see `choose`; and in every run
-        `validation_accuracy` in place of `test_accuracy`.
+        As a `Result`'s, with `xi`, the values of ξ; `chosen`, see `choose`; and
+        `validation_accuracy` in every run, in place of `test_accuracy`.
     """
 
-    format = "pysi-sweep-1"
+    format = "pysi-sweep-2"
+    older = ("pysi-sweep-1",)
     file = "sweep.json"
     command = "sweep"
+    accuracy = "validation_accuracy"
     figures = {"sweep": figure_sweep}
 
-    def add(self, run):
+    def add(self, run: dict[str, Any]) -> None:
         """Put a finished run in its place; one that is there already changes nothing."""
         if key(run) not in map(key, self.runs):
             self.runs.append(run)
             self.runs.sort(key=key)
 
-    def save(self, folder):
+    def save(self, folder: File) -> Path:
         """Write the file into a folder, with the choice from the runs so far."""
         self.content["chosen"] = self.choose()
         return super().save(folder)
 
-    def points(self):
-        """For every (method, c, ξ) of the grid, the accuracies of its seeds: a dict of arrays."""
-        found = {}
+    def points(self) -> dict[tuple[str, float, float], Array]:
+        """Return the accuracies of all seeds, by (method, c, ξ): the points of the grid."""
+        found: dict[tuple[str, float, float], list[Any]] = {}
         for run in sorted(self.runs, key=lambda r: (r["c"] and r["xi"], r["c"], r["seed"])):
             final = np.mean(run["validation_accuracy"][-1])
             found.setdefault((run["method"], run["c"], run["xi"]), []).append(final)
         return {point: np.array(values) for point, values in found.items()}
 
-    def choose(self):
-        """The best point of the grid and the evidence for it; None before the first run.
+    def choose(self) -> dict[str, Any] | None:
+        """Return the best point of the grid and the evidence for it; None before the first run.
 
         Returns
         -------
@@ -67,7 +78,7 @@ class Sweep(Result):
             return None
         most = max(map(len, points.values()))
         means = {point: float(v.mean()) for point, v in points.items() if len(v) == most}
-        method, c, xi = best = max(means, key=means.get)
+        method, c, xi = best = max(means, key=lambda point: means[point])
         others = [mean for point, mean in means.items() if point != best]
         error, close = None, None
         if most > 1:
@@ -94,13 +105,15 @@ class Sweep(Result):
             ],
         }
 
-    def table(self):
-        """A plain-text summary: accuracy at every point of the grid, and the chosen one."""
+    def table(self) -> str:
+        """Return a plain-text summary: accuracy at every point of the grid, and the chosen one."""
         config, data, chosen = self.content["config"], self.content["dataset"], self.choose()
+        if chosen is None:
+            return "no run has finished"
         lines = [
             f"{self.content['experiment']} on {data['name']}: {data['n_train']} training and "
             f"{data['n_test']} held-out training examples, {config['tasks']} tasks, "
-            f"{config['epochs']} epochs a task",
+            f"{config['epochs']} epoch{'s' * (config['epochs'] > 1)} per task",
             "average accuracy over all tasks after the last one on held-out data, mean ± SEM:",
             "",
             f"{'method':<12} {'c':>8} {'xi':>8} {'seeds':>5}  validation",
@@ -118,15 +131,15 @@ class Sweep(Result):
         return "\n".join(lines)
 
 
-def sweep_cells(config, xi):
-    """All cells of a grid, in the order in which they are run: the whole grid for every seed.
+def sweep_cells(config: Protocol, xi: Sequence[float]) -> list[Cell]:
+    """Return all cells of a grid, in the order in which they are run: seed by seed.
 
     Parameters
     ----------
     config : Protocol
-        Of one method.
+        It has one method.
     xi : sequence of float
-        Takes the place of the protocol's ξ, except where it changes nothing: with c = 0.
+        They take the place of the protocol's ξ, except where it changes nothing: with c = 0.
 
     Raises
     ------
@@ -152,19 +165,20 @@ def sweep_cells(config, xi):
     return sorted(dict.fromkeys(cells), key=lambda cell: cell.seed)
 
 
-def validate(cell, dataset, out, threads, report):
-    """Train a cell and return its entries for the sweep; arguments as for `run_cell`.
+def validate(
+    cell: Cell, dataset: Dataset, out: Path | None, threads: int, report: Report
+) -> list[dict[str, Any]]:
+    """Train a cell and return its entries for the sweep; the arguments are those of `run_cell`.
 
     With None for the folder, nothing is written, and the limit of BLAS threads stays: the process
     is a cluster's worker, which may be training other cells in other threads.
     """
     began = time.perf_counter()
-    limits = machine.threads(threads, images=cell.config.takes_images)
     if not out:
-        machine.limit_blas(threads)
-    with limits if out else nullcontext():
-        saved = [cell.resumable(out, threads)] if out else []
-        _, history = cell.train(dataset, [*saved, Reporter(cell.name, report)])
+        stay(threads)
+    with using(threads, images=cell.config.takes_images) if out else nullcontext():
+        told = Reporter(cell.name, report)
+        _, history = cell.train(dataset, [cell.resumable(out, threads), told] if out else [told])
         blas = machine.blas()
     return [
         entry | {"blas": blas, "duration_s": time.perf_counter() - began}

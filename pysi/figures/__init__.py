@@ -1,32 +1,44 @@
-"""The paper's figures, from results.
+"""The paper's figures, from results; and two of any run, from its history.
 
-In reading order: `style` (what they share), `figure3` to `figure6`, `sweep`. Which figures an
-experiment has, it says itself: see `pysi.experiments.protocols`.
+In reading order: `style` (what they share), `figure3` to `figure6`, `sweep`, `histories`. Each
+experiment names its own figures: see `pysi.experiments.protocols`.
 """
 
 from pathlib import Path
+from typing import Any
 
-from pysi.errors import ConfigError, DataError
+from pysi.errors import ConfigError
 from pysi.figures.figure3 import figure3
 from pysi.figures.figure4 import figure4
 from pysi.figures.figure5 import figure5
 from pysi.figures.figure6 import figure6
-from pysi.figures.style import COLOURS
+from pysi.figures.histories import learning_curve, matrix
+from pysi.figures.style import COLOURS, save
 from pysi.figures.sweep import figure_sweep
-from pysi.storage.files import atomic
+from pysi.typing import File
 
-__all__ = ["COLOURS", "draw", "figure3", "figure4", "figure5", "figure6", "figure_sweep"]
+__all__ = [
+    "COLOURS",
+    "draw",
+    "figure3",
+    "figure4",
+    "figure5",
+    "figure6",
+    "figure_sweep",
+    "learning_curve",
+    "matrix",
+]
 
 
-def draw(result, folder):
-    """Write the figures of a result, each as PNG and PDF; returns the paths.
+def draw(result: Any, folder: File) -> list[Path]:
+    """Write the figures of a result, each as PNG and PDF, and return the paths.
 
     Raises
     ------
     ConfigError
-        A result without finished runs, or of an experiment that has no figure.
+        The result has no finished runs, or its experiment has no figure.
     DataError
-        A folder that cannot be written to.
+        The folder cannot be written to.
     """
     if not result.figures or not result.runs:
         raise ConfigError(
@@ -36,16 +48,5 @@ def draw(result, folder):
     paths = []
     for name, make in result.figures.items():
         if (fig := make(result)) is not None:
-            paths += [save(fig, Path(folder) / f"{name}.{kind}") for kind in ("png", "pdf")]
+            paths += [save(fig, Path(folder) / f"{name}{ending}") for ending in (".png", ".pdf")]
     return paths
-
-
-def save(fig, path):
-    """Write a figure, whole or not at all; returns the path."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic(path) as file:
-            fig.savefig(file, format=path.suffix[1:], dpi=200)
-    except OSError as err:
-        raise DataError(f"{path.parent}: expected a writable folder, found {err}") from err
-    return path

@@ -1,26 +1,30 @@
 """Figure 3: split MNIST, task by task."""
 
 from itertools import cycle
+from typing import TYPE_CHECKING, Any
 
 from pysi.experiments.machine import require
 from pysi.experiments.methods import METHODS
 from pysi.figures.style import COLOURS, plot, sequences
 from pysi.metrics import average_accuracy
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
-def figure3(result):
-    """Figure 3: accuracy on each task, and on average, against the number of tasks learned.
+
+def figure3(result: Any) -> "Figure":
+    """Draw Figure 3: accuracy on each task, and on average, against the number of tasks learned.
 
     Parameters
     ----------
     result : Result
-        Of split MNIST.
+        A result of split MNIST.
 
     Returns
     -------
     matplotlib.figure.Figure
-        One panel a task and one for the average over the tasks seen so far: mean over seeds with
-        SEM bars for every c, and the chance level.
+        One panel per task, and one for the average over the tasks seen so far: for every c the mean
+        over seeds with SEM bars, and the chance level.
     """
     names = result.content["task_names"]
     n = len(names)

@@ -1,33 +1,45 @@
 """Figure 4: permuted MNIST, every method."""
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
 from pysi.experiments.machine import require
 from pysi.experiments.methods import METHODS
 from pysi.figures.style import curve_style, plot, sequences
 from pysi.metrics import average_accuracy
+from pysi.typing import Array
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
-def close_up(averages, marks, chance):
-    """Limits that show the marks, and the curves that end within a twentieth of the best one."""
+def close_up(
+    averages: Sequence[Array], marks: Sequence[float], chance: float
+) -> tuple[float, float]:
+    """Return limits that show the marks, and the curves that end near the best one.
+
+    Near is within a twentieth of the best curve's height above chance.
+    """
     best = max((values[:, -1].mean() for values in averages), default=chance)
-    near = best - 0.05 * abs(best - chance)  # of its height above chance, not above another curve
+    near = best - 0.05 * abs(best - chance)
     curves = [values.ravel() for values in averages if values[:, -1].mean() >= near]
-    shown = np.concatenate([marks, *curves])  # SEM bars end within the range of the seeds
+    shown = np.concatenate([marks, *curves])  # SEM bars do not exceed the range of the seeds
     if not shown.size:
         return 0, 1.02
     margin = 0.1 * np.ptp(shown) + 1e-3
     return shown.min() - margin, shown.max() + margin
 
 
-def dotted(close, whole, n, height, label):
-    """A dotted line through the close-up, with its name in the legend."""
+def dotted(close: Any, whole: Any, n: int, height: float, label: str) -> None:
+    """Draw a dotted line through the close-up, with its name in the legend."""
     close.axhline(height, color="k", ls=":", lw=1)
     whole.plot([], [], "k:", lw=1, label=label)
 
 
-def arrow(close, whole, n, height, label):
-    """An arrow at the end of the close-up, with its name beside it."""
+def arrow(close: Any, whole: Any, n: int, height: float, label: str) -> None:
+    """Draw an arrow at the end of the close-up, with its name beside it."""
     close.annotate(
         label, (n, height), (1.08, height),
         textcoords=("axes fraction", "data"), va="center", fontsize=8,
@@ -36,25 +48,25 @@ def arrow(close, whole, n, height, label):
 
 
 MARKS = {"line": dotted, "arrow": arrow}
-"""How methods are shown that do not learn task after task; see `Method.mark`."""
+"""How to show a method that does not learn task after task; see `Method.mark`."""
 
 
-def figure4(result, part="test"):
-    """Figure 4: average accuracy over the tasks learned so far, against their number.
+def figure4(result: Any, part: str = "test") -> "Figure":
+    """Draw Figure 4: average accuracy over the tasks learned so far, against their number.
 
     Parameters
     ----------
     result : Result
-        Of any sequence of tasks; in the paper, of permuted MNIST.
+        A result of any sequence of tasks; in the paper, of permuted MNIST.
     part : {"test", "train"}
-        Which accuracy.
+        The examples that the accuracy is about.
 
     Returns
     -------
     matplotlib.figure.Figure
-        One curve a method and strength, mean over seeds with SEM bars: above in close-up, with the
-        accuracy on a single task (dotted) and of training on all tasks at once (arrow), below as a
-        whole, with the chance level.
+        One curve per method and strength, mean over seeds with SEM bars. The upper panel is a
+        close-up, with the accuracy on a single task (dotted) and that of training on all tasks at
+        once (arrow); the lower panel has the whole curves and the chance level.
     """
     n, chance = len(result.content["task_names"]), result.content["chance"]
     marks = [

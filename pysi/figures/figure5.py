@@ -1,24 +1,29 @@
-"""Figure 5: how alike are the synapses that tasks use."""
+"""Figure 5: how similar the synapses are that different tasks use."""
+
+from typing import TYPE_CHECKING, Any
 
 from pysi.experiments.correlation import mean_off_diagonal
 from pysi.experiments.machine import require
 from pysi.experiments.methods import METHODS
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
-def figure5(result):
-    """Figure 5: correlation of the path integral ω between tasks, in the first layers.
+
+def figure5(result: Any) -> "Figure | None":
+    """Draw Figure 5: correlation of the path integral ω between tasks, in the first layers.
 
     Parameters
     ----------
     result : Result
-        With runs of fine-tuning or Synaptic Intelligence; the experiment says which layers are
-        `compared`.
+        A result with runs of fine-tuning or Synaptic Intelligence; the experiment says which layers
+        are `compared`.
 
     Returns
     -------
     matplotlib.figure.Figure or None
-        One row for every c, one column per layer: the matrix, mean over seeds, with the mean off
-        its diagonal. None if there is no correlation to show.
+        One row for every c, one column per layer: the matrix, mean over seeds, with the mean of the
+        entries off its diagonal. None if there is no correlation to show.
     """
     n, compared = len(result.content["task_names"]), result.protocol.compared
     layers = [result.correlations(layer) for layer in compared]
@@ -31,8 +36,8 @@ def figure5(result):
     axes = fig.subplots(len(curves), len(layers), sharex=True, sharey=True, squeeze=False)
     for row, (method, c) in zip(axes, curves, strict=True):
         row[0].set_ylabel(f"{METHODS[method].title(c)}\n\nTask")
-        for ax, found in zip(row, layers, strict=True):
-            mean, frame = found[method, c].mean(axis=0), (0.5, n + 0.5, n + 0.5, 0.5)
+        for ax, matrices in zip(row, layers, strict=True):
+            mean, frame = matrices[method, c].mean(axis=0), (0.5, n + 0.5, n + 0.5, 0.5)
             image = ax.imshow(mean, cmap="RdBu_r", vmin=-1, vmax=1, extent=frame)
             ax.set_title(f"mean off-diagonal {mean_off_diagonal(mean):.3f}", fontsize=8)
             ax.set(xticks=ticks, yticks=ticks)

@@ -1,4 +1,6 @@
-"""Figure 6: split CIFAR-10/100, each task at the end."""
+"""Figure 6: split CIFAR-10/100, each task after the last one was learned."""
+
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -7,22 +9,25 @@ from pysi.experiments.methods import METHODS
 from pysi.figures.style import curve_style
 from pysi.metrics import sd
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
-def figure6(result, part="test"):
-    """Figure 6: accuracy on each task at the end of training.
+
+def figure6(result: Any, part: str = "test") -> "Figure":
+    """Draw Figure 6: accuracy on each task at the end of training.
 
     Parameters
     ----------
     result : Result
-        Of split CIFAR-10/100.
+        A result of split CIFAR-10/100.
     part : {"test", "train"}
-        Which accuracy; that on the test set is what the paper calls validation accuracy.
+        The examples that the accuracy is about; the paper calls test accuracy validation accuracy.
 
     Returns
     -------
     matplotlib.figure.Figure
-        A group of bars a task, in order of learning, with one bar a method and strength: mean over
-        seeds, with error bars of one standard deviation; and the chance level.
+        One group of bars per task, in order of learning, with one bar per method and strength: mean
+        over seeds, with error bars of one standard deviation; and the chance level.
     """
     names, curves = result.content["task_names"], result.curves()
     figsize = (1.9 + 0.85 * len(names), 2.9)

@@ -1,43 +1,57 @@
 r"""Convolution, by its definition and one matrix product.
 
 An image is an array (height, width, channels): channels last. A kernel W of shape (kh, kw, C, K) is
-laid on every place of it, and what lies under the kernel is weighted and summed, for each of the K
+laid on every place of it. What lies under the kernel is weighted and summed, for each of the K
 output channels:
 
 .. math:: y_{hwk} = b_k + \sum_{i j c} x_{s h + i,\, s w + j,\, c}\, W_{ijck}
 
-with the stride s. (Mathematicians call this correlation, and convolution what has a mirrored W.)
+with the stride s. (Mathematicians call this correlation; their convolution mirrors W first.)
 
-**Forward.** Write the window under the kernel as a row of kh·kw·C numbers, one row a place. These
-columns of the image (hence the name *im2col*) times the kernel as a matrix (kh·kw·C, K) are y.
+**Forward.** Write the window under the kernel as a row of kh·kw·C numbers, one row per place. This
+matrix of windows is called the columns of the image, hence the name *im2col*. Its product with the
+kernel as a matrix (kh·kw·C, K) is y.
 
-**Backward.** It is a dense layer whose input is the columns: with dy = ∂L/∂y, (places, K),
+**Backward.** This is a dense layer whose input is the columns: with dy = ∂L/∂y, (places, K),
 
 .. math:: ∂L/∂W = \text{columns}^T dy, \qquad ∂L/∂b = \sum_{\text{places}} dy, \qquad
           ∂L/∂\text{columns} = dy\, W^T.
 
-A pixel lies in many windows, so its derivative is the sum of theirs: ∂L/∂columns is added back to
-where the columns were taken from.
+A pixel lies in many windows, and its derivative is the sum over all of them: ∂L/∂columns is added
+back to where the columns were taken from.
 """
 
 from math import prod, sqrt
+from typing import Any
 
+import numpy as np
+
+from pysi.arguments import is_whole
 from pysi.backend import matmul, namespace
+from pysi.backend.memory import Memory
 from pysi.errors import ConfigError
 from pysi.layers import Layer
+from pysi.typing import Array, Shape
 
 
-def pair(name, value):
-    """(rows, columns) of a size that may be given as one number for both."""
+def check_whole(name: str, n: Any) -> None:
+    """Raise a ConfigError unless this is a whole number from 1."""
+    if not is_whole(n):
+        raise ConfigError(f"{name}: expected a whole number from 1, found {n!r}")
+
+
+def pair(name: str, value: Any) -> tuple[int, int]:
+    """Return (rows, columns) of a size that may be given as one number for both."""
     sizes = tuple(value) if isinstance(value, tuple | list) else (value, value)
-    if len(sizes) != 2 or any(int(n) != n or n < 1 for n in sizes):
-        raise ConfigError(f"{name}: expected one or two whole numbers from 1, found {value}")
+    if len(sizes) != 2 or not all(map(is_whole, sizes)):
+        raise ConfigError(f"{name}: expected one or two whole numbers from 1, found {value!r}")
     return sizes
 
 
-def sum_over_places(dy):
-    """Sum of dy, (..., N, h, w, K), over images and places: (..., K). First over whole rows."""
+def sum_over_places(dy: Array) -> Array:
+    """Return the sum of dy, (..., N, h, w, K), over images and places: (..., K)."""
     *lead, n, h, w, channels = dy.shape
+    # first over whole rows, which are long
     row = dy.reshape(*lead, n * h, w * channels).sum(axis=-2)
     return row.reshape(*lead, w, channels).sum(axis=-2)
 
@@ -50,12 +64,12 @@ class Conv2D(Layer):
     n_in, n_out : int
         Channels C and K.
     kernel : int or (int, int)
-        Rows and columns under the kernel.
+        Rows and columns of the kernel.
     stride : int or (int, int)
-        Steps between two places of the kernel.
+        Distance between two places of the kernel, down and across.
     padding : {"same", "valid"}
         "valid": the kernel stays within the image, and h = ⌊(H - kh) / s⌋ + 1. "same": zeros around
-        the image make h = ⌈H / s⌉, as many below as above, or one more.
+        the image make h = ⌈H / s⌉; there are as many below the image as above, or one more.
 
     Notes
     -----
@@ -65,7 +79,11 @@ class Conv2D(Layer):
 
     kind = "conv"
 
-    def __init__(self, n_in, n_out, kernel=3, *, stride=1, padding="same"):
+    def __init__(
+        self, n_in: int, n_out: int, kernel: Any = 3, *, stride: Any = 1, padding: str = "same"
+    ) -> None:
+        check_whole("n_in", n_in)
+        check_whole("n_out", n_out)
         self.n_in, self.n_out = n_in, n_out
         self.kernel, self.stride = pair("kernel", kernel), pair("stride", stride)
         if padding not in ("same", "valid"):
@@ -73,11 +91,11 @@ class Conv2D(Layer):
         self.padding = padding
         self.parameters = {"W": (*self.kernel, n_in, n_out), "b": (n_out,)}
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         name = type(self).__name__
         return f"{name}({self.n_in}, {self.n_out}, kernel={self.kernel}, padding={self.padding!r})"
 
-    def output_shape(self, shape):
+    def output_shape(self, shape: Shape) -> Shape:
         if len(shape) != 3 or shape[-1] != self.n_in:
             raise ConfigError(
                 f"{self}: expected images of shape (rows, columns, {self.n_in}), found {shape}"
@@ -85,13 +103,13 @@ class Conv2D(Layer):
         (h, *_), (w, *_) = self.margins(shape)
         return h, w, self.n_out
 
-    def initial(self, rng):
+    def initial(self, rng: np.random.Generator) -> dict[str, Array]:
         limit = sqrt(6 / (prod(self.kernel) * (self.n_in + self.n_out)))
         return {"W": rng.uniform(-limit, limit, self.parameters["W"])}
 
-    def margins(self, shape):
-        """Size of the output, and zeros around the image: ((h, above, below), (w, left, right))."""
-        found = []
+    def margins(self, shape: Shape) -> list[tuple[int, int, int]]:
+        """Return the output's size and the zeros around: [(h, above, below), (w, left, right)]."""
+        margins = []
         for size, k, s in zip(shape[-3:-1], self.kernel, self.stride, strict=True):
             out = -(-size // s) if self.padding == "same" else (size - k) // s + 1
             if out < 1:
@@ -99,19 +117,19 @@ class Conv2D(Layer):
                     f"kernel: expected at most the {size} pixels of an image's side, found {k}"
                 )
             missing = max(0, (out - 1) * s + k - size)
-            found.append((out, missing // 2, missing - missing // 2))
-        return found
+            margins.append((out, missing // 2, missing - missing // 2))
+        return margins
 
-    def padded(self, name, shape, memory):
-        """Images of this shape with their margins, which are zero at first; and the inner part."""
+    def padded(self, name: str, shape: Shape, memory: Memory) -> tuple[Array, Array]:
+        """Return images with margins, which are zero at first, and their part without margins."""
         (_, above, below), (_, left, right) = self.margins(shape)
         *lead, height, width, channels = shape
         whole = (*lead, height + above + below, width + left + right, channels)
         image = memory.passing((name, shape), whole)
         return image, image[..., above : above + height, left : left + width, :]
 
-    def columns(self, x, memory):
-        """All windows of x, (..., N, h, w, kh, kw, C); every window is copied."""
+    def columns(self, x: Array, memory: Memory) -> Array:
+        """Return copies of all windows of x, (..., N, h, w, kh, kw, C)."""
         xp = namespace(x)
         (h, *_), (w, *_) = self.margins(x.shape)
         image, inner = self.padded("x", x.shape, memory)
@@ -126,11 +144,11 @@ class Conv2D(Layer):
         copy[...] = windows
         return copy
 
-    def matrix(self, W):
-        """A kernel as a matrix, (..., kh·kw·C, K)."""
+    def matrix(self, W: Array) -> Array:
+        """Return a kernel as a matrix, (..., kh·kw·C, K)."""
         return W.reshape(*W.shape[:-4], -1, self.n_out)
 
-    def forward(self, x, memory):
+    def forward(self, x: Array, memory: Memory) -> tuple[Array, Any]:
         W, b = memory.weights
         columns = self.columns(x, memory)
         h, w = columns.shape[-5:-3]
@@ -142,14 +160,14 @@ class Conv2D(Layer):
         rows += b[..., None, :]
         return y, (columns, x.shape)
 
-    def backward(self, dy, kept, memory):
+    def backward(self, dy: Array, kept: Any, memory: Memory) -> Array | None:
         dW, db = memory.gradients
         db[...] = sum_over_places(dy)
         rows = dy.reshape(*dy.shape[:-4], -1, self.n_out)
         matmul(kept[0].swapaxes(-1, -2), rows, out=dW.reshape(*dW.shape[:-4], -1, self.n_out))
         return self.input_gradient(dy, kept, memory) if memory.need_dx else None
 
-    def input_gradient(self, dy, kept, memory):
+    def input_gradient(self, dy: Array, kept: Any, memory: Memory) -> Array:
         W, shape = self.matrix(memory.weights[0]).swapaxes(-1, -2), kept[1]
         *lead, _, h, w, _ = dy.shape
         back = memory.passing("back", (*dy.shape[:-1], *self.kernel, self.n_in))
@@ -164,8 +182,8 @@ class Conv2D(Layer):
                 under[..., :h, :w, :] += back[..., i, j, :]
         return inner
 
-    def add_squares(self, total, dy, kept, memory):
-        """Σ_n (Σ over places)²: the gradient of one example is a sum over places, then squared."""
+    def add_squares(self, total: Any, dy: Array, kept: Any, memory: Memory) -> tuple[Array, Array]:
+        """Return total + Σ_n (Σ over places)²: an example's gradient is a sum over places."""
         *lead, n, h, w, _ = dy.shape
         columns = kept[0].reshape(*kept[1][:-4], n, h * w, -1)
         rows = dy.reshape(*lead, n, h * w, self.n_out)
@@ -173,5 +191,5 @@ class Conv2D(Layer):
         dW2, db2 = total or (0, 0)
         return dW2 + (dW * dW).sum(axis=-3), db2 + (db * db).sum(axis=-2)
 
-    def squared_gradients(self, total, kept):
+    def squared_gradients(self, total: Any, kept: Any) -> tuple[Array, Array]:
         return total

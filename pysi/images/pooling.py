@@ -1,20 +1,24 @@
-"""From images to features: the largest of neighbouring pixels, and the end of being an image."""
+"""From images to features: the largest of neighbouring pixels, and an image as one row."""
 
 from math import prod
+from typing import Any
 
 from pysi.backend import namespace
+from pysi.backend.memory import Memory
 from pysi.errors import ConfigError
 from pysi.images.convolution import pair
 from pysi.layers import Layer
+from pysi.typing import Array, Shape
 
 
 class MaxPool2D(Layer):
     """The largest value in every window of s × s pixels: (..., N, ⌊H/s⌋, ⌊W/s⌋, C).
 
-    Rows and columns that do not fill a window are left out. Backward: dy goes to the pixel that is
-    the largest, all others get zero; among equals it is the first in the first column that has one.
+    Rows and columns that do not fill a window are left out. Backward: dy goes to the largest pixel,
+    and all others get zero. Among equals, the first pixel in the first such column counts as the
+    largest.
 
-    The largest of a window is found first down each column, whose rows lie one after another in
+    The search for the largest goes first down each column, whose rows lie one after another in
     memory, then across. For each candidate we record whether it beat all earlier ones: the last one
     that did is the largest.
 
@@ -26,13 +30,13 @@ class MaxPool2D(Layer):
 
     kind = "pool"
 
-    def __init__(self, size=2):
+    def __init__(self, size: Any = 2) -> None:
         self.size = pair("size", size)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"MaxPool2D({self.size})"
 
-    def output_shape(self, shape):
+    def output_shape(self, shape: Shape) -> Shape:
         if len(shape) != 3 or not all(n // k for n, k in zip(shape, self.size, strict=False)):
             raise ConfigError(
                 f"{self}: expected images (rows, columns, channels) that hold a window, "
@@ -40,7 +44,7 @@ class MaxPool2D(Layer):
             )
         return shape[0] // self.size[0], shape[1] // self.size[1], shape[2]
 
-    def forward(self, x, memory):
+    def forward(self, x: Array, memory: Memory) -> tuple[Array, Any]:
         down, across = self.size
         *lead, n, height, width, channels = x.shape
         h, w = height // down, width // across
@@ -52,8 +56,10 @@ class MaxPool2D(Layer):
         best, second = self.largest("across", columns, memory)
         return best, (first, second, x.shape)
 
-    def largest(self, axis, candidates, memory):
-        """Elementwise maximum of the candidates, and for each whether it beat those before it."""
+    def largest(
+        self, axis: str, candidates: list[Array], memory: Memory
+    ) -> tuple[Array, list[Array]]:
+        """Return the largest of the candidates, and where each beat all before it, elementwise."""
         best, *others = candidates
         xp, won = namespace(best), []
         for i, candidate in enumerate(others):
@@ -62,7 +68,7 @@ class MaxPool2D(Layer):
             best = xp.maximum(best, candidate, out=memory.passing(axis, best.shape))
         return best, won
 
-    def backward(self, dy, kept, memory):
+    def backward(self, dy: Array, kept: Any, memory: Memory) -> Array:
         first, second, shape = kept
         down, across = self.size
         *lead, n, height, width, channels = shape
@@ -76,7 +82,9 @@ class MaxPool2D(Layer):
                    memory)  # fmt: skip
         return dx.reshape(shape)
 
-    def route(self, axis, dy, candidates, won, memory):
+    def route(
+        self, axis: str, dy: Array, candidates: list[Array], won: list[Array], memory: Memory
+    ) -> None:
         """Give dy to the last candidate that won, and zero to the others."""
         xp, left = namespace(dy), dy
         for i in reversed(range(1, len(candidates))):
@@ -87,15 +95,15 @@ class MaxPool2D(Layer):
 
 
 class Flatten(Layer):
-    """An image as one row of features, (..., N, H, W, C) to (..., N, H·W·C); backward undoes it."""
+    """An image as one row of features, (..., N, H, W, C) → (..., N, H·W·C); backward undoes it."""
 
     kind = "flatten"
 
-    def output_shape(self, shape):
+    def output_shape(self, shape: Shape) -> Shape:
         return (prod(shape),)
 
-    def forward(self, x, memory):
+    def forward(self, x: Array, memory: Memory) -> tuple[Array, Any]:
         return x.reshape(*x.shape[:-3], -1), x.shape[-3:]
 
-    def backward(self, dy, shape, memory):
+    def backward(self, dy: Array, shape: Any, memory: Memory) -> Array:
         return dy.reshape(*dy.shape[:-1], *shape)

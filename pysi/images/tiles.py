@@ -5,65 +5,67 @@ that the steps need are made once, and used again for every group of the same sh
 """
 
 from pysi.backend import namespace
+from pysi.typing import Array, Shape
 
 
 class Layout:
     """How N outputs of h × w pixels lie in memory: as one tall image, cut in tiles of four rows.
 
-    What is to the right of a row is the left margin of the next, what is below an image the upper
-    margin of the next: both are zeros, and needed only once. Without margins a row, and an image,
-    ends with two places where the filter runs over the edge.
+    The right margin of a row is also the left margin of the next row, and the lower margin of an
+    image is the upper margin of the next: both are zeros, and needed only once. Without margins, a
+    row or an image ends with two places where the filter runs over the edge.
     """
 
-    def __init__(self, n, h, w, margin):
+    def __init__(self, n: int, h: int, w: int, margin: int) -> None:
         self.height, self.width = h + 2 - margin, w + 2 - margin
         self.tiles = -(-n * self.height // 4)
         self.size = self.tiles * self.width
         self.places = 3 * -(-self.size // 3)
 
-    def images(self, rows, n, h):
-        """The n images of h rows in an array of tall images' rows, (..., rows, row)."""
+    def images(self, rows: Array, n: int, h: int) -> Array:
+        """Return the n images of h rows in an array of a tall image's rows, (..., rows, row)."""
         *lead, _, row = rows.shape
         whole = rows[..., : n * self.height, :].reshape(*lead, n, self.height, row)
         return whole[..., :h, :]
 
-    def rows(self, memory):
-        """The rows of tiles in an array of places, (..., places, channels), and their axis."""
+    def rows(self, memory: Array) -> Array:
+        """Return the tiles' rows in an array of places, (..., places, channels)."""
         *lead, _, channels = memory.shape
         inside = memory[..., : self.size, :]
         return inside.reshape(*lead, self.tiles, self.width * channels)
 
 
-class Plan:
-    """Memory for the convolution of arrays like x, and its parts, seen as each step needs them.
+class Workspace:
+    """Memory for the convolution of arrays like x, and views of it, one for each step.
 
     Parameters
     ----------
     x : array, (..., N, H, W, C)
     margin : int
-        Zeros around the image.
+        Zeros on each side of the image.
     shape : tuple of int
-        Of the output, (..., N, h, w, K).
+        Shape of the output, (..., N, h, w, K).
 
     Attributes
     ----------
     pixels : (..., N, H, W·C)
-        Where x goes, within its margins.
+        The place of x, within its margins.
     d : (..., tiles, 6, width·C)
         Six rows for every tile of four rows of the output; tiles overlap.
     D : (..., tiles, 6, width·C)
-        The same at the six points.
+        The same rows, transformed to the six points.
     windows : (6, 3, ..., places / 3, 3C)
-        D under the filter: of the windows that begin at pixels 0, 3, 6, …, at 1, 4, … and 2, 5, ….
+        The parts of D under the filter: windows that begin at pixels 0, 3, 6, …, then at 1, 4, …,
+        then at 2, 5, ….
     products : (6, 3, ..., places / 3, K)
         g(p) D_p.
     at_one, points : (..., tiles, width·K), (..., tiles, 6, w·K)
-        Products at point 1, and at all points without what runs over the edge.
+        Products at point 1, and at all points but without windows that run over the edge.
     tiles, y : (..., tiles, 4, w·K), (..., N, h, w, K)
-        The output.
+        The output, by tiles and by images.
     """
 
-    def __init__(self, x, margin, shape):
+    def __init__(self, x: Array, margin: int, shape: Shape) -> None:
         xp = namespace(x)
         strided = xp.lib.stride_tricks.as_strided
         *lead, n, height, across, c = x.shape
@@ -77,7 +79,8 @@ class Plan:
         *outer, down, one = image.strides
         self.d = strided(image, (*lead, tiles, 6, self.width * c), (*outer, 4 * down, down, one))
 
-        memory = xp.zeros((6, *lead, layout.places + 2, c), x.dtype)  # two more, for last windows
+        # two places more, for the last windows
+        memory = xp.zeros((6, *lead, layout.places + 2, c), x.dtype)
         self.D = xp.moveaxis(layout.rows(memory), 0, -2)
         point, *outer, pixel, one = memory.strides
         self.windows = strided(
@@ -97,21 +100,21 @@ class Plan:
 
 
 class Values:
-    """Memory for x(p), in the places of a plan's windows.
+    """Memory for x(p), in the same places as the windows of a `Workspace`.
 
     Attributes
     ----------
     pixels : (..., N, H, W·C)
-        Where x goes.
+        The place of x.
     tiles : (..., tiles, 4, W·C)
-        The same, four rows at a time.
+        The same pixels, four rows at a time.
     out : (..., tiles, 6, W·C)
         x(p) at the six points.
     placed : (6, 3, ..., places / 3, C)
-        The same, as the windows are placed.
+        The same values, in the order of the windows.
     """
 
-    def __init__(self, x, margin):
+    def __init__(self, x: Array, margin: int) -> None:
         xp = namespace(x)
         *lead, n, h, w, c = x.shape
         layout = Layout(n, h, w, margin)

@@ -5,13 +5,15 @@ import numpy as np
 from pysi.backend import namespace
 from pysi.errors import ConfigError
 from pysi.losses import softmax
+from pysi.typing import Array
 
 
-def distillation(logits, recorded, T=2.0):
-    """Mean over examples of -Σ σ(recorded / T) log σ(logits / T), and its gradient ∂/∂logits.
+def distillation(logits: Array, recorded: Array, T: float = 2.0) -> tuple[Array, Array]:
+    """Return the mean over examples of -Σ σ(recorded / T) log σ(logits / T), and its gradient.
 
-    `recorded` are an old network's logits, T > 0 a temperature; there is no factor T². Source:
-    Hinton, Vinyals & Dean (2015), Distilling the knowledge in a neural network.
+    The gradient is the derivative with respect to `logits`; σ is the softmax, `recorded` are an old
+    network's logits, and T > 0 is a temperature. There is no factor T². Source: Hinton, Vinyals &
+    Dean (2015), Distilling the knowledge in a neural network.
     """
     if not T > 0:
         raise ConfigError(f"T: expected a positive temperature, found {T}")

@@ -10,9 +10,9 @@ A sum of parabolas is a parabola. With :math:`Ω = \sum_μ F^μ` and the weighte
 
 .. math:: \sum_μ F^μ (θ - θ^{*μ})^2 = Ω (θ - \tilde θ)^2 + \text{const},
 
-so that two rows remember all tasks, and the step is that of Synaptic Intelligence: the two differ
-only in how Ω and θ̃ are found. When task μ is added, Ω becomes Ω + F, θ̃ moves by F / (Ω + F) of
-the way to θ*, and the constant grows by Ω F / (Ω + F) (θ* - θ̃)².
+so that two rows remember all tasks, and the step is that of Synaptic Intelligence: the two rules
+differ only in how they compute Ω and θ̃. When task μ is added, Ω becomes Ω + F, θ̃ moves by
+F / (Ω + F) of the way to θ*, and the constant grows by Ω F / (Ω + F) (θ* - θ̃)².
 
 The strength is c, as in Eq. 4 of the Synaptic Intelligence paper: c = λ/2.
 """
@@ -20,8 +20,12 @@ The strength is c, as in Eq. 4 of the Synaptic Intelligence paper: c = λ/2.
 import numpy as np
 
 from pysi.errors import ConfigError
+from pysi.network import Network
 from pysi.rules.fisher import check_layers, diagonal_fisher, empirical_fisher
 from pysi.rules.quadratic import QuadraticPenalty
+from pysi.synapses import Synapses
+from pysi.tasks import Task
+from pysi.typing import Array, Strengths
 
 FISHERS = ("exact", "empirical")
 
@@ -34,13 +38,14 @@ class EWC(QuadraticPenalty):
     c : float or sequence of float
         Strength, c = λ/2 of Kirkpatrick et al.; in nats, since F is in 1 / weight².
     fisher : {"exact", "empirical"}
-        Expectation over the labels that the model itself would give, as published: one backward
-        pass over the task's training data for each class. Or only the true labels: one pass.
+        "exact": the expectation over the labels that the model itself would give, as published; it
+        takes one backward pass over the task's training data per class. "empirical": the true
+        labels only, in one pass.
 
     Raises
     ------
     ConfigError
-        For c < 0 or an unknown Fisher.
+        c is negative, or the Fisher is unknown.
 
     References
     ----------
@@ -51,22 +56,22 @@ class EWC(QuadraticPenalty):
     name = "ewc"
     kept = ("constant",)
 
-    def __init__(self, c, *, fisher="exact"):
+    def __init__(self, c: Strengths, *, fisher: str = "exact") -> None:
         super().__init__(c)
         if fisher not in FISHERS:
             raise ConfigError(f"fisher: expected one of {FISHERS}, found {fisher!r}")
         self.fisher = fisher
 
-    def check(self, net, tasks):
+    def check(self, net: Network, tasks: list[Task]) -> None:
         super().check(net, tasks)
         check_layers(net)
 
-    def start(self, synapses):
+    def start(self, synapses: Synapses) -> None:
         super().start(synapses)
         self.constant = synapses.xp.zeros(synapses.lead, synapses.dtype)
 
-    def estimate(self, net, task):
-        """The diagonal Fisher information of the task at the present weights, (..., P)."""
+    def estimate(self, net: Network | None, task: Task | None) -> Array:
+        """Return the diagonal Fisher information of the task at the present weights, (..., P)."""
         if net is None or task is None:
             raise ConfigError(f"end_task: {self.name} needs the network and the task, found none")
         x, labels = task.part("train")
@@ -74,7 +79,7 @@ class EWC(QuadraticPenalty):
             return diagonal_fisher(net, x, task.active)
         return empirical_fisher(net, x, labels, task.active)
 
-    def end_task(self, net=None, task=None):
+    def end_task(self, net: Network | None = None, task: Task | None = None) -> None:
         s, F = self.synapses, self.estimate(net, task)
         xp = s.xp
         total = s.Omega + F
@@ -83,24 +88,24 @@ class EWC(QuadraticPenalty):
         self.constant += (s.Omega * share * change**2).sum(axis=-1)
         s.theta_ref[...] += share * change
         s.Omega[...] = total
-        s.omega[...] = 0  # of a rule that watched task 1 before this one took over
+        s.omega[...] = 0  # another rule may have used it before this one took over
         self.refresh()
 
-    def penalty(self):
+    def penalty(self) -> Array:
         return super().penalty() + self._c.reshape(self.c.shape) * self.constant
 
 
 class OnlineEWC(EWC):
     """Elastic weight consolidation with one running penalty, around the last optimum.
 
-    Ω ← γ Ω + F and θ̃ ← θ: old tasks are remembered by their Fisher information alone.
+    Ω ← γ Ω + F and θ̃ ← θ: of old tasks, only their Fisher information is remembered.
 
     Parameters
     ----------
     c, fisher
         As for `EWC`.
     gamma : float
-        How much of the old importance stays, 0 ≤ γ ≤ 1.
+        The share of the old importance that stays, 0 ≤ γ ≤ 1.
 
     References
     ----------
@@ -109,13 +114,13 @@ class OnlineEWC(EWC):
 
     name = "online-ewc"
 
-    def __init__(self, c, *, gamma=1.0, fisher="exact"):
+    def __init__(self, c: Strengths, *, gamma: float = 1.0, fisher: str = "exact") -> None:
         super().__init__(c, fisher=fisher)
-        if not (np.isfinite(gamma) and 0 <= gamma <= 1):
-            raise ConfigError(f"gamma: expected 0 ≤ γ ≤ 1, found {gamma}")
+        if np.ndim(gamma) or np.asarray(gamma).dtype.kind not in "iuf" or not 0 <= gamma <= 1:
+            raise ConfigError(f"gamma: expected 0 ≤ γ ≤ 1, found {gamma!r}")
         self.gamma = float(gamma)
 
-    def end_task(self, net=None, task=None):
+    def end_task(self, net: Network | None = None, task: Task | None = None) -> None:
         s, F = self.synapses, self.estimate(net, task)
         s.Omega[...] *= self.gamma
         s.Omega[...] += F

@@ -1,4 +1,4 @@
-r"""The diagonal of the Fisher information: how much a synapse matters to what the network predicts.
+r"""The diagonal of the Fisher information: how much a synapse matters for the predictions.
 
 For a model p(k | x) the Fisher information of one synapse is the mean square of the derivative of
 the log-probability, over inputs and over the labels that *the model itself* would give:
@@ -7,9 +7,9 @@ the log-probability, over inputs and over the labels that *the model itself* wou
 
 With the true label instead of the sum over labels it is called the empirical Fisher.
 
-What is needed is a sum over examples of squares, while a backward pass gives a sum over examples.
-But the gradient of one example n for a dense layer y = x W + b is a product, :math:`x_{ni} δ_{nj}`
-with δ = ∂L_n/∂y, so its square is a product of squares, and the sum is one matrix product:
+We need a sum of squares over examples, while a backward pass gives a sum over examples. But for a
+dense layer y = x W + b the gradient of one example n is a product, :math:`x_{ni} δ_{nj}` with
+δ = ∂L_n/∂y. So its square is a product of squares, and their sum is one matrix product:
 
 .. math:: \sum_n (x_{ni} δ_{nj})^2 = \sum_n x_{ni}^2 δ_{nj}^2 = \bigl[(x^2)^T δ^2\bigr]_{ij},
           \qquad \sum_n δ_{nj}^2 \text{ for the bias.}
@@ -20,15 +20,21 @@ added up before the product. So a layer with weights has two functions for this:
 ``squared_gradients(total, kept)`` the sums of squares for each of its parameters.
 """
 
+from collections.abc import Iterator
+from typing import Any
+
 from pysi.backend import to_host
+from pysi.backend.memory import Memory
 from pysi.errors import ConfigError
 from pysi.losses import softmax
+from pysi.network import Network
+from pysi.typing import Array
 
 IMAGES = 50
-"""Images at a time: the gradient of each is kept."""
+"""How many images are taken at a time: the gradient of each of them is kept."""
 
 
-def check_layers(net):
+def check_layers(net: Network) -> None:
     """Raise a ConfigError if a layer with weights cannot square its gradients."""
     for layer in net.layers:
         if layer.parameters and not hasattr(layer, "add_squares"):
@@ -38,17 +44,17 @@ def check_layers(net):
             )
 
 
-def squared_gradients(net, *dlogits):
-    """Sum over examples of the squared gradient of each example, for every synapse.
+def squared_gradients(net: Network, *dlogits: Array) -> Array:
+    """Return the sum over examples of the squared gradient of each example, for every synapse.
 
-    Belongs to the network's last forward pass without `train`, and leaves the table as it is.
+    It belongs to the network's last forward pass without `train`, and leaves the table as it is.
 
     Parameters
     ----------
     net : Network
     *dlogits : array, (..., B, K)
         For each example, the derivative of *its own* loss: not divided by B. Multiply it by √w to
-        count an example w times. Of several losses, such as one per label, the squares are added.
+        count an example w times. The squares of several losses, such as one per label, are added.
 
     Returns
     -------
@@ -58,22 +64,22 @@ def squared_gradients(net, *dlogits):
     Raises
     ------
     ConfigError
-        A layer with weights that cannot square the gradients of single examples.
+        A layer with weights cannot square the gradients of single examples.
     """
     check_layers(net)
-    totals = {}
+    totals: dict[Memory, Any] = {}
 
-    def visit(memory, dy, share):
-        layer = memory.slot.layer
+    def visit(memory: Memory, dy: Array, share: int) -> Array:
+        layer: Any = memory.slot.layer
         if layer.parameters:
-            held = totals.get(memory, 0)
-            totals[memory] = layer.add_squares(held, dy, memory.kept, memory)
-        held = memory.gradients  # which stay as they are
+            total = totals.get(memory, 0)
+            totals[memory] = layer.add_squares(total, dy, memory.kept, memory)
+        gradients = memory.gradients  # in the table, where they stay as they are
         memory.gradients = tuple(
             memory.passing(("unused", i), array.shape) for i, array in enumerate(memory.weights)
         )
         dx = layer.input_gradient(dy, memory.kept, memory)
-        memory.gradients = held
+        memory.gradients = gradients
         return dx
 
     for dy in dlogits:
@@ -81,23 +87,27 @@ def squared_gradients(net, *dlogits):
     s = net.synapses
     squared = s.zeros()
     for memory, total in sorted(totals.items(), key=lambda item: item[0].order):
-        squares = memory.slot.layer.squared_gradients(total, memory.kept)
+        layer: Any = memory.slot.layer
+        squares = layer.squared_gradients(total, memory.kept)
         for group, square in zip(memory.slot.groups, squares, strict=True):
             squared[..., group.columns] += square.reshape(*s.lead, -1)
     return squared
 
 
-def batches(net, x, batch):
-    """The examples of x a few at a time, as slices of their axis and what they cut out of x."""
+def batches(net: Network, x: Array, batch: int) -> Iterator[tuple[slice, Array]]:
+    """Yield the examples of x a few at a time: the slice of their axis, and these examples."""
     axes = len(net.input_shape)
     n, step = x.shape[-1 - axes], batch if axes == 1 else min(batch, IMAGES)
     for start in range(0, n, step):
         part = slice(start, start + step)
-        yield part, x[(..., part, *[slice(None)] * axes)]
+        at: tuple = (..., part, *[slice(None)] * axes)
+        yield part, x[at]
 
 
-def diagonal_fisher(net, x, active, *, batch=1000):
-    """Exact diagonal Fisher information, ⟨Σ_k p_k (∂ log p_k / ∂θ)²⟩: one backward pass per class.
+def diagonal_fisher(net: Network, x: Array, active: Array, *, batch: int = 1000) -> Array:
+    """Return the exact diagonal Fisher information, ⟨Σ_k p_k (∂ log p_k / ∂θ)²⟩.
+
+    It takes one backward pass per class.
 
     Parameters
     ----------
@@ -105,9 +115,9 @@ def diagonal_fisher(net, x, active, *, batch=1000):
     x : array, ``(..., N, *input_shape)``
         Inputs of the data set to average over.
     active : array of bool, (K,)
-        Classes that take part.
+        The classes that take part.
     batch : int
-        Examples at a time: bounds the memory, and changes nothing else.
+        How many examples are taken at a time: this bounds the memory, and changes nothing else.
 
     Returns
     -------
@@ -131,8 +141,10 @@ def diagonal_fisher(net, x, active, *, batch=1000):
     return fisher / n
 
 
-def empirical_fisher(net, x, labels, active, *, batch=1000):
-    """Mean of the squared gradient of each example's loss at its true label, (..., P).
+def empirical_fisher(
+    net: Network, x: Array, labels: Array, active: Array, *, batch: int = 1000
+) -> Array:
+    """Return the mean squared gradient of each example's loss at its true label, (..., P).
 
     Parameters
     ----------

@@ -1,11 +1,13 @@
 """The quadratic penalty of Eq. 4, which Synaptic Intelligence shares with its relatives."""
 
+from typing import Any
+
 from pysi.arguments import strengths
 from pysi.backend import elementwise
 from pysi.errors import ConfigError
 from pysi.rules.rule import Rule
-from pysi.synapses import Synapses
-from pysi.typing import Strengths
+from pysi.synapses import Synapses, Update
+from pysi.typing import Array, Strengths
 
 
 @elementwise
@@ -29,7 +31,7 @@ class QuadraticPenalty(Rule):
     def __init__(self, c: Strengths) -> None:
         self.c = strengths("c", c)
 
-    def check(self, net, tasks):
+    def check(self, net: Any, tasks: list[Any]) -> None:
         self.fit(net.synapses)
 
     def fit(self, synapses: Synapses) -> None:
@@ -38,7 +40,7 @@ class QuadraticPenalty(Rule):
             found = f"{len(self.c)} for networks of leading axes {synapses.lead}"
             raise ConfigError(f"c: expected one value, or one per network, found {found}")
 
-    def start(self, synapses):
+    def start(self, synapses: Synapses) -> None:
         super().start(synapses)
         self.fit(synapses)
         c = self.c[..., None] if self.c.ndim else self.c
@@ -48,18 +50,18 @@ class QuadraticPenalty(Rule):
         self._pull = synapses.zeros()
         self.refresh()
 
-    def refresh(self):
+    def refresh(self) -> None:
         """Recompute 2cΩ, which the step reads; without any, the step skips the penalty."""
         xp = self.synapses.xp
         xp.multiply(self.synapses.Omega, 2 * self._c, out=self._pull)
         self._consolidated = bool(xp.any(self._pull != 0).item())
 
-    def total_gradient(self, rows):
+    def total_gradient(self, rows: Update) -> Any:
         if not self._consolidated:
             return rows.grad
         return penalised(rows.grad, rows.theta, rows.theta_ref, rows.part(self._pull))
 
-    def penalty(self):
+    def penalty(self) -> Array:
         s = self.synapses
         change = s.theta - s.theta_ref
         change *= change

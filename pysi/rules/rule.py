@@ -17,7 +17,6 @@ They receive `rows`, the table as formulas (see `pysi.synapses.Update`): ``rows.
 (..., P), and ``rows.part(row)``, any other row. Only elementwise mathematics is possible there.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 from pysi.arguments import Arguments
@@ -34,7 +33,7 @@ class Rule(Arguments):
     synapses: Any = None
     """The table that it was started on."""
 
-    def check(self, net: Any, tasks: Sequence[Any]) -> None:
+    def check(self, net: Any, tasks: list[Any]) -> None:
         """Raise a ConfigError if the rule cannot work on this network with these tasks."""
 
     def start(self, synapses: Synapses) -> None:

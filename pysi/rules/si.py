@@ -14,9 +14,12 @@ was *really made*, by the optimizer that follows the loss with its penalty. And 
 tasks.
 """
 
+from typing import Any
+
 from pysi.arguments import choice, number
 from pysi.backend import elementwise
 from pysi.rules.quadratic import QuadraticPenalty
+from pysi.synapses import Update
 from pysi.typing import Strengths
 
 CLAMPS = ("cumulative", "per_task", "none")
@@ -49,10 +52,10 @@ class SynapticIntelligence(QuadraticPenalty):
         self.xi = number("xi", xi, "a finite damping ξ ≥ 0", lambda xi: xi >= 0)
         self.clamp = choice("clamp", clamp, CLAMPS)
 
-    def after_step(self, rows, delta):
+    def after_step(self, rows: Update, delta: Any) -> None:
         rows.omega[...] = path_integral(rows.omega, rows.grad, delta)
 
-    def end_task(self, net=None, task=None):
+    def end_task(self, net: Any = None, task: Any = None) -> None:
         s = self.synapses
         xp = s.xp
         change = s.theta - s.theta_ref

@@ -2,31 +2,21 @@
 
 All randomness is a function of (seed, purpose, task, epoch), so the state of a run is its table of
 synapses, the arrays of its optimizer and rule, and how far it has come. Two files take turns: while
-one is written the other stays whole, and a checksum of the content tells whether a file is.
+one is written the other stays whole, and a checksum of the content tells whether a file is whole.
 """
 
-import hashlib
 import json
-import os
 import time
+from collections.abc import Callable
 from pathlib import Path
-
-import numpy as np
+from typing import Any
 
 from pysi.errors import ConfigError, DataError
-from pysi.history import Epoch
-from pysi.storage.files import atomic, read_arrays
+from pysi.history import Epoch, Event
+from pysi.storage.archive import Headers, Malformed, read_archive, write_archive
+from pysi.storage.files import make_folder
 from pysi.storage.state import restore, state
-
-
-def digest(arrays, about):
-    """SHA-256 of all arrays, with their names, types and shapes, and of what is said about them."""
-    found = hashlib.sha256(about.encode())
-    for name in sorted(arrays):
-        array = np.ascontiguousarray(arrays[name])
-        found.update(f"{name} {array.dtype} {array.shape}".encode())
-        found.update(array)
-    return found.hexdigest()
+from pysi.typing import Array, File
 
 
 class Checkpoint:
@@ -38,71 +28,82 @@ class Checkpoint:
     Parameters
     ----------
     path : path-like
-        File of the newest state, ``….npz``; the one before lies beside it as ``….previous.npz``.
+        File of the newest state, ``….npz``; the one before is beside it, as ``….previous.npz``.
     settings : dict
-        What a run must share with the checkpoint to go on from it: configuration, seed, BLAS
-        threads, …. Plain values, as JSON has them.
+        What a run must share with the checkpoint to go on from it, as plain values that JSON has:
+        configuration, seed, BLAS threads, ….
     interval : float
-        Seconds that must pass between two saves; what comes sooner is saved only if it is due.
+        Seconds that must pass between two saves. What comes sooner is saved only if it is due.
     announce : callable
-        Told, in a sentence, if the newest state is broken and the one before is used.
+        It is told, in a sentence, if the newest state is broken and the one before is used.
     """
 
-    def __init__(self, path, settings, *, interval=0.0, announce=print):
+    def __init__(
+        self,
+        path: File,
+        settings: dict[str, Any],
+        *,
+        interval: float = 0.0,
+        announce: Callable[[str], object] = print,
+    ) -> None:
         self.path = Path(path)
         self.previous = self.path.with_suffix(".previous.npz")
         self.settings, self.announce = json.loads(json.dumps(settings)), announce
         self.interval, self._saved = interval, time.monotonic()
 
-    def begin(self, run):
+    def begin(self, run: Any) -> None:
         """Let a run go on where the newest state was saved, if there is one."""
         if (saved := self.load()) is not None:
-            restore(*saved, run)
+            restore(*saved, run, source=str(self.path))
 
-    def __call__(self, event):
+    def __call__(self, event: Event) -> None:
         """Save the state after an epoch; after a task's last one in any case."""
         if isinstance(event, Epoch):
-            self.save(*state(event.run), due=event.epoch == event.run.epochs)
+            run: Any = event.run
+            self.save(*state(run), due=event.epoch == run.epochs)
 
-    def save(self, arrays, progress, *, due=False):
+    def save(
+        self, arrays: dict[str, Array], progress: dict[str, Any], *, due: bool = False
+    ) -> None:
         """Write a state: arrays on the host by name, and progress, a dict of plain values.
 
-        It is written if the interval has passed, or `due`: then however soon it comes.
+        It is written if the interval has passed, or if it is `due`, however soon that comes.
+
+        Raises
+        ------
+        DataError
+            The file system refuses, or the result folder is no longer there.
         """
         if not due and time.monotonic() - self._saved < self.interval:
             return
-        about = json.dumps({"settings": self.settings, "progress": progress})
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        newest = self.path.with_suffix(".new.npz")
-        with atomic(newest) as file:
-            np.savez(file, about=about, sha256=digest(arrays, about), **arrays)
-        if self.path.exists():
-            os.replace(self.path, self.previous)
-        os.replace(newest, self.path)
+        make_folder(self.path.parent)  # but not the folder around it, if somebody has removed it
+        about = {"settings": self.settings, "progress": progress}
+        write_archive(self.path, about, arrays, keep=self.previous)
         self._saved = time.monotonic()
 
-    def load(self):
-        """The newest good state as (arrays, progress); None if there is no checkpoint.
+    def load(self) -> tuple[dict[str, Array], dict[str, Any]] | None:
+        """Return the newest good state as (arrays, progress); None if there is no checkpoint.
 
         Raises
         ------
         ConfigError
             The checkpoint belongs to a run with other settings.
         DataError
-            Every file that is there is truncated or has been changed.
+            Every file that is there is damaged or has been changed.
         """
         broken = []
         for path in (self.path, self.previous):
             if not path.exists():
                 continue
             try:
-                arrays, about = self._read(path)
+                about, arrays = read_archive(path, "a complete checkpoint", check, remedy="")
             except DataError as err:
-                broken.append(str(err))
+                if path.exists():  # and was not moved in this moment, by who writes the next one
+                    broken.append(str(err))
                 continue
             if broken:
-                self.announce(f"{broken[0]} Going on from the one before it, {path}.")
-            self._check(path, about["settings"])
+                self.announce(f"{broken[0]} The run goes on from the one before it, {path}.")
+            self._compare(path, about["settings"])
             return arrays, about["progress"]
         if broken:
             raise DataError(
@@ -110,29 +111,24 @@ class Checkpoint:
             )
         return None
 
-    def remove(self):
+    def remove(self) -> None:
         """Delete the files: the run is over."""
         for path in self.path.parent.glob(f"{self.path.stem}.*"):
             path.unlink(missing_ok=True)
 
-    @staticmethod
-    def _read(path):
-        arrays = read_arrays(path, "a complete checkpoint")
-        if missing := {"about", "sha256"} - arrays.keys():
-            raise DataError(f"{path}: expected a complete checkpoint, found no {sorted(missing)}.")
-        about, expected = str(arrays.pop("about")), str(arrays.pop("sha256"))
-        if (found := digest(arrays, about)) != expected:
-            raise DataError(
-                f"{path}: expected content with SHA-256 {expected}, found {found}: it was changed."
-            )
-        return arrays, json.loads(about)
-
-    def _check(self, path, settings):
-        keys = sorted(settings.keys() | self.settings.keys())
-        for key in keys:
+    def _compare(self, path: Path, settings: dict[str, Any]) -> None:
+        """Raise a ConfigError if a checkpoint was made with other settings."""
+        for key in sorted(settings.keys() | self.settings.keys()):
             made, wanted = settings.get(key), self.settings.get(key)
             if made != wanted:
                 raise ConfigError(
                     f"{path}: expected a checkpoint with {key} = {wanted!r}, found {made!r}. "
                     "Use the settings that it was made with, or start a new run."
                 )
+
+
+def check(about: Any, headers: Headers) -> None:
+    """Raise `Malformed` if something is not said about a checkpoint."""
+    known = isinstance(about, dict) and {"settings", "progress"} <= about.keys()
+    if not known or not all(isinstance(about[name], dict) for name in ("settings", "progress")):
+        raise Malformed("no settings and progress in it")

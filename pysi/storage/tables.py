@@ -1,29 +1,34 @@
 """Tables of synapses as files."""
 
-import json
+from collections.abc import Callable
+from math import prod
+from types import EllipsisType
+from typing import Any, TypeVar
 
 import numpy as np
 
 from pysi.backend.arrays import to_host
-from pysi.errors import ConfigError, DataError
-from pysi.storage.files import atomic, read_arrays
+from pysi.storage.archive import Headers, Malformed, read_archive, write_archive
+from pysi.typing import Device, File
+
+Table = TypeVar("Table")
+"""`pysi.Synapses`, or a subclass."""
 
 SAVED = ("theta", "omega", "Omega", "theta_ref")
 """The rows that are kept; g is that of a step."""
 
 
-def save_table(synapses, path, replica=...):
-    """Write θ, ω, Ω and θ̃ to an ``.npz`` file; it appears only when it is complete.
+def save_table(synapses: Any, path: File, replica: int | EllipsisType = ...) -> None:
+    """Write θ, ω, Ω and θ̃ to an ``.npz`` file, which appears only when it is complete.
 
-    Of several networks all, or the one with the index `replica`.
+    All networks of the table are written, or only the one with the index `replica`.
     """
     rows = {name: to_host(getattr(synapses, name)[replica]) for name in SAVED}
-    with atomic(path) as file:
-        np.savez_compressed(file, shapes=np.array(json.dumps(synapses.shapes)), **rows)
+    write_archive(path, {"shapes": synapses.shapes}, rows)
 
 
-def load_table(kind, path, xp=np):
-    """Read a table that `save_table` wrote, as an object of type `kind`.
+def load_table(kind: Callable[..., Table], path: File, xp: Device = np) -> Table:
+    """Return the table that `save_table` wrote, as an object of type `kind`.
 
     Raises
     ------
@@ -31,16 +36,27 @@ def load_table(kind, path, xp=np):
         The file is missing, unreadable, or not a table of synapses.
     """
     expected = "a table of synapses as written by Synapses.save"
-    arrays = read_arrays(path, expected)
-    try:
-        theta = arrays["theta"]
-        shapes = json.loads(str(arrays["shapes"]))
-        synapses = kind(shapes, lead=theta.shape[:-1], dtype=theta.dtype, xp=xp)
-        for name in SAVED:
-            getattr(synapses, name)[...] = xp.asarray(arrays[name])
-    except (ValueError, KeyError, AttributeError, ConfigError) as err:
-        raise DataError(
-            f"{path}: expected {expected}, found {type(err).__name__}: {err}. "
-            "Write it again, or name another file."
-        ) from err
+    # Tables of version 0.1 have no checksum; they are read if all their rows fit together.
+    about, arrays = read_archive(path, expected, check_table, older="shapes")
+    theta = arrays["theta"]
+    synapses = kind(about["shapes"], lead=theta.shape[:-1], dtype=theta.dtype, xp=xp)
+    for name in SAVED:
+        getattr(synapses, name)[...] = xp.asarray(arrays[name])
     return synapses
+
+
+def check_table(about: Any, headers: Headers) -> None:
+    """Raise `Malformed` if arrays are not the rows of a table of the shapes that it names."""
+    shapes = about.get("shapes") if isinstance(about, dict) else None
+    if not isinstance(shapes, dict) or not all(map(_is_shape, shapes.values())):
+        raise Malformed(f"the shapes {str(shapes)[:80]}")
+    if headers.keys() != set(SAVED) or len(set(headers.values())) > 1:
+        raise Malformed(f"the rows {headers}")
+    shape, dtype = headers["theta"]
+    size = sum(map(prod, shapes.values()))
+    if not size or shape[-1:] != (size,) or not all(shape) or dtype.kind != "f":
+        raise Malformed(f"rows of shape {shape} and type {dtype} for {size} synapses")
+
+
+def _is_shape(value: Any) -> bool:
+    return isinstance(value, list) and all(type(n) is int and n >= 0 for n in value)

@@ -1,12 +1,15 @@
 """A row of the table that `pysi theory` prints: a prediction beside a measurement."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from pysi.backend import to_host
 
 ROUNDING = 1e-9
+"""Relative error that rounding in float64 may leave."""
 
 
 @dataclass(frozen=True)
@@ -16,12 +19,13 @@ class Check:
     Attributes
     ----------
     equation, what : str
-        Which equation of the paper, and what was computed.
+        The equation of the paper, and what was computed.
     predicted, measured : float
-        Of an array, the entries that differ most.
+        Both values; for arrays, the entries that differ most.
     error : float
         Largest difference over largest prediction.
     tolerance : float
+        The largest error that passes.
     """
 
     equation: str
@@ -32,13 +36,15 @@ class Check:
     tolerance: float
 
     @property
-    def passed(self):
+    def passed(self) -> bool:
         """Whether the error is within the tolerance (NaN is not)."""
         return bool(self.error <= self.tolerance)
 
 
-def compare(equation, what, predicted, measured, tolerance=ROUNDING):
-    """The row for two arrays of one shape, on any device."""
+def compare(
+    equation: str, what: str, predicted: Any, measured: Any, tolerance: float = ROUNDING
+) -> Check:
+    """Return the row for two arrays of one shape, on any device."""
     predicted, measured = np.broadcast_arrays(
         *(np.asarray(to_host(array), float) for array in (predicted, measured))
     )
@@ -50,8 +56,8 @@ def compare(equation, what, predicted, measured, tolerance=ROUNDING):
     )
 
 
-def table(checks):
-    """The checks as plain text."""
+def table(checks: Sequence[Check]) -> str:
+    """Return the checks as a table in plain text."""
     width = max(len(check.what) for check in checks)
     lines = [
         f"{'Eq.':<6} {'computed':<{width}} {'predicted':>12} {'measured':>12} "

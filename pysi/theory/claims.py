@@ -1,11 +1,15 @@
 """Every equation of Sections 3 and 4, computed twice: as predicted and as measured.
 
-One small function an equation (or a few that belong together) yields its rows of the table that
-`pysi theory` prints. Where the two numbers can only agree up to a discretisation or a sample, the
-tolerance says so; everywhere else it is what rounding in float64 leaves.
+Each small function here belongs to one equation, or to a few together, and yields its rows of the
+table that `pysi theory` prints. Where the two numbers can only agree up to a discretisation or a
+sample, the tolerance says so; everywhere else it is what rounding in float64 leaves.
 """
 
+from collections.abc import Callable, Iterator
+from typing import Any
+
 import numpy as np
+from numpy.random import Generator as Random
 
 from pysi.backend import to_host
 from pysi.losses import softmax_cross_entropy
@@ -15,22 +19,23 @@ from pysi.rules.fisher import diagonal_fisher
 from pysi.rules.si import SynapticIntelligence
 from pysi.synapses import Synapses
 from pysi.theory import curvature, importance, normalization, paths
-from pysi.theory.checks import compare
+from pysi.theory.checks import Check, compare
 from pysi.theory.quadratic import Quadratic, random_hessian
 from pysi.theory.surrogate import joint_minima, surrogate
 from pysi.training import update
+from pysi.typing import Device, Seeds
 
 
-def example(rng, xp, activation="tanh", seed=0):
-    """A small network, or several, on random data: (net, x, labels, active)."""
+def example(rng: Random, xp: Device, activation: str = "tanh", seed: Seeds = 0) -> tuple[Any, ...]:
+    """Return a small network, or several, and random data for it: (net, x, labels, active)."""
     net = MLP((5, 6, 4, 3), activation=activation, seed=seed, dtype=np.float64, xp=xp)
     labels = rng.integers(0, 3, 60)
     x = rng.standard_normal((60, 5)) + np.eye(3, 5)[labels]
     return net, xp.asarray(x), xp.asarray(labels), xp.ones(3, bool)
 
 
-def path_integrals(rng, xp):
-    """Eqs. 1 to 3 on a real network."""
+def path_integrals(rng: Random, xp: Device) -> Iterator[Check]:
+    """Check Eqs. 1 to 3 on a real network."""
     net, x, labels, active = example(rng, xp)
     s, h = net.synapses, 1e-6
     loss, dlogits = softmax_cross_entropy(net.forward(x), labels, active)
@@ -40,7 +45,7 @@ def path_integrals(rng, xp):
     s.theta[...] += delta
     after, _ = softmax_cross_entropy(net.forward(x), labels, active)
     s.theta[...] -= delta
-    # what is left is ½ δᵀHδ, of relative size h, and rounding of the loss, of size ε/h
+    # the error is ½ δᵀHδ, of relative size h, and the rounding of the loss, of size ε/h
     yield compare("1", "loss change of one small step: g·δ", predicted, after - loss, 1e-4)
 
     start = s.theta.copy()
@@ -53,14 +58,15 @@ def path_integrals(rng, xp):
         net.synapses.theta[...] = start
         path = paths.record(net, SGD(0.02 / refine), x, labels, active, 50 * refine)
         errors.append((path.omega.sum() - path.drop).item())
-    # a e (1 + O(η)): the ratio is 2 up to the next order
+    # the error is a η (1 + O(η)): the ratio is 2 up to the next order
     yield compare("3", "half the step, half the error of Σω", 2.0, errors[0] / errors[1], 0.05)
 
     net, x, labels, active = example(rng, xp, seed=range(64))
     path = paths.record(net, SGD(0.05), x, labels, active, 40, batch_size=8)
+    bias: Any = path.bias  # an array, because the optimizer is SGD
     measured = to_host((path.omega - path.omega_full).sum(axis=-1))
-    predicted = to_host(path.bias.sum(axis=-1))
-    # mean of independent networks: five standard errors of what was measured minus predicted
+    predicted = to_host(bias.sum(axis=-1))
+    # a mean over independent networks: five standard errors of measured minus predicted
     noise = (measured - predicted).std(ddof=1) / np.sqrt(len(measured))
     yield compare(
         "3",
@@ -71,8 +77,8 @@ def path_integrals(rng, xp):
     )
 
 
-def surrogates(rng, xp):
-    """Eqs. 4 and 5; the last of them in a table of synapses."""
+def surrogates(rng: Random, xp: Device) -> Iterator[Check]:
+    """Check Eqs. 4 and 5; Eq. 5 also in a table of synapses."""
     start, end, omega = rng.standard_normal((3, 6))
     stand_in = surrogate(start, end, abs(omega))
     yield compare(
@@ -100,15 +106,15 @@ def surrogates(rng, xp):
     )
 
 
-def flow(rng):
-    """Eqs. 6 to 9."""
+def flow(rng: Random) -> Iterator[Check]:
+    """Check Eqs. 6 to 9."""
     E = Quadratic(random_hessian(rng.uniform(0, 2, 8), rng), rng.standard_normal(8))
     start, h = rng.standard_normal(8), 1e-5
     v = rng.standard_normal(8)
     slope = (E.value(start + h * v) - E.value(start - h * v)) / (2 * h)
     yield compare("6", "gradient of E along a direction", E.gradient(start) @ v, slope, 1e-8)
     t = np.array([0.1, 1.0, 3.0])
-    # Eq. 7 by central differences of Eq. 8: h² and ε/h
+    # Eq. 7 by central differences of Eq. 8, with errors of size h² and ε/h
     moved = (E.flow(start, t + h) - E.flow(start, t - h)) / (2 * h)
     yield compare("7, 8", "the flow moves along -g", -E.gradient(E.flow(start, t)), moved, 1e-8)
     yield compare("9", "its velocity", E.velocity(start, t), moved, 1e-8)
@@ -118,14 +124,14 @@ def flow(rng):
     )
 
 
-def Q_matrices(rng):
-    """Eqs. 10 to 12."""
+def Q_matrices(rng: Random) -> Iterator[Check]:
+    """Check Eqs. 10 to 12."""
     eigenvalues = np.r_[0.0, 0.7, 0.7, rng.uniform(0.2, 2, 5)]  # free, degenerate, and plain modes
     H, d = random_hessian(eigenvalues, rng), rng.standard_normal(8)
     E = Quadratic(H, np.zeros(8))
     path = E.descend(d, 0.2, 500)
     summed = importance.Q_sum(path, E.gradient(path[:-1]))
-    # 500 steps leave (1 - 0.2 · 0.2)^1000 of the sum, less than rounding
+    # after 500 steps (1 - 0.2 · 0.2)^1000 of the sum is missing, less than rounding
     yield compare(
         "10", "Q summed along descent = its closed form", importance.Q_descent(H, d, 0.2), summed
     )
@@ -147,15 +153,15 @@ def Q_matrices(rng):
     n, sigma = 20_000, 1.3
     measured = importance.Q_monte_carlo(H, sigma, n, rng)
     predicted = importance.Q_mean(H, sigma)
-    # six standard deviations, exact ones, for 36 different entries
+    # six exact standard deviations, for 36 different entries
     spread = np.sqrt(importance.Q_variance(H, sigma) / n).max()
     yield compare(
         "12", f"⟨Q⟩ over {n} starts = ½σ²H", predicted, measured, 6 * spread / abs(predicted).max()
     )
 
 
-def special_cases(rng):
-    """Eqs. 13 and 14, and what the printed text has otherwise (claim 9)."""
+def special_cases(rng: Random) -> Iterator[Check]:
+    """Check Eqs. 13 and 14, where the printed text differs."""
     h, d = rng.uniform(0.1, 2, 5), rng.standard_normal(5)
     H = np.diag(h)
     yield compare(
@@ -193,8 +199,8 @@ def special_cases(rng):
     )
 
 
-def endpoint_curvature(rng, xp):
-    """Section 4's last paragraph, made exact (claim 11)."""
+def endpoint_curvature(rng: Random, xp: Device) -> Iterator[Check]:
+    """Check the last paragraph of Section 4, in an exact form."""
     net, x, labels, active = example(rng, xp, "relu")
     yield compare(
         "Sec. 4",
@@ -226,22 +232,17 @@ def endpoint_curvature(rng, xp):
     )
 
 
-PARTS = (path_integrals, surrogates, flow, Q_matrices, special_cases, endpoint_curvature)
+PARTS: tuple[Callable[..., Iterator[Check]], ...] = (
+    path_integrals, surrogates, flow, Q_matrices, special_cases, endpoint_curvature,
+)  # fmt: skip
 CLOSED_FORMS = (flow, Q_matrices, special_cases)
-"""Without synapses, in NumPy and SciPy whatever the device."""
+"""Checks without synapses: they use NumPy and SciPy, whatever the device."""
 
 
-def run(seed=0, xp=np):
-    """All checks, in the order of the paper; random numbers depend on the seed alone.
+def run(seed: int = 0, xp: Device = np) -> list[Check]:
+    """Return all checks, in the order of the paper; networks and tables are arrays of `xp`.
 
-    Parameters
-    ----------
-    seed : int
-    xp : module
-        `numpy` or `cupy`: where networks and tables are.
+    All random numbers depend on the seed alone.
     """
-    found = []
-    for part in PARTS:
-        where = () if part in CLOSED_FORMS else (xp,)
-        found += part(np.random.default_rng(seed), *where)
-    return found
+    where = {part: () if part in CLOSED_FORMS else (xp,) for part in PARTS}
+    return [c for part in PARTS for c in part(np.random.default_rng(seed), *where[part])]

@@ -1,48 +1,52 @@
 r"""Curvature at the endpoint: the exact Hessian of a small network, by hand.
 
 Write :math:`R\{f\} = \frac{d}{dr} f(θ + r v)\big|_{r=0}` for the derivative of anything along a
-direction v. Since :math:`R\{g\} = H v`, pushing R through the forward and the backward pass, line
-by line with the product rule, gives a column of the Hessian H for a unit vector v: exactly, without
-finite differences (Pearlmutter, 1994). All directions are one more leading axis.
+direction v, so that :math:`R\{g\} = H v`. We apply R to each line of the forward and the backward
+pass, by the product rule. For a unit vector v that gives a column of the Hessian H exactly, without
+finite differences (Pearlmutter, 1994). Several directions are one more leading axis.
 
 The Hessian splits in two. The Gauss-Newton part :math:`⟨J^T (\mathrm{diag}\, p - p p^T) J⟩`, with J
 the derivative of the logits, is what remains if the error signals themselves are set to zero; for
-softmax cross-entropy it is the Fisher information. The rest weighs second derivatives of the logits
-with the errors. In a network of ReLUs every logit is a piecewise linear function of any *single*
-synapse, so on the diagonal the rest vanishes and Hessian and Fisher are equal almost everywhere.
-With tanh they differ.
+softmax cross-entropy it is the Fisher information. The rest is a sum of second derivatives of the
+logits, weighted by the errors. In a network of ReLUs every logit is a piecewise linear function of
+any *single* synapse. So the rest vanishes on the diagonal, where Hessian and Fisher are equal
+almost everywhere. With tanh they differ.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from pysi.backend import namespace
 from pysi.errors import ConfigError
-from pysi.layers import Dense, Dropout, ReLU, Tanh
+from pysi.layers import Dense, Dropout, Layer, ReLU, Tanh
 from pysi.losses import softmax, softmax_cross_entropy
+from pysi.network import Network
+from pysi.typing import Array
 
 DIRECTIONS = 64
-"""Directions that are pushed through the network at once."""
+"""How many directions are taken through the network at once."""
 
 
-def slopes(layer, y):
-    """φ'(a) and φ''(a) of an activation, written in terms of y = φ(a)."""
+def slopes(layer: Layer, y: Array) -> tuple[Array, Array]:
+    """Return φ'(a) and φ''(a) of an activation, written in terms of y = φ(a)."""
     if isinstance(layer, Tanh):
         slope = 1 - y * y  # tanh' = 1 - tanh²
         return slope, -2 * y * slope
     return (y > 0).astype(y.dtype), namespace(y).zeros_like(y)  # ReLU
 
 
-def r_operator(net, p, dlogits, v):
-    r"""R{gradient} for directions v, after a forward pass of the network.
+def r_operator(net: Network, p: Array, dlogits: Array, v: Array) -> Array:
+    r"""Return R{gradient} for directions v, after a forward pass of the network.
 
     Parameters
     ----------
     net : Network
         One network (no leading axes) of dense layers, ReLU and tanh.
     p : array, (N, K)
-        Probabilities that the network gives.
+        The network's probabilities.
     dlogits : array, (N, K)
         ∂loss/∂logits of the mean cross-entropy; zero for the Gauss-Newton part.
     v : array, (D, P)
@@ -50,13 +54,13 @@ def r_operator(net, p, dlogits, v):
     Returns
     -------
     array, (D, P)
-        H v, one row a direction.
+        H v, one row per direction.
     """
 
-    def along(group):
+    def along(group: Any) -> Array:
         return v[:, group.columns].reshape(-1, *group.shape)
 
-    # what a layer kept of the pass: a dense layer x, an activation y; dropout is idle in tests
+    # of the pass, a dense layer has kept x and an activation y; dropout does nothing in tests
     layers = [
         (m.slot, m.kept) for m in net.tested.memories if not isinstance(m.slot.layer, Dropout)
     ]
@@ -94,8 +98,10 @@ def r_operator(net, p, dlogits, v):
     return result
 
 
-def _columns(net, x, labels, active):
-    """Yield ranges of unit directions and H v for them; labels None: the Gauss-Newton part."""
+def _columns(
+    net: Network, x: Array, labels: Array | None, active: Array
+) -> Iterator[tuple[slice, Array]]:
+    """Yield ranges of unit directions, and H v for them; without labels, the Gauss-Newton part."""
     known = all(isinstance(layer, Dense | Dropout | ReLU | Tanh) for layer in net.layers)
     if net.synapses.lead or not known:
         raise ConfigError(
@@ -115,13 +121,13 @@ def _columns(net, x, labels, active):
         yield slice(start, stop), r_operator(net, p, dlogits, v)
 
 
-def hessian(net, x, labels, active):
-    """Exact Hessian of the mean cross-entropy, (P, P). For small networks: P² numbers.
+def hessian(net: Network, x: Array, labels: Array, active: Array) -> Array:
+    """Return the exact Hessian of the mean cross-entropy, (P, P), for small networks.
 
     Parameters
     ----------
     net : MLP
-        One network (no leading axes), ReLU or tanh; in float64 to be worth the trouble.
+        One network (no leading axes) with ReLU or tanh; use float64, so that rounding stays small.
     x : ndarray, (N, features)
     labels : ndarray of int, (N,)
     active : ndarray of bool, (K,)
@@ -129,13 +135,13 @@ def hessian(net, x, labels, active):
     Returns
     -------
     ndarray, (P, P)
-        ∂²L/∂θ_i∂θ_j, in units of loss / weight². Where a ReLU's input is exactly 0 it is that of
-        the side on which the unit is off.
+        ∂²L/∂θ_i∂θ_j, in units of loss / weight². Where a ReLU's input is exactly 0, the unit counts
+        as off.
 
     Raises
     ------
     ConfigError
-        Several networks at once, or layers that are not known here.
+        There are several networks, or layers that are not known here.
 
     References
     ----------
@@ -144,20 +150,19 @@ def hessian(net, x, labels, active):
     return net.synapses.xp.concatenate([rows for _, rows in _columns(net, x, labels, active)])
 
 
-def hessian_diagonal(net, x, labels, active):
-    """Diagonal of `hessian`, (P,), without keeping the rest."""
-    found = _columns(net, x, labels, active)
-    return net.synapses.xp.concatenate([rows[:, columns].diagonal() for columns, rows in found])
+def hessian_diagonal(net: Network, x: Array, labels: Array | None, active: Array) -> Array:
+    """Return the diagonal of `hessian`, (P,), without keeping the rest."""
+    parts = _columns(net, x, labels, active)
+    return net.synapses.xp.concatenate([rows[:, columns].diagonal() for columns, rows in parts])
 
 
-def gauss_newton_diagonal(net, x, active):
-    """Diagonal of the Gauss-Newton part of the Hessian, (P,). Labels have no influence on it.
+def gauss_newton_diagonal(net: Network, x: Array, active: Array) -> Array:
+    """Return the diagonal of the Gauss-Newton part of the Hessian, (P,), which needs no labels.
 
-    Computed by the R-operator with the error signals set to zero, so that its equality with
+    It is computed by the R-operator with the error signals set to zero, so that its equality with
     `pysi.rules.fisher.diagonal_fisher` is a check of both.
     """
-    found = _columns(net, x, None, active)
-    return net.synapses.xp.concatenate([rows[:, columns].diagonal() for columns, rows in found])
+    return hessian_diagonal(net, x, None, active)
 
 
 @dataclass(frozen=True)
@@ -169,7 +174,7 @@ class Correlations:
     pearson, pearson_root : float
         Linear correlation with the curvature, and with its square root.
     spearman : float
-        Rank correlation: the same for both, since a root does not change ranks.
+        Rank correlation: it is the same with the root, which does not change ranks.
     """
 
     pearson: float
@@ -177,8 +182,8 @@ class Correlations:
     spearman: float
 
 
-def correlations(Omega, curvature):
-    """Linear and rank correlation of importance Ω with a curvature and with its root.
+def correlations(Omega: Array, curvature: Array) -> Correlations:
+    """Return linear and rank correlations of importance Ω with a curvature and with its root.
 
     Parameters
     ----------
@@ -192,7 +197,7 @@ def correlations(Omega, curvature):
     Raises
     ------
     ConfigError
-        One of the two is constant: it is correlated with nothing.
+        One of the two is constant, so that no correlation is defined.
     """
     from scipy.stats import spearmanr
 

@@ -2,11 +2,12 @@ r"""From Q to Ω: importance divided by movement (Section 4, the normalisation o
 
 .. math:: Ω_k = \frac{Q_{kk}}{Δ_k^2}, \qquad Δ = θ(∞) - θ(0)
 
-on a quadratic loss, at ξ = 0 and with 0/0 = 0. For a diagonal H this is ½H_kk. The paper says more
-than that about it; what holds in general is in `Omega_per_parameter` and `ratio_of_means`.
+on a quadratic loss, at ξ = 0 and with 0/0 = 0. For a diagonal H this is ½H_kk. The paper claims it
+for other H too; `Omega_per_parameter` and `ratio_of_means` say what holds in general.
 """
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from pysi.errors import ConfigError
 from pysi.theory.importance import (
@@ -17,13 +18,14 @@ from pysi.theory.importance import (
     divide,
     one_minus_power,
 )
+from pysi.typing import Array
 
 
-def movement(H, d):
-    """Δ = θ(∞) - θ(0) = -Π d of flow, Π the projector on the range of H; (..., P), a weight.
+def movement(H: ArrayLike, d: ArrayLike) -> Array:
+    """Return Δ = θ(∞) - θ(0) = -Π d of flow, with Π the projector on the range of H: (..., P).
 
-    What is within rounding of 0, relative to the longest d, is set to 0, so that a synapse which
-    does not move can be told.
+    It is a weight. An entry within rounding of 0, relative to the length of d, is set to 0, so that
+    a synapse which does not move can be recognised.
     """
     eigenvalues, u, d = checked(H, d)
     change = -(d @ u * (eigenvalues > 0)) @ u.T
@@ -31,48 +33,50 @@ def movement(H, d):
     return np.where(abs(change) > rounding, change, 0.0)
 
 
-def Omega_per_parameter(H, d):
-    """Ω_k = Q_kk / Δ_k² of flow, Eq. 5 at ξ = 0, with 0/0 = 0: (..., P), in loss / weight².
+def Omega_per_parameter(H: ArrayLike, d: ArrayLike) -> Array:
+    """Return Ω_k = Q_kk / Δ_k² of flow, Eq. 5 at ξ = 0, with 0/0 = 0: (..., P), in loss / weight².
 
-    For H of rank one this is ½λ₁ for *every* synapse that moves, not the ½H_kk that the text after
-    Eq. 14 has: Q_kk and Δ_k² both contain u_k². `Omega_whole_movement` gives ½H_kk.
+    For H of rank one this is ½λ₁ for *every* synapse that moves, not ½H_kk as the text after Eq. 14
+    says: Q_kk and Δ_k² both contain u_k². `Omega_whole_movement` gives ½H_kk.
     """
     return divide(np.diagonal(Q_flow(H, d), axis1=-2, axis2=-1), movement(H, d) ** 2)
 
 
-def Omega_whole_movement(H, d):
-    """Q_kk / Σ Δ² of flow: importance over the movement of all synapses together, (..., P).
+def Omega_whole_movement(H: ArrayLike, d: ArrayLike) -> Array:
+    """Return Q_kk / Σ Δ² of flow: importance over the movement of all synapses together, (..., P).
 
-    ½H_kk for H of rank one. Times Σ Δ² it sums to the loss drop, times Δ_k² (as in Eq. 4) it falls
-    short of it: for rank one by the factor Σ u_k⁴.
+    For H of rank one this is ½H_kk. Multiplied by Σ Δ² it sums to the loss drop; multiplied by
+    Δ_k², as in Eq. 4, to less than that: for rank one by the factor Σ u_k⁴.
     """
     whole = (movement(H, d) ** 2).sum(axis=-1, keepdims=True)
     return divide(np.diagonal(Q_flow(H, d), axis1=-2, axis2=-1), whole)
 
 
-def ratio_of_means(H):
-    """⟨Q_kk⟩ / ⟨Δ_k²⟩ over random starts as in Eq. 12: ½H_kk / Π_kk, an array (P,).
+def ratio_of_means(H: ArrayLike) -> Array:
+    """Return ⟨Q_kk⟩ / ⟨Δ_k²⟩ over random starts as in Eq. 12: ½H_kk / Π_kk, an array (P,).
 
-    The paper says that the denominator of Eq. 5 averages to σ²; that is true for H of full rank,
-    where this is ½H_kk. In general it averages to σ²Π_kk, Π the projector on the range of H. The
-    mean of the *ratio* Q_kk / Δ_k² is another thing; see `mean_of_ratios`.
+    The paper says that the denominator of Eq. 5 averages to σ². That is true for H of full rank,
+    where this ratio is ½H_kk. In general the denominator averages to σ²Π_kk, with Π the projector
+    on the range of H. The mean of the *ratio* Q_kk / Δ_k² is another thing; see `mean_of_ratios`.
     """
+    H = np.asarray(H, dtype=float)
     projector = -movement(H, np.eye(len(H)))
     return divide(0.5 * np.diagonal(H), np.diagonal(projector))
 
 
-def mean_of_ratios(H, n, rng):
-    """The running mean of Ω_k = Q_kk / Δ_k² over n Gaussian starts, (n, P): it does not converge.
+def mean_of_ratios(H: ArrayLike, n: int, rng: np.random.Generator) -> Array:
+    """Return the running mean of Ω_k = Q_kk / Δ_k² over n Gaussian starts, (n, P).
 
-    Unless e_k is an eigenvector or H has rank one, Q_kk stays positive where Δ_k passes through 0.
-    The ratio exceeds r with a probability ∝ r^-½, so its mean is infinite.
+    It does not converge. Unless e_k is an eigenvector or H has rank one, Q_kk stays positive where
+    Δ_k passes through 0. The ratio exceeds r with a probability ∝ r^-½, so its mean is infinite.
     """
+    H = np.asarray(H, dtype=float)
     ratios = Omega_per_parameter(H, rng.standard_normal((n, len(H))))
     return np.cumsum(ratios, axis=0) / np.arange(1, n + 1)[:, None]
 
 
-def Omega_descent(h, lr, steps=None):
-    r"""Ω of one synapse after descent on ½ h (θ - θ*)², ξ = 0: h and result of any shape.
+def Omega_descent(h: ArrayLike, lr: float, steps: int | None = None) -> Array:
+    r"""Return Ω of one synapse after descent on ½ h (θ - θ*)², at ξ = 0; h may have any shape.
 
     .. math:: Ω_n = \frac{h/2}{1 - ηh/2} \, \frac{1 + ρ^n}{1 - ρ^n}, \qquad ρ = 1 - ηh,
 
@@ -81,7 +85,7 @@ def Omega_descent(h, lr, steps=None):
     Raises
     ------
     ConfigError
-        For h < 0, a step outside 0 < ηh < 2, or a bad number of steps.
+        A curvature h is negative, a step is outside 0 < ηh < 2, or `steps` is no number of steps.
     """
     h = np.asarray(h, dtype=float)
     if np.any(h < 0):

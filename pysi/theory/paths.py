@@ -1,8 +1,8 @@
 r"""Path integrals on real networks (Eqs. 1 to 3), measured step by step.
 
 For a small step δ the loss changes by g·δ (Eq. 1). Added up along a path this becomes the line
-integral of the gradient, which is the difference in loss between the ends, however the path winds
-(Eq. 2), and it splits into one number a synapse (Eq. 3):
+integral of the gradient. It is the difference in loss between the ends, however the path winds
+(Eq. 2), and it splits into one number per synapse (Eq. 3):
 
 .. math:: L(θ(t_0)) - L(θ(t_1)) = \sum_k ω_k, \qquad ω_k = -\int g_k \, dθ_k .
 
@@ -10,36 +10,40 @@ A training run only has a sum over finite steps. `record` makes a real run and k
 sums for the *same* steps Δθ, which separate two errors:
 
 - `omega` takes the gradient of the minibatch, as Synaptic Intelligence does;
-- `omega_full` takes the gradient of all examples where the step begins. It misses
+- `omega_full` takes the gradient of all examples at the start of the step. It misses
   :math:`\frac12 Δθ^T H Δθ` of every step: an error of first order in the step size;
 - `omega_trapezoid` takes the mean of that gradient at both ends of the step: second order.
 
 **Minibatch noise overestimates.** Let :math:`\hat g` be a minibatch's mean gradient, with mean g
 and covariance C. For gradient descent, Δθ = -η ĝ, the first two sums differ in one step by
 :math:`η \hat g_k^2 - η g_k \hat g_k`, on average :math:`η C_{kk}`, because the same noise is in the
-gradient and in the step. Summed over steps at fixed training time (η × steps) that tends to a time
-integral of C: a smaller η does not remove it. For B of N examples drawn without replacement,
+gradient and in the step. Summed over the steps at fixed training time (η × steps), this difference
+tends to a time integral of C: a smaller η does not remove it. For B of N examples drawn without
+replacement,
 
 .. math:: C_{kk} = \frac1B \, \frac{N - B}{N - 1} \, \bigl(⟨g_k^2⟩ - ⟨g_k⟩^2\bigr)
 
 with means over all N examples.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-import numpy as np
-
+from pysi.arguments import is_whole
 from pysi.errors import ConfigError
 from pysi.losses import softmax_cross_entropy
-from pysi.optim import SGD
+from pysi.network import Network
+from pysi.optim import SGD, Optimizer
 from pysi.rules.fisher import squared_gradients
 from pysi.rules.si import SynapticIntelligence
 from pysi.training import shuffled, update
+from pysi.typing import Array
 
 
 @dataclass(frozen=True)
 class Path:
-    """What was measured along one training run. Rows are (..., P), losses (...).
+    """The measurements along one training run: rows are (..., P), losses (...).
 
     Attributes
     ----------
@@ -50,20 +54,20 @@ class Path:
     omega_trapezoid : array
         The same sum with the mean of that gradient at the start and at the end of each step.
     bias : array or None
-        Predicted mean of omega - omega_full: Σ_t η C_kk. None unless the optimizer is `SGD`.
+        Predicted mean of omega - omega_full, Σ_t η C_kk; None if the optimizer is not `SGD`.
     drop : array
         True loss at the start minus true loss at the end, over all examples.
     """
 
-    omega: np.ndarray
-    omega_full: np.ndarray
-    omega_trapezoid: np.ndarray
-    bias: np.ndarray | None
-    drop: np.ndarray
+    omega: Array
+    omega_full: Array
+    omega_trapezoid: Array
+    bias: Array | None
+    drop: Array
 
 
-def covariance_diagonal(net, dlogits, batch_size):
-    """Variance of a minibatch's mean gradient, C_kk, drawn without replacement.
+def covariance_diagonal(net: Network, dlogits: Array, batch_size: int) -> Array:
+    """Return the variance C_kk of the mean gradient of a minibatch drawn without replacement.
 
     Parameters
     ----------
@@ -84,23 +88,26 @@ def covariance_diagonal(net, dlogits, batch_size):
     return variance / batch_size * (n - batch_size) / (n - 1)
 
 
-def record(net, optimizer, x, labels, active, steps, *, batch_size=None):
+def record(
+    net: Network, optimizer: Optimizer, x: Array, labels: Array, active: Array, steps: int, *,
+    batch_size: int | None = None,
+) -> Path:  # fmt: skip
     """Train for some steps, and measure what every synapse contributed.
 
     Parameters
     ----------
     net : Network
-        Trained from where it stands, without dropout; its table's ω and θ̃ begin anew. With leading
-        axes, all networks side by side.
+        It is trained from its present weights, without dropout; its table's ω and θ̃ begin anew.
+        Several networks are trained side by side.
     optimizer : Optimizer
     x : array, (N, features)
     labels : array of int, (N,)
     active : array of bool, (K,)
     steps : int
     batch_size : int, optional
-        All examples if it is not given. Every minibatch is a fresh draw of different examples, so
-        that its gradient has the true gradient as its mean, whatever came before. Every call begins
-        with the same draws: to watch a run grow, start it again with more steps.
+        By default, all examples. Every minibatch is a fresh draw of different examples, so that the
+        mean of its gradient is the true gradient, whatever came before. Every call begins with the
+        same draws: to watch a run grow, start it again with more steps.
 
     Returns
     -------
@@ -109,16 +116,18 @@ def record(net, optimizer, x, labels, active, steps, *, batch_size=None):
     Raises
     ------
     ConfigError
-        A batch size that is not from 1 to N.
+        The batch size is not from 1 to N, or `steps` is no whole number from 0.
     """
     n, s = len(labels), net.synapses
-    if batch_size is not None and not 1 <= batch_size <= n:
-        raise ConfigError(f"batch_size: expected 1 to {n} examples, found {batch_size}")
+    if batch_size is not None and not (is_whole(batch_size) and batch_size <= n):
+        raise ConfigError(f"batch_size: expected 1 to {n} examples, found {batch_size!r}")
+    if steps != 0 and not is_whole(steps):
+        raise ConfigError(f"steps: expected a whole number from 0, found {steps!r}")
     rule = SynapticIntelligence(0.0)
     rule.start(s)
     optimizer.start(s)
 
-    def gradient(x, labels):
+    def gradient(x: Array, labels: Array) -> tuple[Array, Array]:
         loss, dlogits = softmax_cross_entropy(net.forward(x), labels, active)
         net.backward(dlogits)
         return loss, dlogits
@@ -142,7 +151,7 @@ def record(net, optimizer, x, labels, active, steps, *, batch_size=None):
     return Path(s.omega.copy(), full, trapezoid, bias, first - last)
 
 
-def richardson(values):
+def richardson(values: Sequence) -> Any:
     r"""Extrapolate to step size zero from results at steps h, h/2, h/4, … (Richardson, 1911).
 
     If :math:`A(h) = A + a_1 h + a_2 h^2 + …`, then :math:`2 A(h/2) - A(h)` has no term in h, and
@@ -152,12 +161,12 @@ def richardson(values):
     Parameters
     ----------
     values : sequence of array
-        One or more, each at half the step of the one before.
+        One or more results, each at half the step of the one before.
 
     Returns
     -------
     array
-        Like one of the values; n of them leave an error of order hⁿ.
+        The extrapolation, shaped like one of the values; n values leave an error of order hⁿ.
 
     Examples
     --------
@@ -172,8 +181,11 @@ def richardson(values):
     return values[0]
 
 
-def gradient_flow(net, x, labels, active, time, steps, *, levels=4):
-    """ω and the loss drop of the continuous descent dθ/dt = -g: gradient descent, extrapolated.
+def gradient_flow(
+    net: Network, x: Array, labels: Array, active: Array, time: float, steps: int, *,
+    levels: int = 4,
+) -> tuple[Array, Array]:  # fmt: skip
+    """Return ω and the loss drop of the flow dθ/dt = -g, extrapolated from gradient descent.
 
     Gradient descent with η = time / steps is Euler's method for the flow. Its results are a power
     series in η, if the loss is smooth: use tanh, not ReLU.
@@ -181,13 +193,13 @@ def gradient_flow(net, x, labels, active, time, steps, *, levels=4):
     Parameters
     ----------
     net : Network
-        The flow starts where it stands; it is left at the end of the finest run.
+        The flow starts at its present weights; it is left at the end of the finest run.
     x, labels, active
         As for `record`.
     time : float
-        How long to flow, in units of η × steps.
+        Duration of the flow, in units of η × steps.
     steps : int
-        Of the coarsest run; each further level takes twice as many.
+        Number of steps of the coarsest run; each further level takes twice as many.
     levels : int
         Number of runs.
 

@@ -2,25 +2,30 @@ r"""A quadratic loss and gradient descent on it (Section 4, Eqs. 6 to 9).
 
 .. math:: E(θ) = ½ (θ - θ^*)^⊤ H (θ - θ^*) \qquad \text{(Eq. 6)}
 
-In the eigenbasis of H every coordinate (a *mode*) has its own one-dimensional loss and decays on
-its own, at the rate of its eigenvalue. All of Section 4 follows from that.
+In the eigenbasis of H every coordinate (a *mode*) has a one-dimensional loss of its own and decays
+independently, at the rate of its eigenvalue. All of Section 4 follows from that.
 """
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from pysi.arguments import is_whole
 from pysi.errors import ConfigError
+from pysi.typing import Array
 
 
-def random_hessian(eigenvalues, rng, basis="random"):
-    """A symmetric matrix with these eigenvalues, up to rounding.
+def random_hessian(
+    eigenvalues: ArrayLike, rng: np.random.Generator, basis: str = "random"
+) -> Array:
+    """Return a symmetric matrix with these eigenvalues, up to rounding.
 
     Parameters
     ----------
     eigenvalues : array_like, (P,)
-        λ ≥ 0, in any order; equal ones and zeros make degenerate and low-rank matrices.
+        λ ≥ 0, in any order; equal values and zeros make degenerate and low-rank matrices.
     rng : numpy.random.Generator
     basis : {"random", "axes"}
-        Eigenvectors: uniformly random orthogonal ones, or the coordinate axes (a diagonal H).
+        The eigenvectors: uniformly random and orthogonal, or the coordinate axes (a diagonal H).
 
     Returns
     -------
@@ -30,7 +35,7 @@ def random_hessian(eigenvalues, rng, basis="random"):
     Raises
     ------
     ConfigError
-        For eigenvalues that are not a list of finite numbers ≥ 0, or an unknown basis.
+        The eigenvalues are no list of finite numbers ≥ 0, or the basis is unknown.
     """
     eigenvalues = np.asarray(eigenvalues, dtype=float)
     good = np.isfinite(eigenvalues) & (eigenvalues >= 0)
@@ -46,16 +51,16 @@ def random_hessian(eigenvalues, rng, basis="random"):
     return (H + H.T) / 2
 
 
-def modes(H):
-    """Eigenvalues λ and eigenvectors u of a Hessian, rounding errors in its null space removed.
+def modes(H: ArrayLike) -> tuple[Array, Array]:
+    """Return eigenvalues λ and eigenvectors u of a Hessian, without rounding errors in λ = 0.
 
-    Eigenvalues up to 16 P ε λ_max, with ε = 2.2e-16, cannot be told from 0 in float64 and are set
-    to exactly 0, so that what H leaves free does not move at all.
+    Eigenvalues up to 16 P ε λ_max, with ε = 2.2e-16, cannot be told from 0 in float64. They are set
+    to exactly 0, so that nothing moves in the null space of H.
 
     Parameters
     ----------
     H : array_like, (P, P)
-        Symmetric, without negative eigenvalues.
+        A symmetric matrix without negative eigenvalues.
 
     Returns
     -------
@@ -67,7 +72,7 @@ def modes(H):
     Raises
     ------
     ConfigError
-        For a matrix that is not finite, square and symmetric, or has a negative eigenvalue.
+        The matrix is not finite, square and symmetric, or it has a negative eigenvalue.
     """
     H = np.asarray(H, dtype=float)
     if H.ndim != 2 or H.shape[0] != H.shape[1] or not H.size or not np.isfinite(H).all():
@@ -93,12 +98,12 @@ class Quadratic:
     H : array_like, (P, P)
         Hessian, symmetric, without negative eigenvalues (loss / weight²).
     minimum : array_like, (P,)
-        θ*; where H has a null space, one of the minima.
+        θ*; if H has a null space, one of the minima.
 
     Raises
     ------
     ConfigError
-        If H is no such matrix, or `minimum` does not fit it.
+        H is no such matrix, or `minimum` does not fit it.
 
     Examples
     --------
@@ -111,7 +116,7 @@ class Quadratic:
            [1.75, 7.  ]])
     """
 
-    def __init__(self, H, minimum):
+    def __init__(self, H: ArrayLike, minimum: ArrayLike) -> None:
         self.H, self.minimum = np.asarray(H, dtype=float), np.asarray(minimum, dtype=float)
         self.eigenvalues, self.eigenvectors = modes(H)
         if self.minimum.shape != (len(self.H),):
@@ -119,23 +124,23 @@ class Quadratic:
                 f"minimum: expected shape {(len(self.H),)}, found {self.minimum.shape}"
             )
 
-    def _in_modes(self, theta):
-        """d_α = u^α · (θ - θ*)."""
+    def _in_modes(self, theta: ArrayLike) -> Array:
+        """Return d_α = u^α · (θ - θ*)."""
         return (np.asarray(theta, dtype=float) - self.minimum) @ self.eigenvectors
 
-    def value(self, theta):
-        """The loss E(θ), Eq. 6: (..., P) → (...), in units of the loss."""
+    def value(self, theta: ArrayLike) -> Array:
+        """Return the loss E(θ), Eq. 6: (..., P) → (...), in units of the loss."""
         return (self.eigenvalues * self._in_modes(theta) ** 2).sum(axis=-1) / 2
 
-    def gradient(self, theta):
-        """The gradient H (θ - θ*): (..., P) → (..., P), in loss / weight."""
+    def gradient(self, theta: ArrayLike) -> Array:
+        """Return the gradient H (θ - θ*): (..., P) → (..., P), in loss / weight."""
         return (self.eigenvalues * self._in_modes(theta)) @ self.eigenvectors.T
 
-    def flow(self, theta0, t, tau=1.0):
-        """Where gradient flow, τ dθ/dt = -g (Eq. 7), is at time t.
+    def flow(self, theta0: ArrayLike, t: ArrayLike, tau: float = 1.0) -> Array:
+        """Return where gradient flow, τ dθ/dt = -g (Eq. 7), is at time t.
 
-        Eq. 8, θ(t) = θ* + exp(-Ht/τ)(θ(0) - θ*), written as θ(0) plus what has changed: a mode
-        with λ = 0 then stays exactly where it is.
+        This is Eq. 8, θ(t) = θ* + exp(-Ht/τ)(θ(0) - θ*), written as θ(0) plus the change since: a
+        mode with λ = 0 then stays exactly where it is.
 
         Parameters
         ----------
@@ -153,28 +158,28 @@ class Quadratic:
         Raises
         ------
         ConfigError
-            If τ is not positive.
+            τ is not positive.
         """
-        theta0, rates = self._prepare(theta0, t, tau)
-        return theta0 + (np.expm1(-rates) * self._in_modes(theta0)) @ self.eigenvectors.T
+        start, rates = self._prepare(theta0, t, tau)
+        return start + (np.expm1(-rates) * self._in_modes(start)) @ self.eigenvectors.T
 
-    def velocity(self, theta0, t, tau=1.0):
-        """dθ/dt = -(1/τ) H exp(-Ht/τ)(θ(0) - θ*), Eq. 9; arguments and shapes as in `flow`."""
-        theta0, rates = self._prepare(theta0, t, tau)
-        decayed = np.exp(-rates) * self._in_modes(theta0)
+    def velocity(self, theta0: ArrayLike, t: ArrayLike, tau: float = 1.0) -> Array:
+        """Return dθ/dt = -(1/τ) H exp(-Ht/τ)(θ(0) - θ*), Eq. 9, for arguments as in `flow`."""
+        start, rates = self._prepare(theta0, t, tau)
+        decayed = np.exp(-rates) * self._in_modes(start)
         return -(self.eigenvalues / tau * decayed) @ self.eigenvectors.T
 
-    def _prepare(self, theta0, t, tau):
-        """θ(0) and λt/τ, with an axis for the times if there are several."""
+    def _prepare(self, theta0: ArrayLike, t: ArrayLike, tau: float) -> tuple[Array, Array]:
+        """Return θ(0) and λt/τ, with an axis for the times if there are several."""
         if not (np.isfinite(tau) and tau > 0):
             raise ConfigError(f"tau: expected a positive time constant, found {tau}")
-        theta0, t = np.asarray(theta0, dtype=float), np.asarray(t, dtype=float)
+        start, t = np.asarray(theta0, dtype=float), np.asarray(t, dtype=float)
         if t.ndim:
-            theta0 = theta0[..., None, :]
-        return theta0, self.eigenvalues * t[..., None] / tau
+            start = start[..., None, :]
+        return start, self.eigenvalues * t[..., None] / tau
 
-    def descend(self, theta0, lr, steps):
-        """The path of gradient descent, θ ← θ - η g, step by step.
+    def descend(self, theta0: ArrayLike, lr: float, steps: int) -> Array:
+        """Return the path of gradient descent, θ ← θ - η g, step by step.
 
         Parameters
         ----------
@@ -193,15 +198,15 @@ class Quadratic:
         Raises
         ------
         ConfigError
-            If η is not positive or `steps` no whole number ≥ 0.
+            η is not positive, or `steps` is no whole number ≥ 0.
         """
         if not (np.isfinite(lr) and lr > 0):
             raise ConfigError(f"lr: expected a positive learning rate, found {lr}")
-        if int(steps) != steps or steps < 0:
-            raise ConfigError(f"steps: expected a whole number from 0, found {steps}")
+        if steps != 0 and not is_whole(steps):
+            raise ConfigError(f"steps: expected a whole number from 0, found {steps!r}")
         theta = np.asarray(theta0, dtype=float)
         path = [theta]
-        for _ in range(int(steps)):
+        for _ in range(steps):
             theta = theta - lr * self.gradient(theta)
             path.append(theta)
         return np.stack(path, axis=-2)

@@ -1,6 +1,6 @@
 r"""The surrogate loss: all that a synapse remembers of a task (Eqs. 4 and 5, Figure 2).
 
-After a task the paper replaces its loss by a diagonal quadratic around the weights it ended with,
+After a task, the paper replaces the task's loss by a diagonal quadratic around its last weights,
 
 .. math:: L_\mathrm{end} + \sum_k Ω_k (θ_k - \tilde θ_k)^2, \qquad
           Ω_k = \frac{ω_k}{Δ_k^2 + ξ}, \quad Δ_k = \tilde θ_k - θ_k(0).
@@ -12,12 +12,12 @@ At ξ = 0 three conditions determine it:
 - its *drop* is the same, synapse by synapse: :math:`Ω_k Δ_k^2 = ω_k`.
 
 Among diagonal quadratics it is the only one, if every Δ_k ≠ 0. The total drop :math:`\sum_k ω_k`
-alone would not do: any other way of sharing it out among the synapses gives another diagonal
+alone would not be enough: any other division of it among the synapses gives another diagonal
 quadratic with the same minimum, displacement and total (`same_total`).
 
-For two tasks with an old loss that *is* a diagonal quadratic, learned to its minimum, new loss plus
-surrogate at c = 1 has the minimiser of new loss plus old loss. For a general quadratic it has not
-(`joint_minima` gives both).
+Take two tasks, and let the old loss *be* a diagonal quadratic that was learned to its minimum. Then
+new loss plus surrogate, at c = 1, has the same minimiser as new loss plus old loss. For a general
+quadratic the two minimisers differ (`joint_minima` gives both).
 """
 
 from dataclasses import dataclass
@@ -27,6 +27,8 @@ import numpy as np
 from pysi.errors import ConfigError
 from pysi.theory.importance import divide
 from pysi.theory.normalization import Omega_per_parameter, movement
+from pysi.theory.quadratic import Quadratic
+from pysi.typing import Array
 
 
 @dataclass(frozen=True)
@@ -43,25 +45,27 @@ class DiagonalQuadratic:
         Its value at the minimum.
     """
 
-    theta_ref: np.ndarray
-    Omega: np.ndarray
+    theta_ref: Array
+    Omega: Array
     loss_end: float = 0.0
 
-    def value(self, theta):
-        """The loss, (...), at weights theta (..., P)."""
+    def value(self, theta: Array) -> Array:
+        """Return the loss, (...), at weights theta (..., P)."""
         return self.loss_end + (self.Omega * (theta - self.theta_ref) ** 2).sum(axis=-1)
 
-    def gradient(self, theta):
-        """Its derivative 2Ω(θ - θ̃), (..., P), at weights theta (..., P)."""
+    def gradient(self, theta: Array) -> Array:
+        """Return the derivative 2Ω(θ - θ̃), (..., P), at weights theta (..., P)."""
         return 2 * self.Omega * (theta - self.theta_ref)
 
-    def drops(self, theta_start):
-        """How much each synapse lowers this loss on the way from theta_start to the minimum."""
+    def drops(self, theta_start: Array) -> Array:
+        """Return by how much each synapse lowers the loss from theta_start to the minimum."""
         return self.Omega * (self.theta_ref - theta_start) ** 2
 
 
-def surrogate(theta_start, theta_end, omega, *, loss_end=0.0, xi=0.0):
-    """The paper's surrogate of a loss that was descended from theta_start to theta_end.
+def surrogate(
+    theta_start: Array, theta_end: Array, omega: Array, *, loss_end: float = 0.0, xi: float = 0.0
+) -> DiagonalQuadratic:
+    """Return the paper's surrogate of a loss, after descent from theta_start to theta_end.
 
     Parameters
     ----------
@@ -72,7 +76,7 @@ def surrogate(theta_start, theta_end, omega, *, loss_end=0.0, xi=0.0):
     loss_end : float
         The task's loss at theta_end.
     xi : float
-        Damping ξ ≥ 0 of Eq. 5 (weight²). At 0, a synapse that did not move gets 0/0 = 0.
+        Damping ξ ≥ 0 of Eq. 5 (weight²). With ξ = 0, a synapse that did not move gets 0/0 = 0.
 
     Returns
     -------
@@ -84,17 +88,21 @@ def surrogate(theta_start, theta_end, omega, *, loss_end=0.0, xi=0.0):
     return DiagonalQuadratic(theta_end, Omega, loss_end)
 
 
-def same_total(theta_start, theta_end, drop, shares, *, loss_end=0.0):
-    """A diagonal quadratic with this minimum, displacement and *total* drop: one for any shares.
+def same_total(
+    theta_start: Array, theta_end: Array, drop: float, shares: Array, *, loss_end: float = 0.0
+) -> DiagonalQuadratic:
+    """Return a diagonal quadratic with this minimum, displacement and *total* drop.
+
+    There is one for any shares.
 
     Parameters
     ----------
     theta_start, theta_end : ndarray, (P,)
-        Different in every synapse.
+        Weights before and after the task, different in every synapse.
     drop : float
         The loss at theta_start minus the loss at theta_end.
     shares : ndarray, (P,)
-        Part of the drop that is credited to each synapse; they sum to 1. With ω / Σω this is the
+        Part of the drop that is credited to each synapse; they sum to 1. The shares ω / Σω give the
         paper's surrogate.
 
     Returns
@@ -104,7 +112,7 @@ def same_total(theta_start, theta_end, drop, shares, *, loss_end=0.0):
     Raises
     ------
     ConfigError
-        Shares that do not sum to 1, or a synapse that did not move.
+        The shares do not sum to 1, or a synapse did not move.
     """
     if not np.isclose(np.sum(shares), 1):
         raise ConfigError(f"shares: expected a sum of 1, found {np.sum(shares)}")
@@ -113,8 +121,10 @@ def same_total(theta_start, theta_end, drop, shares, *, loss_end=0.0):
     return surrogate(theta_start, theta_end, drop * np.asarray(shares), loss_end=loss_end)
 
 
-def hessian_approximation(curvature, theta_end, *, loss_end=0.0):
-    """The other quadratic of Figure 2: the loss to second order at its minimum, Ω = ½ ∂²L/∂θ².
+def hessian_approximation(
+    curvature: Array, theta_end: Array, *, loss_end: float = 0.0
+) -> DiagonalQuadratic:
+    """Return the other quadratic of Figure 2: second order at the minimum, Ω = ½ ∂²L/∂θ².
 
     Parameters
     ----------
@@ -126,13 +136,15 @@ def hessian_approximation(curvature, theta_end, *, loss_end=0.0):
     Returns
     -------
     DiagonalQuadratic
-        It knows the end of the path and nothing of the way there.
+        It depends on the end of the path alone, not on the way there.
     """
     return DiagonalQuadratic(theta_end, np.asarray(curvature) / 2, loss_end)
 
 
-def joint_minima(old, new, theta_start, *, c=1.0):
-    r"""Where two tasks are best solved together, and where Eq. 4 leads instead.
+def joint_minima(
+    old: Quadratic, new: Quadratic, theta_start: Array, *, c: float = 1.0
+) -> tuple[Array, Array]:
+    r"""Return where two tasks are best solved together, and where Eq. 4 leads instead.
 
     The old task is learned from theta_start by gradient flow until it stops, which gives ω (Eq. 11)
     and the surrogate. Sums of quadratics are minimised by a linear system:
@@ -141,17 +153,17 @@ def joint_minima(old, new, theta_start, *, c=1.0):
     Parameters
     ----------
     old, new : pysi.theory.quadratic.Quadratic
-        The sum of the two must have a single minimum, with the surrogate as well.
+        The sum of both losses must have a single minimum, and so must new loss plus surrogate.
     theta_start : ndarray, (P,)
-        Where training on the old task begins.
+        The weights at which training on the old task begins.
     c : float
         Strength of the surrogate in Eq. 4.
 
     Returns
     -------
     joint, consolidated : ndarray, (P,)
-        Minimiser of old + new loss, and of new loss + c · surrogate. Equal at c = 1 if the old
-        Hessian is diagonal.
+        Minimiser of old + new loss, and of new loss + c · surrogate. They are equal at c = 1 if the
+        old Hessian is diagonal.
     """
     d = theta_start - old.minimum
     theta_end = theta_start + movement(old.H, d)

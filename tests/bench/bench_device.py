@@ -42,7 +42,7 @@ def pysi_contestant(args):
     import pysi
     from pysi.backend.arrays import device_namespace
     from pysi.backend.matmul import tensor_float_32
-    from pysi.experiments import machine
+    from pysi.threads import using
     from pysi.training import training_step
 
     xp, r = device_namespace(args.device), args.replicas
@@ -73,7 +73,7 @@ def pysi_contestant(args):
     inner = timed(step, batches, wait)
 
     def turn():
-        with tensor_float_32(xp, args.tf32), machine.threads(1, images=sizes == "cnn"):
+        with tensor_float_32(xp, args.tf32), using(1, images=sizes == "cnn"):
             return inner() / (r if lead else 1)
 
     return turn, {"xp": xp.__name__, "version": xp.__version__, "replicas": r if lead else 1}

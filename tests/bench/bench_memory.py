@@ -32,6 +32,7 @@ def main():
     from pysi.experiments import machine
     from pysi.experiments.protocols import SplitCIFAR
     from pysi.history import Epoch
+    from pysi.threads import using
 
     config = SplitCIFAR(epochs=args.epochs, examples=args.examples)
     resident = {"imported": memory()}
@@ -46,7 +47,7 @@ def main():
             resident[f"task {event.task}, epoch {event.epoch}"] = memory()
 
     threads = machine.require("joblib").cpu_count()
-    with machine.threads(threads, images=True):
+    with using(threads, images=True):
         pysi.train(
             net, config.make_optimizer(), rule, tasks,
             epochs=args.epochs, batch_size=config.batch_size, listeners=[remember],

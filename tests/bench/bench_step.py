@@ -59,6 +59,7 @@ def pysi_contestant(name, net):
 
     import pysi
     from pysi.experiments import machine
+    from pysi.threads import using
     from pysi.training import training_step
 
     x, y, active, rng = problem(net)
@@ -82,10 +83,10 @@ def pysi_contestant(name, net):
     )
 
     def turn():
-        with machine.threads(int(count), images=images):
+        with using(int(count), images=images):
             return steps()
 
-    with machine.threads(int(count), images=images):
+    with using(int(count), images=images):
         about = {"numpy": np.__version__, "blas": machine.blas()}
     return turn, about | ({"image_threads": int(count)} if images else {})
 

@@ -1,0 +1,70 @@
+"""What processes tell of their progress, and when they end."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from multiprocessing import parent_process
+from multiprocessing.managers import SyncManager
+from typing import TypeAlias
+
+from pysi.experiments import machine
+
+Report: TypeAlias = Callable[[tuple[str, int, int]], object]
+"""It is called with (name, task, epoch) after every epoch."""
+
+
+def silent(event: tuple[str, int, int]) -> None:
+    """Report nothing: nobody can watch the epochs of this work."""
+
+
+@contextmanager
+def progress(total: int, several: bool) -> Iterator[Report]:
+    """Show a progress bar that is told of every epoch; by other processes, through a queue."""
+    tqdm = machine.require("tqdm").tqdm
+    with tqdm(total=total, unit="epoch") as bar:
+
+        def show(event: tuple[str, int, int]) -> None:
+            name, task, epoch = event
+            bar.set_postfix_str(f"{name} task {task} epoch {epoch}", False)
+            bar.update()
+
+        if not several:
+            yield show
+            return
+        # loky's way to start it imports no user's script again, and a port has no long path
+        loky = machine.require("joblib.externals.loky.backend.context").get_context("loky")
+        manager = SyncManager(("127.0.0.1", 0), ctx=loky)
+        manager.start(outlive_signals)
+        with manager:
+            queue = manager.Queue()
+            reader = threading.Thread(target=lambda: list(map(show, iter(queue.get, None))))
+            reader.start()
+            try:
+                yield queue.put
+            finally:
+                queue.put(None)
+                reader.join()
+
+
+def outlive_signals() -> None:
+    """In the queue's process, leave signals to the whole group to the parent, which ends it."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    follow_parent()
+
+
+def follow_parent() -> None:
+    """In a worker, leave Ctrl-C to the parent, which ends its workers; and end if it is killed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    process = parent_process()
+    assert process is not None  # this is a worker
+    parent = process.pid
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
