@@ -16,7 +16,7 @@ There are two reading orders. *An hour* is the core, all that the method itself 
     storage: networks
     network optim
     rules: rule quadratic si
-    tasks history guards threads training transfer metrics listeners
+    tasks history threads guards training transfer metrics listeners
     rules: distillation fisher ewc
     checking
     storage: lock state checkpoint

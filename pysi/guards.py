@@ -14,6 +14,7 @@ from pysi.network import Network
 from pysi.optim import Optimizer
 from pysi.rules.rule import Rule
 from pysi.tasks import Task
+from pysi.threads import wanted
 from pysi.typing import Array
 
 
@@ -43,8 +44,11 @@ def check_listeners(listeners: Any) -> list[Any]:
     return listeners
 
 
-def check_options(given: Iterable[str], known: Any) -> None:
-    """Raise a ConfigError for the names of arguments that a function does not know."""
+def check_options(given: Iterable[str], known: Any, threads: Any) -> None:
+    """Raise a ConfigError for arguments that a function does not know, or no number of threads."""
+    if threads is not None:
+        whole("threads", threads)
+    wanted()
     names = list(signature(known).parameters)
     for name in given:
         if name not in names:

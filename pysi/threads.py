@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
-from pysi.arguments import whole
+import numpy as np
+
 from pysi.backend import arrays
 from pysi.errors import ConfigError
 
@@ -41,9 +42,13 @@ def wanted() -> int | None:
 
 def worthwhile(net: Any, batch_size: int) -> int:
     """Return how many threads pay for a step of this network."""
-    operations = 2 * batch_size * net.synapses.size * max(1, len(net.seeds))
-    images = len(net.input_shape) > 1
-    return cores() if images or operations >= WORTHWHILE else 1
+    operations = 2 * batch_size * net.synapses.size * len(net.seeds)
+    return cores() if takes_images(net) or operations >= WORTHWHILE else 1
+
+
+def takes_images(net: Any) -> bool:
+    """Return whether a network's examples are divided among threads, and not its products."""
+    return len(net.input_shape) > 1
 
 
 def limited(count: int) -> Any:
@@ -82,11 +87,7 @@ def computing(net: Any, batch_size: int, count: int | None = None) -> Any:
 
     Without a count the environment's variables hold, then what `using` was told, then what pays.
     """
-    if count is not None:
-        whole("threads", count)
-    elif _held:
-        return nullcontext()
-    if net.synapses.xp.__name__ != "numpy":
+    if (count is None and _held) or net.synapses.xp is not np:
         return nullcontext()
     count = count or wanted() or worthwhile(net, batch_size)
-    return using(count, images=len(net.input_shape) > 1)
+    return using(count, images=takes_images(net))

@@ -184,7 +184,7 @@ def train(
     ConfigError, DivergenceError
         Arguments that do not fit, before any work; numbers that are not finite, after the epoch.
     """
-    check_options(options, Run)
+    check_options(options, Run, threads)
     listeners = check_listeners(listeners)
     run = Run(net, optimizer, rule, tasks, epochs=epochs, batch_size=batch_size, **options)
     listeners = [run.history, *listeners]

@@ -307,6 +307,8 @@ def begin(*words):
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # a job in the background of a shell is deaf to Ctrl-C, and so are its children
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
@@ -320,9 +322,9 @@ def wait_for(pattern, out, process):
 
 def workers(pid):
     """The numbers of a process's workers."""
-    listed = subprocess.run(["ps", "-eo", "pid,ppid,args"], capture_output=True, text=True)
+    listed = subprocess.run(["ps", "-ewwo", "pid,ppid,args"], capture_output=True, text=True)
     rows = (line.split(None, 2) for line in listed.stdout.splitlines())
-    return [int(own) for own, parent, text in rows if parent == str(pid) and "popen_loky" in text]
+    return [int(own) for own, parent, text in rows if parent == str(pid) and "LokyProcess" in text]
 
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc and /dev/shm")

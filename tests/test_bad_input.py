@@ -153,7 +153,7 @@ def test_counts_may_be_numpy_s(count):
 @pytest.mark.parametrize("threads", [0, 1.0, "2", -1])
 def test_threads_are_a_whole_number(threads):
     with pytest.raises(pysi.ConfigError, match="threads: expected a whole number from 1"):
-        train(threads=threads)
+        train(threads=threads, rule=pysi.SynapticIntelligence(1.0))
 
 
 @pytest.mark.parametrize(

@@ -24,11 +24,21 @@ def spoiled(value, at=(4, 2)):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"x_train": spoiled(np.nan)}, "x_train: .* finite numbers, found NaN or .* example 4"),
+        (
+            {"x_train": spoiled(np.nan)},
+            "x_train: .* in 1 of 6 examples, the first in example 4",
+        ),
         ({"x_test": spoiled(-np.inf)}, "x_test: .* finite numbers"),
-        ({"x_test": [["a", "b"]] * 6}, "x_test: expected numbers, found an array of <U1"),
-        ({"x_train": np.full((6, 4), None)}, "x_train: expected numbers, found .* object"),
-        ({"x_train": X * 1j}, "x_train: expected numbers, found .* complex128"),
+        ({"x_test": [["a", "b"]] * 6}, "x_test: .* of floats, .* found one of <U1"),
+        (
+            {"x_train": np.full((6, 4), None)},
+            "x_train: .* of floats, .* found one of object",
+        ),
+        ({"x_train": X * 1j}, "x_train: .* of floats, .* found one of complex128"),
+        (
+            {"x_train": (X * 255).astype(int)},
+            "x_train: .* of floats, .* found one of int64",
+        ),
         ({"x_train": X[0], "y_train": Y[:4]}, r"x_train: .*\(N, ...\), found shape \(4,\)"),
         ({"x_train": X[:0], "y_train": Y[:0]}, "x_train: expected one or more examples"),
         ({"x_test": X[:, :3]}, r"x_test: .*\(4,\), as in x_train, found \(3,\)"),

@@ -12,8 +12,8 @@ from pysi.typing import Array, Shape
 
 Operand: TypeAlias = int | tuple
 """How an operation names what it reads; see `Program`."""
+# Shape and type of an array; a number has the shape (), and None as its type
 Spec: TypeAlias = tuple[Shape, Any]
-"""Shape and type of an array; a number has the shape (), and None as its type."""
 
 OPERATIONS = {
     "add": "{} + {}", "subtract": "{} - {}", "multiply": "{} * {}", "divide": "{} / {}",

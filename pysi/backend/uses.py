@@ -51,7 +51,7 @@ class Uses:
     def forward(self, x: Array, use: str) -> Array:
         """Return the network's output for a batch, in the network's dtype."""
         s, n_axes = self.table, self.n_axes
-        if type(x) is not np.ndarray or x.dtype.kind != "f":
+        if type(x) is not np.ndarray or x.dtype.char not in "fdB":  # the usual ones are right
             check_inputs("x", x)
         if (
             x.ndim <= n_axes

@@ -9,6 +9,7 @@ import numpy as np
 
 from pysi.backend import stream
 from pysi.errors import ConfigError
+from pysi.inputs import check_inputs, check_values
 from pysi.typing import Array
 
 
@@ -23,11 +24,11 @@ class Dataset:
     name : str
         What results record, such as ``"mnist"``, or ``"mnist-5k"`` for the small set that comes
         with the package.
-    x_train, x_test : array_like of numbers, shape (N, ...)
-        The inputs. Unsigned bytes are pixels, which a network divides by 255; other numbers enter
-        it as they are. Digits have the shape (N, 784): one image per row, its pixels row by row,
-        0 (background) to 255 (ink). CIFAR has (N, 32, 32, 3): rows, columns and channels (red,
-        green, blue).
+    x_train, x_test : array_like of bytes or floats, shape (N, ...)
+        The inputs. Unsigned bytes are pixels, which a network divides by 255; floats enter it as
+        they are, and anything else is refused. Digits have the shape (N, 784): one image per row,
+        its pixels row by row, 0 (background) to 255 (ink). CIFAR has (N, 32, 32, 3): rows, columns
+        and channels (red, green, blue).
     y_train, y_test : array_like of int, shape (N,)
         The class of each example, from 0 to ``n_classes - 1``; kept as int64.
     n_classes : int
@@ -90,13 +91,11 @@ class Dataset:
         )
 
     def _check_inputs(self, name: str, x: Array) -> None:
-        if x.dtype.kind not in "biuf":
-            self._refuse(name, "numbers", f"an array of {x.dtype}")
+        where = f"data set {self.name!r}: {name}"
+        check_inputs(where, x)
         if x.ndim < 2 or not x.size:
             self._refuse(name, "one or more examples, (N, ...)", f"shape {x.shape}")
-        if x.dtype.kind == "f" and not (finite := np.isfinite(x)).all():
-            example = np.argmin(finite.reshape(len(x), -1).all(axis=1))
-            self._refuse(name, "finite numbers", f"NaN or infinity in example {example}")
+        check_values(where, x, x.dtype)
 
     def _check_labels(self, name: str, y: Array, n: int) -> None:
         if y.dtype.kind not in "iu":

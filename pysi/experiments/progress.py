@@ -5,15 +5,18 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing import parent_process
 from multiprocessing.managers import SyncManager
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from pysi.experiments import machine
 
 Report: TypeAlias = Callable[[tuple[str, int, int]], object]
 """It is called with (name, task, epoch) after every epoch."""
+
+GONE = (EOFError, OSError)
+"""What a queue raises whose process is gone."""
 
 
 def silent(event: tuple[str, int, int]) -> None:
@@ -40,13 +43,35 @@ def progress(total: int, several: bool) -> Iterator[Report]:
         manager.start(outlive_signals)
         with manager:
             queue = manager.Queue()
-            reader = threading.Thread(target=lambda: list(map(show, iter(queue.get, None))))
+
+            def read() -> None:
+                with suppress(*GONE):
+                    for event in iter(queue.get, None):
+                        show(event)
+
+            reader = threading.Thread(target=read)
             reader.start()
+            send = Sender(queue)
             try:
-                yield queue.put
+                yield send
             finally:
-                queue.put(None)
+                send(None)
                 reader.join()
+
+
+class Sender:
+    """Puts what it is called with into a queue; if the queue's process has died, nothing is lost.
+
+    Only the progress bar stands still then.
+    """
+
+    def __init__(self, queue: Any) -> None:
+        self.queue = queue
+
+    def __call__(self, event: tuple[str, int, int] | None) -> None:
+        """Put an event, or the end, into the queue."""
+        with suppress(*GONE):
+            self.queue.put(event)
 
 
 def outlive_signals() -> None:

@@ -11,8 +11,7 @@ from pysi.backend.arrays import to_host
 from pysi.storage.archive import Headers, Malformed, read_archive, write_archive
 from pysi.typing import Device, File
 
-Table = TypeVar("Table")
-"""`pysi.Synapses`, or a subclass."""
+Table = TypeVar("Table")  # `pysi.Synapses`, or a subclass
 
 SAVED = ("theta", "omega", "Omega", "theta_ref")
 """The rows that are kept; g is that of a step."""
