@@ -114,7 +114,7 @@ class Compiled:
     def __init__(self, typed, aliases, xp):
         self.numbers, self.evaluate = typed.numbers, typed.evaluate
         self.typed, self.aliases, self.given = typed, aliases, aliases is not None
-        self.new = [(s, d or typed.dtype) for s, d in map(typed.kind, typed.results)]
+        self.new = [(s, d or typed.dtype) for s, d in map(typed.spec, typed.results)]
         places = aliases or [None] * len(self.new)
         ends = [
             (f"o{i}" if place is None else f"a{place}", ref)
