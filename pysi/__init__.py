@@ -9,7 +9,8 @@ There are two reading orders. *An hour* is the core, all that the method itself 
 *All* is every module, each after those that it imports::
 
     typing errors arguments inputs
-    backend: arrays program passes kernel recorder elementwise recording matmul memory stages uses
+    backend: arrays program passes compiled loops kernel recorder elementwise recording matmul
+    backend: memory stages uses
     storage: files archive tables
     synapses layers losses
     architecture

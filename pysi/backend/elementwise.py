@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 
 from pysi.backend.arrays import namespace, overlap
-from pysi.backend.compiled import on_cpu
 from pysi.backend.kernel import Kernel
+from pysi.backend.loops import on_cpu
 from pysi.backend.program import Program, Typed, remember
 from pysi.backend.recorder import ROLES, Recorder, Trace, role_of
 from pysi.errors import ConfigError

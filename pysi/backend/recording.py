@@ -6,8 +6,9 @@ from weakref import finalize
 
 import numpy as np
 
-from pysi.backend.compiled import on_cpu
 from pysi.backend.kernel import Kernel
+from pysi.backend.loops import Loop, can_compile, on_cpu
+from pysi.backend.passes import Passes
 from pysi.backend.program import Typed, remember
 from pysi.backend.recorder import Recorder, Symbol
 from pysi.errors import ConfigError
@@ -108,8 +109,11 @@ class Recording:
         programs = self.structures.get(case)
         if programs is None:
             programs = remember(self.structures, case, self.compile(recorder.blocks))
-        for program, arrays in zip(programs, recorder.blocks, strict=True):
-            program.run(arrays, recorder.numbers, ())
+        if programs.loop and programs.loop.ready():
+            programs.loop.loop(recorder.arrays, recorder.numbers, ())
+        else:
+            for program, arrays in zip(programs, recorder.blocks, strict=True):
+                program.run(arrays, recorder.numbers, ())
         if len(recorder.arrays) > self.base and programs.stale:
             recorder.forget()  # or it would keep arrays that an optimizer no longer uses
             self.wrapped = None
@@ -118,20 +122,32 @@ class Recording:
         """Return the programs for all parts."""
         recorder = self.recorder
         # whatever is wrong shows before anything is written
-        Typed(recorder.program(), recorder.arrays)
+        whole = Typed(recorder.program(), recorder.arrays)
         last, programs = len(blocks) - 1, Programs()
+        if last and can_compile(whole):  # a loop reads everything once, and needs no parts
+            programs.loop = Loop(whole, None, self.xp)
         # an array that is not in parts is written to once, after all have read it
-        whole = [i for i in recorder.writes if last and recorder.parts[i][0] is recorder.arrays[i]]
+        one = [i for i in recorder.writes if last and recorder.parts[i][0] is recorder.arrays[i]]
         for k, arrays in enumerate(blocks):
-            writes = {i: ref for i, ref in recorder.writes.items() if k == last or i not in whole}
+            writes = {i: ref for i, ref in recorder.writes.items() if k == last or i not in one}
             typed = Typed(recorder.program(writes=writes), arrays)
-            programs.append((on_cpu if self.xp is np else Kernel)(typed, None, self.xp))
+            how = Kernel if self.xp is not np else Passes if programs.loop else on_cpu
+            programs.append(how(typed, None, self.xp))
         used = {o for _, operands in recorder.nodes for o in operands if isinstance(o, int)}
         programs.stale = not set(range(self.base, len(recorder.arrays))) <= used
         return programs
 
 
 class Programs(list):
-    """A program for each part; `stale` says that some array was not used."""
+    """A program for each part.
 
+    Attributes
+    ----------
+    loop : Loop or None
+        One for all parts, which takes their place once loops are used.
+    stale : bool
+        Whether some array was not used.
+    """
+
+    loop: Loop | None = None
     stale = False

@@ -5,12 +5,13 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from pysi.backend.arrays import device_namespace
+from pysi.backend.compiled import compiled
 from pysi.cli.console import console
 from pysi.cli.options import parser
 from pysi.data import fetch, status
@@ -206,7 +207,8 @@ def obey(arguments: Sequence[str] | None) -> int:
     command = args.pop("command")
     try:
         if command in ("run", "sweep"):
-            run(args.pop("experiment"), sweep=command == "sweep", **args)
+            with compiled(False) if args.pop("no_compile", False) else nullcontext():
+                run(args.pop("experiment"), sweep=command == "sweep", **args)
         elif command == "figure":
             result = Result.load(args["result"])
             beside = args["result"] if args["result"].is_dir() else args["result"].parent

@@ -86,6 +86,9 @@ def add_experiments(command: argparse.ArgumentParser, *, sweep: bool = False) ->
         sub.add_argument(
             "--vectorise", action="store_true", help="train all seeds and values of c side by side"
         )
+        sub.add_argument(
+            "--no-compile", action="store_true", help="run formulas without Numba, where it is"
+        )
         found.append(sub)
     return found
 

@@ -229,18 +229,17 @@ def run_cell(
     with using(threads, images=cell.config.takes_images):
         saved, told = cell.resumable(out, threads, omega), Reporter(cell.name, report)
         net, history = cell.train(dataset, [saved, told, *filter(None, [omega])])
-        blas = machine.blas()
+        libraries = machine.libraries()
     make_folder(out / "synapses")
     found = outcomes(cell, history)
     for r, (one, own) in enumerate(zip(cell.cells, history.replicas(), strict=True)):
         table = f"synapses/{one.name}.npz"
         net.synapses.save(out / table, replica=r if net.synapses.lead else ...)
-        found[r] |= {
+        found[r] |= libraries | {
             "omega_correlation": omega_correlation(net, one, out) if omega else None,
             "epochs": own.epochs,
             "consolidation_s": own.consolidation,
             "synapses": table,
-            "blas": blas,
             "peak_memory_mb": machine.peak_memory_mb(),
             "duration_s": time.perf_counter() - began,
         }

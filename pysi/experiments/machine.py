@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 import pysi
+from pysi.backend.compiled import in_use
 from pysi.errors import ConfigError, install
 
 
@@ -29,6 +30,11 @@ def blas() -> list[dict[str, Any]]:
     names = ("internal_api", "version", "architecture", "num_threads")
     pools = require("threadpoolctl").threadpool_info()
     return [{n: pool.get(n) for n in names} for pool in pools if pool["user_api"] == "blas"]
+
+
+def libraries() -> dict[str, Any]:
+    """Return what this process has computed with: the BLAS libraries, and Numba's version."""
+    return {"blas": blas(), "numba": in_use()}
 
 
 def describe(device: str) -> dict[str, Any]:

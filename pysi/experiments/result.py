@@ -35,7 +35,7 @@ class Result:
         `chance`, `task_names`, `complete`, `duration_s` and `runs`, a list with one entry per seed
         and curve: `method`, `c`, `seed`, `test_accuracy` and `train_accuracy` ([after
         task][task]), `omega_correlation` (by weight matrix), `epochs` (losses),
-        `consolidation_s` (by task), `duration_s`, `blas`.
+        `consolidation_s` (by task), `duration_s`, `blas`, `numba`.
     lock : Lock, optional
         The lock of its folder, while runs are being added to it.
     """

@@ -138,6 +138,7 @@ TIMES = {
     "peak_memory_mb": optional(positive),
     "synapses": text,
     "blas": many(a_dict),
+    "numba": optional(text),
     "replicas": several,
 }
 

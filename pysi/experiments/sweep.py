@@ -179,8 +179,8 @@ def validate(
     with using(threads, images=cell.config.takes_images) if out else nullcontext():
         told = Reporter(cell.name, report)
         _, history = cell.train(dataset, [cell.resumable(out, threads), told] if out else [told])
-        blas = machine.blas()
+        libraries = machine.libraries()
     return [
-        entry | {"blas": blas, "duration_s": time.perf_counter() - began}
+        entry | libraries | {"duration_s": time.perf_counter() - began}
         for entry in outcomes(cell, history, "validation_accuracy")
     ]
