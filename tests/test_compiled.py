@@ -51,9 +51,10 @@ numba_alone = pytest.mark.skipif(
 
 
 @pytest.fixture(params=["python", pytest.param("numba", marks=numba_alone)])
-def loops(request, monkeypatch, tmp_path):
+def loops(request, monkeypatch, tmp_path_factory):
     """The programs that are run as loops, by Python and by Numba."""
-    monkeypatch.setenv("PYSI_CACHE", str(tmp_path))
+    kept = tmp_path_factory.getbasetemp() / "formulas"  # for all tests, to compile once
+    monkeypatch.setenv("PYSI_CACHE", str(kept))
     module = PYTHON if request.param == "python" else importlib.import_module("numba")
     return using(module, monkeypatch)
 
