@@ -20,7 +20,12 @@ DOCS = Path(__file__).parent.parent / "docs"
 README = (DOCS.parent / "README.md").read_text()
 EXAMPLES = re.compile(r"^```pycon\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
-pages = [DOCS / "start.md", DOCS / "extend.md", *sorted(DOCS.glob("derivations/*.md"))]
+pages = [
+    DOCS / "start.md",
+    DOCS / "extend.md",
+    DOCS / "cpu.md",
+    *sorted(DOCS.glob("derivations/*.md")),
+]
 with_examples = [page for page in pages if EXAMPLES.search(page.read_text())]
 
 
