@@ -220,7 +220,7 @@ def test_help_shows_the_settings_that_an_experiment_has(capsys):
     common = (
         "--help --methods --c --seeds --epochs --xi --clamp --tasks --hidden --reset-optimizer "
         "--no-reset-optimizer --dtype --device --tf32 --dataset --preset --data --out --csv --jobs "
-        "--resume --vectorise"
+        "--resume --vectorise --no-compile"
     ).split()
     assert shown["run split-cifar"] == {*common, "--examples", "--ewc-c"}
     assert shown["sweep split-cifar"] == {*common, "--examples", "--ewc-c", "--dask"}

@@ -98,7 +98,8 @@ class Checkpoint:
             try:
                 about, arrays = read_archive(path, "a complete checkpoint", check, remedy="")
             except DataError as err:
-                if path.exists():  # and was not moved in this moment, by who writes the next one
+                # it may have been moved in this moment, by who writes the next one
+                if path.exists() and not isinstance(err.__cause__, FileNotFoundError):
                     broken.append(str(err))
                 continue
             if broken:
