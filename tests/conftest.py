@@ -3,6 +3,10 @@ import os
 import pytest
 
 import strategies  # noqa: F401 - registers the hypothesis profile
+from pysi.backend.compiled import SWITCH, VARIABLE
+
+if VARIABLE not in os.environ:  # or it would depend on a test's predecessors whether it has loops
+    os.environ[VARIABLE], SWITCH.chosen = "0", False
 
 
 @pytest.fixture(scope="session")

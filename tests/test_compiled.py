@@ -288,6 +288,14 @@ def test_an_update_in_blocks_is_one_loop(loops):
     assert tables[0] == tables[1]
 
 
+@pytest.mark.parametrize(("value", "chosen"), [(None, None), ("", None), ("0", False), ("1", True)])
+def test_the_variable_is_obeyed(value, chosen, monkeypatch):
+    monkeypatch.delenv("PYSI_COMPILED", raising=False)
+    if value is not None:
+        monkeypatch.setenv("PYSI_COMPILED", value)
+    assert ways.Switch().chosen is chosen
+
+
 @pytest.mark.parametrize("value", ["yes", "2", " 1"])
 def test_the_variable_says_0_or_1(value, double, monkeypatch):
     monkeypatch.setenv("PYSI_COMPILED", value)
