@@ -89,7 +89,7 @@ def ask(contestant, question):
         contestant.process.stdin.write(question + "\n")
         contestant.process.stdin.flush()
         return json.loads(contestant.answer())
-    except (turns.Absent, BrokenPipeError) as err:
+    except (turns.Absent, BrokenPipeError, ValueError) as err:  # or what a profiler printed
         return {question: None, "reason": str(err)}
 
 
@@ -171,6 +171,7 @@ def main():
     fixed = {
         "benchmark": f"training step with Synaptic Intelligence, {sizes}, batch {batch}, float32",
         "environment": machine.describe(args.device),
+        "machine": {"begin": state.begin},  # the whole follows after the last round
         "tf32": args.tf32,
         "contestants": {name: team[0].about for name, team in teams.items()},
     }
@@ -207,6 +208,7 @@ def main():
     more["machine"] = state.record()
     turns.report(result(seconds), args.out)
     for contestant in [*left.values(), *filter(None, [alone])]:
+        contestant.process.kill()  # a library may take its time to end
         contestant.close()
 
 

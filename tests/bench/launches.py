@@ -31,21 +31,28 @@ def count(events, steps):
 def measured(step, batches, wait):
     """Return what `count` says of a few steps or, if they cannot be traced, the reason."""
     try:
-        from torch import cuda, profiler
+        import torch
 
-        if not cuda.is_available():
+        if not torch.cuda.is_available():
             return {"launches": None, "reason": "PyTorch finds no GPU"}
-        wait()
-        with profiler.profile(activities=[profiler.ProfilerActivity.CUDA]) as trace:
-            for batch in batches[:STEPS]:
-                step(batch)
-            wait()
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder, "trace.json")
-            trace.export_chrome_trace(str(path))
-            found = count(json.loads(path.read_text())["traceEvents"], len(batches[:STEPS]))
+        torch.ones(1, device="cuda")  # so that PyTorch knows the device's context
+        trace(step, batches[:1], wait)  # CUPTI begins, and may miss what comes at once
+        found = count(trace(step, batches[:STEPS], wait), STEPS)
     except Exception as err:  # of any library: the times are not to be lost for it
         return {"launches": None, "reason": f"{type(err).__name__}: {err}"}
-    if not found["kernels"]:
-        return {"launches": None, "reason": "the trace shows no kernels"}
-    return found
+    return found if found["kernels"] else {"launches": None, "reason": "no kernels in the trace"}
+
+
+def trace(step, batches, wait):
+    """Return the events of these steps."""
+    from torch.profiler import ProfilerActivity, profile
+
+    wait()
+    with profile(activities=[ProfilerActivity.CUDA]) as found:
+        for batch in batches:
+            step(batch)
+        wait()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "trace.json")
+        found.export_chrome_trace(str(path))
+        return json.loads(path.read_text())["traceEvents"]
