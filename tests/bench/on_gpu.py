@@ -12,7 +12,7 @@ runs from their checkpoints. What is large stays in the scratch folder: checkpoi
 synapses and path integrals (some ten gigabytes, best in memory). Without it, as on another machine,
 the second call continues from the results in DIR, and repeats only runs that had not finished.
 
-`--device numpy --tiny` rehearses all of it on a CPU in a minute.
+`--device numpy --tiny` rehearses all of it on a CPU in a minute or two.
 """
 
 import argparse
@@ -171,7 +171,7 @@ def main():
     parser.add_argument("--out", metavar="DIR", help="folder of what is written")
     parser.add_argument("--minutes", type=float, default=9)
     parser.add_argument("--data", metavar="DIR", help="folder of data sets (default: $PYSI_DATA)")
-    parser.add_argument("--scratch", metavar="DIR", help="folder of large files, inside DIR unless")
+    parser.add_argument("--scratch", metavar="DIR", help="folder of large files (default: in DIR)")
     parser.add_argument("--device", choices=["cupy", "numpy"], default="cupy")
     parser.add_argument("--pieces", nargs="+", metavar="NAME", help="only these, in this order")
     parser.add_argument("--tiny", action="store_true", help="a rehearsal")
