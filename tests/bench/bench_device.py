@@ -1,111 +1,96 @@
-"""Time of one training step with Synaptic Intelligence on a GPU, against PyTorch, in turns.
+"""Time of one training step with Synaptic Intelligence on a GPU, against PyTorch and JAX, in turns.
 
     python tests/bench/bench_device.py --net split --out docs/results/bench-gpu-split.json
 
-float32, penalty switched on, TF32 off on both sides unless --tf32. The data are on the device. A
-turn is a queue of steps between two synchronisations. "replicas" are networks that pysi trains side
-by side; their time is given per network. With --device numpy all of it runs on a CPU, to compare
-replicas with one network alone.
+float32, penalty switched on, TF32 off for all unless --tf32. The data are on the device. A turn is
+a queue of steps between two synchronisations. "replicas" are networks that pysi trains side by
+side; their time is given per network. The host's time is what it takes to put a step into the
+device's queue. Launches are counted after the last round. With --device numpy all of it runs on a
+CPU, to compare replicas with one network alone.
 """
 
 import argparse
+import json
 import statistics
+import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from math import prod
 
+import contestants
+import launches
+import quiet
 import turns
 from bench_parts import READ, WRITTEN
-from bench_step import NETS, problem
+from bench_step import NETS
 
-STEPS = 50
-"""Steps per turn, on a GPU."""
 LARGE = 8192
+FIRST = 4
+"""Steps whose launches fit into the device's queue, so that the host does not wait for it."""
 
 
-def timed(step, batches, synchronise):
-    """Return a function that takes a turn: the mean seconds per step, over a queue of steps."""
+def timed(step, batches, wait, host=None):
+    """Return a function that takes a turn: the mean seconds per step, over a queue of steps.
+
+    The host's seconds per step, over the first steps of the queue, are appended to `host`.
+    """
 
     def turn():
-        synchronise()
+        wait()
         began = time.perf_counter()
-        for batch in batches:
+        for i, batch in enumerate(batches):
+            if i == FIRST and host is not None:
+                host.append((time.perf_counter() - began) / FIRST)
             step(batch)
-        synchronise()
+        wait()
         return (time.perf_counter() - began) / len(batches)
 
     return turn
 
 
-def pysi_contestant(args):
-    import numpy as np
-
-    import pysi
-    from pysi.backend.arrays import device_namespace
-    from pysi.backend.matmul import tensor_float_32
-    from pysi.threads import using
-    from pysi.training import training_step
-
-    xp, r = device_namespace(args.device), args.replicas
-    seed = list(range(r)) if args.serve == "pysi-replicas" else 0
-    x, y, active, rng = problem(args.net)
-    sizes, size, *_ = NETS[args.net]
-    options = {"seed": seed, "xp": xp}
-    if sizes == "cnn":
-        net = pysi.CNN(60, fast=args.serve != "pysi-im2col", **options)
-    else:
-        net = pysi.MLP(sizes, **options)
-    rule, optimizer = pysi.SynapticIntelligence(1.0), pysi.Adam()
-    rule.start(net.synapses)
-    optimizer.start(net.synapses)
-    net.restart("bench")
-    net.synapses.Omega[...] = xp.asarray(rng.random(net.synapses.theta.shape, np.float32))
-    rule.refresh()
-    task = pysi.Task("bench", x, y, x[:1], y[:1], active).to(xp)
-    data, labels = task.part("train")
-    lead = net.synapses.lead
-    count = STEPS if args.device == "cupy" else NETS[args.net][-1]
-    batches = [xp.asarray(rng.integers(0, len(x), (*lead, size))) for _ in range(count)]
-
-    def step(batch):
-        training_step(net, optimizer, rule, data[batch], labels[batch], task)
-
-    wait = xp.cuda.Device().synchronize if args.device == "cupy" else lambda: None
-    inner = timed(step, batches, wait)
-
-    def turn():
-        with tensor_float_32(xp, args.tf32), using(1, images=sizes == "cnn"):
-            return inner() / (r if lead else 1)
-
-    return turn, {"xp": xp.__name__, "version": xp.__version__, "replicas": r if lead else 1}
+def serve(args):
+    """Be a contestant, or say why it is absent."""
+    try:
+        about, answers = (floor(args), {}) if args.serve == "floor" else contend(args)
+    except Exception as err:  # whatever a library raises: not installed, no compiler, no memory
+        reason = next(iter(str(err).strip().splitlines()), "")
+        about, answers = {"absent": f"{type(err).__name__}: {reason}"}, {}
+    print(json.dumps(about), flush=True)
+    for line in sys.stdin:
+        print(json.dumps(answers[line.strip()]()), flush=True)
 
 
-def torch_contestant(args):
-    import torch
-    from torch_si import Trainer
+def contend(args):
+    """Return what a contestant is, and what answers each line that it is sent."""
+    host = []
+    with contestants.settings(args):
+        step, batches, wait, about = contestants.make(args)
+        turn = timed(step, batches, wait, host)
+        turn()  # all contestants compile at the same time, and not in turns
 
-    device = "cuda" if args.device == "cupy" else "cpu"
-    torch.set_num_threads(1)
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = args.tf32
-    x, y, active, rng = problem(args.net)
-    sizes, size, *_ = NETS[args.net]
-    x, y, active = (torch.tensor(array).to(device) for array in (x, y, active))
-    form = args.serve.removeprefix("torch-")
-    if sizes == "cnn" and form == "idiomatic":
-        x = x.permute(0, 3, 1, 2).contiguous()
-    trainer = Trainer(sizes, form, device=device)
-    trainer.end_task()
-    trainer.Omega = [torch.rand_like(p) for p in trainer.parameters]
-    count = STEPS if device == "cuda" else NETS[args.net][-1]
-    batches = [torch.tensor(rng.integers(0, len(x), size)).to(device) for _ in range(count)]
+    def go():
+        with contestants.settings(args):
+            return turn() / about.get("replicas", 1)
 
-    def step(batch):
-        shown = x[batch] / 255
-        if sizes == "cnn" and form != "idiomatic":
-            shown = shown.permute(0, 3, 1, 2)  # no copy: the channels stay last in memory
-        trainer.step(shown, y[batch], active)
+    def traced():
+        with contestants.settings(args):
+            return launches.measured(step, batches, wait)
 
-    wait = torch.cuda.synchronize if device == "cuda" else lambda: None
-    return timed(step, batches, wait), {"torch": torch.__version__, "device": device}
+    return about, {
+        "go": go,
+        "host": lambda: 1e3 * statistics.median(host) if host else None,
+        "launches": traced,
+    }
+
+
+def ask(contestant, question):
+    """Return a contestant's answer, or the reason why there is none."""
+    try:
+        contestant.process.stdin.write(question + "\n")
+        contestant.process.stdin.flush()
+        return json.loads(contestant.answer())
+    except (turns.Absent, BrokenPipeError, ValueError) as err:  # or what a profiler printed
+        return {question: None, "reason": str(err)}
 
 
 def floor(args):
@@ -149,20 +134,18 @@ def main():
     parser.add_argument("--serve")
     parser.add_argument("--net", choices=NETS, default="split")
     parser.add_argument("--device", choices=["cupy", "numpy"], default="cupy")
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="contestants (default: all)")
     parser.add_argument("--replicas", type=int, default=10)
     parser.add_argument("--tf32", action="store_true")
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--limit", type=float, default=120, help="most seconds for an answer")
     parser.add_argument("--out")
+    quiet.options(parser)
     args = parser.parse_args()
-    if args.serve == "floor":
-        found = floor(args)
-        turns.serve(lambda: 0.0, found)
-        return
     if args.serve:
-        make = pysi_contestant if args.serve.startswith("pysi") else torch_contestant
-        turns.serve(*make(args))
+        serve(args)
         return
+    state = quiet.check(parser, args)
 
     from pysi.backend.arrays import device_namespace
     from pysi.experiments import machine
@@ -170,10 +153,8 @@ def main():
     device_namespace(args.device)
     words = ["--net", args.net, "--device", args.device, "--replicas", str(args.replicas)]
     words += ["--tf32"] if args.tf32 else []
-    names = ["pysi", "pysi-replicas", "torch-idiomatic", "torch-best"]
-    names += ["pysi-im2col"] if NETS[args.net][0] == "cnn" else []
-    names += ["torch-compile"] if args.device == "cupy" else []
-    absent = {}
+    names = args.only or contestants.names(args.device, args.net)
+    absent, more = {}, {}
 
     def start(name):
         try:
@@ -182,12 +163,15 @@ def main():
             absent[name] = f"at its start: {err}"
             return None
 
-    alone = start("floor")
-    teams = {name: [found] for name in names if (found := start(name))}
+    alone = start("floor")  # its rates are those of a device that does nothing else
+    with ThreadPoolExecutor(len(names)) as pool:
+        started = list(zip(names, pool.map(start, names), strict=True))
+    teams = {name: [found] for name, found in started if found}
     sizes, batch, *_ = NETS[args.net]
     fixed = {
         "benchmark": f"training step with Synaptic Intelligence, {sizes}, batch {batch}, float32",
         "environment": machine.describe(args.device),
+        "machine": {"begin": state.begin},  # the whole follows after the last round
         "tf32": args.tf32,
         "contestants": {name: team[0].about for name, team in teams.items()},
     }
@@ -206,7 +190,7 @@ def main():
                 if {a, b} <= {*seconds} and a != b and (a, b) != ("pysi", "pysi-replicas")
             },
             "floor": alone and alone.about,
-        }  # fmt: skip
+        } | more  # fmt: skip
 
     def save(seconds):
         """Save after every round, so that a time limit does not lose finished rounds."""
@@ -214,11 +198,18 @@ def main():
             turns.write(args.out, result(seconds), quiet=True)
 
     seconds = turns.compete(teams, args.rounds, absent, save)
-    for name in seconds:
-        teams[name][0].close()
-    if alone:
-        alone.close()
+    left = {name: teams[name][0] for name in seconds}
+    more["host_milliseconds_per_step"] = {name: ask(one, "host") for name, one in left.items()}
+    if args.device == "cupy":
+        save(seconds)  # before the profiler is asked, which may end a process
+        with ThreadPoolExecutor(len(left) or 1) as pool:
+            answers = pool.map(ask, left.values(), ["launches"] * len(left))
+            more["launches_per_step"] = dict(zip(left, answers, strict=True))
+    more["machine"] = state.record()
     turns.report(result(seconds), args.out)
+    for contestant in [*left.values(), *filter(None, [alone])]:
+        contestant.process.kill()  # a library may take its time to end
+        contestant.close()
 
 
 if __name__ == "__main__":
