@@ -76,9 +76,7 @@ def test_steps_of_the_cnn_equal_jax_s():
     net = pysi.CNN(60, dtype=np.float64, dropout=(0, 0))
     rule, optimizer, s = pysi.SynapticIntelligence(1.0, xi=XI), pysi.Adam(LR), net.synapses
     rng = np.random.default_rng(0)
-    s.theta[...] += rng.normal(
-        0, 0.02, s.theta.shape
-    )  # also the readout
+    s.theta[...] += rng.normal(0, 0.02, s.theta.shape)  # also the readout
     x = rng.integers(0, 256, (3, 32, 32, 3), np.uint8)
     y, active = rng.integers(0, 10, 3), np.arange(60) < 10
     task, trainer = pysi.Task("images", x, y, x[:1], y[:1], active), like(net, "cnn")
@@ -94,6 +92,7 @@ def test_steps_of_the_cnn_equal_jax_s():
         assert np.allclose(s.theta[sure], theta[sure], rtol=1e-6, atol=1e-7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("margin", [True, False])
 def test_both_convolutions_of_jax_are_equal_with_their_gradients(margin):
     rng = np.random.default_rng(0)
@@ -110,6 +109,7 @@ def test_both_convolutions_of_jax_are_equal_with_their_gradients(margin):
         assert np.allclose(one, other, rtol=1e-10, atol=1e-10)
 
 
+@pytest.mark.slow
 def test_dropout_in_jax_keeps_the_mean_and_changes_from_step_to_step():
     key = jax.random.key(0)
     x = np.ones(10_000)

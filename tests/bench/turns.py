@@ -57,6 +57,7 @@ class Contestant:
             )
         self.about = json.loads(self.answer())
         if "absent" in self.about:
+            self.close()
             raise Absent(self.about["absent"])
 
     def begin(self):
@@ -79,6 +80,7 @@ class Contestant:
     def close(self):
         self.process.stdin.close()
         self.process.wait()
+        self.process.stdout.close()
 
 
 def serve(turn, about):
