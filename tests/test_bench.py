@@ -20,7 +20,7 @@ def machine(monkeypatch):
     """Return a function that says how busy the machine is."""
     for name in quiet.VARIABLES:
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(quiet, "speed", lambda: {})
+    monkeypatch.setattr(quiet, "timed", dict)
 
     def be(load, working):
         monkeypatch.setattr(quiet, "load", lambda: load)

@@ -10,6 +10,7 @@ products and the floor of a convolutional network are not measured: it multiplie
 """
 
 import argparse
+import statistics
 import time
 from functools import partial
 
@@ -18,7 +19,7 @@ import turns
 from bench_step import NETS, problem, threads
 
 READ, WRITTEN = 7, 4  # θ g M V ω Ω θ̃; θ M V ω
-LARGE = 4096
+LARGE = 2048
 PYSI = ("pysi", "pysi-numpy")
 
 
@@ -43,16 +44,17 @@ def products(sizes, batch, rng):
     return run, operations
 
 
-def turn_of(parts):
-    """Return a function that takes a turn: the seconds of each part."""
+def turn_of(parts, repeats):
+    """Return a function that takes a turn: the median seconds of each part, one after the other."""
 
     def turn():
-        seconds = {}
-        for name, part in parts.items():
-            began = time.perf_counter()
-            part()
-            seconds[name] = time.perf_counter() - began
-        return seconds
+        seconds = {name: [] for name in parts}
+        for _ in range(repeats):
+            for name, part in parts.items():
+                began = time.perf_counter()
+                part()
+                seconds[name].append(time.perf_counter() - began)
+        return {name: statistics.median(times) for name, times in seconds.items()}
 
     return turn
 
@@ -66,7 +68,7 @@ def pysi_contestant(net, name):
 
     if name == "pysi" and not compiled.in_use():
         raise ImportError("Numba is not in use; see pysi-numpy")
-    sizes, batch, *_ = NETS[net]
+    sizes, batch, _, repeats = NETS[net]
     x, y, active, rng = problem(net)
     images = sizes == "cnn"
     task = pysi.Task("bench", x, y, x[:1], y[:1], active)
@@ -93,25 +95,28 @@ def pysi_contestant(net, name):
     def loss():
         last["dlogits"] = task.loss(last["logits"], last["y"], task.active)[1]
 
-    measure = turn_of({
+    parts = {
         "step": step,
         "forward": forward,
         "loss": loss,
         "backward": lambda: network.backward(last["dlogits"]),
         "update": lambda: update(s, optimizer, rule),
-    })  # fmt: skip
+    }
+    about = {"numba": compiled.in_use(), "synapses": len(s)}
+    if not images:
+        parts["matrix products"], about["operations"] = products(sizes, batch, rng)
+    measure = turn_of(parts, repeats)
 
     def turn():
         with using(threads(), images=images):
             return measure()
 
     with using(threads(), images=images):
-        turn()
-        blas = machine.blas()
-    return turn, {"numba": compiled.in_use(), "blas": blas, "synapses": len(s)}
+        about["blas"] = machine.blas()
+    return turn, about
 
 
-def rates(net):
+def rates():
     """Be a contestant that times what the machine does at best."""
     import numpy as np
 
@@ -122,26 +127,22 @@ def rates(net):
         "large product": lambda: np.matmul(a, b, out=c),
         "copy": lambda: np.copyto(target, source),
     }
-    sizes, batch, *_ = NETS[net]
-    about = {"copied_bytes": 2 * source.nbytes}
-    if sizes != "cnn":
-        parts["matrix products"], about["operations"] = products(sizes, batch, rng)
-    return turn_of(parts), about
+    return turn_of(parts, repeats=3), {"copied_bytes": 2 * source.nbytes}
 
 
-def floor_of(median, about, synapses):
+def floor_of(median, copied, about):
     """Return the machine's rates, and the least time of a step."""
-    rate = 2 * LARGE**3 / median["large product"]
-    bandwidth = about["copied_bytes"] / median["copy"]
-    found = {"large_product_gflop_per_s": rate / 1e9, "copy_gb_per_s": bandwidth / 1e9}
-    touched = (READ + WRITTEN) * 4 * synapses
+    rate, bandwidth = 2 * LARGE**3 / median["large product"], copied / median["copy"]
+    touched = (READ + WRITTEN) * 4 * about["synapses"]
     floor = {"update": 1e3 * touched / bandwidth}
     if "operations" in about:
-        operations = about["operations"]
-        found["matrix_products_gflop_per_s"] = operations / median["matrix products"] / 1e9
-        floor["matrix products"] = 1e3 * operations / rate
+        floor["matrix products"] = 1e3 * about["operations"] / rate
         floor["both"] = sum(floor.values())
-    return found | {"floor_ms": floor}
+    return {
+        "large_product_gflop_per_s": rate / 1e9,
+        "copy_gb_per_s": bandwidth / 1e9,
+        "floor_ms": floor,
+    }
 
 
 def main():
@@ -153,8 +154,8 @@ def main():
     quiet.options(parser)
     args = parser.parse_args()
     if args.serve:
-        make = partial(pysi_contestant, name=args.serve) if args.serve in PYSI else rates
-        turns.attend(lambda: make(args.net))
+        pysi = args.serve in PYSI
+        turns.attend(lambda: pysi_contestant(args.net, args.serve) if pysi else rates())
         return
     state = quiet.check(parser, args)
 
@@ -182,11 +183,11 @@ def main():
     for contestant in teams.values():
         contestant.close()
     median = {name: value["median"] for name, value in turns.spreads(seconds).items()}
-    synapses = teams["pysi-numpy"].about["synapses"]
+    about = teams["pysi-numpy"].about
     sizes, batch, *_ = NETS[args.net]
     present = [name for name in PYSI if name in teams]
     shares = [
-        (part if part in seconds else f"{part}, {name}", f"step, {name}")
+        (f"{part}, {name}", f"step, {name}")
         for name in present
         for part in ("forward", "loss", "backward", "update", "matrix products")
     ]
@@ -199,15 +200,18 @@ def main():
         "rounds": args.rounds,
         "milliseconds": turns.spreads(seconds, 1e3),
         "update_ns_per_synapse": {
-            name: 1e9 * median[f"update, {name}"] / synapses for name in present
+            name: 1e9 * median[f"update, {name}"] / about["synapses"] for name in present
         },
         "share_of_the_step": turns.quotients(seconds, shares),
         "with_numba_over_without": turns.quotients(
             seconds, [(f"{part}, pysi", f"{part}, pysi-numpy") for part in ("step", "update")]
         ),
-    } | floor_of(median, teams["rates"].about, synapses)
+    } | floor_of(median, teams["rates"].about["copied_bytes"], about)
     if "both" in result["floor_ms"]:
         floor = result["floor_ms"]["both"] / 1e3
+        result["matrix_products_gflop_per_s"] = {
+            name: about["operations"] / median[f"matrix products, {name}"] / 1e9 for name in present
+        }
         result["step_over_floor"] = {name: median[f"step, {name}"] / floor for name in present}
     turns.report(result, args.out)
 

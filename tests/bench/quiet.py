@@ -95,6 +95,12 @@ def speed():
     }
 
 
+def timed():
+    """Return `speed()` of another process."""
+    found = subprocess.run([sys.executable, __file__], check=True, capture_output=True)
+    return json.loads(found.stdout)
+
+
 def problems(working):
     """Return what speaks against measuring now, as sentences; `working` cores are at work."""
     found, now = [], load()
@@ -116,9 +122,7 @@ class State:
         self.problems, self.begin = problems, self.now() | {"cores_at_work": working}
 
     def now(self):
-        found = {"load": load(), "mhz": megahertz()}
-        timed = subprocess.run([sys.executable, __file__], check=True, capture_output=True)
-        return found | json.loads(timed.stdout)
+        return {"load": load(), "mhz": megahertz()} | timed()
 
     def record(self):
         """Return what a result says of the machine; the load at the end is that of the benchmark.
