@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 BENCH = Path(__file__).parent / "bench"
@@ -178,3 +179,34 @@ def test_the_benchmark_of_a_step_measures_and_says_that_the_machine_was_busy(tmp
         f"{name}, {form}" for name in names for form in ("one run", "one thread")
     } | {"pysi-numpy, seeds in parallel"}
     assert all(contestant["numba"] is None for contestant in result["contestants"].values())
+
+
+@pytest.mark.parametrize(
+    "form",
+    ["best"] + [pytest.param(name, marks=pytest.mark.slow) for name in ("compile", "compile-all")],
+)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of PyTorch's own code
+def test_the_forms_in_pytorch_compute_the_same(form):
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed: it is a contestant")
+    from torch_si import Trainer
+
+    rng, trainers = np.random.default_rng(0), []
+    for name in ("idiomatic", form):
+        torch.manual_seed(0)
+        trainers.append(Trainer((12, 9, 6), name, c=0.5))
+    active = torch.arange(6) < 4
+    for _task in range(2):
+        for _step in range(4):
+            x = torch.tensor(rng.random((8, 12), np.float32))
+            y = torch.tensor(rng.integers(0, 4, 8))
+            a, b = (trainer.step(x, y, active) for trainer in trainers)
+            assert torch.allclose(a, b, rtol=1e-4)
+        for trainer in trainers:
+            trainer.end_task()
+            trainer.reset()
+        one, other = (torch.cat([p.ravel() for p in t.parameters]) for t in trainers)
+        # Adam's first steps are ±η = 1e-3: rounding in place of a gradient may turn a few
+        assert ((one - other).abs() < 1e-6).float().mean() > 0.95
+        one, other = (torch.cat([p.ravel() for p in t.Omega]) for t in trainers)
+        assert ((one - other).abs() <= 1e-4 * one.abs() + 1e-6).float().mean() > 0.95
+        assert (one > 0).any()

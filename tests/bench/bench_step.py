@@ -6,8 +6,9 @@
     python tests/bench/bench_step.py --net cnn-64 --out docs/results/bench-step-cnn-64.json
 
 float32, penalty switched on. `pysi` runs with Numba, `pysi-numpy` without; `adam` in a name means
-plain training, without Synaptic Intelligence. PyTorch's "best" and "compile" forms of the
-convolutional network have their channels last, the idiomatic one has the default order. "one run"
+plain training, without Synaptic Intelligence. PyTorch's "best" is its fastest eager form, "compile"
+compiles the network, and "compile-all" also penalty, optimizer and path integral; the convolutional
+network has its channels last in them, and in the default order in the idiomatic form. "one run"
 gives every contestant all threads; "seeds in parallel" runs one process per core, bound to this
 core, with one thread each, and counts time per seed.
 """
@@ -158,6 +159,7 @@ CONTESTANTS = {
     "torch-idiomatic": torch_contestant,
     "torch-best": torch_contestant,
     "torch-compile": torch_contestant,
+    "torch-compile-all": torch_contestant,
     "jax": jax_contestant,
 }
 
