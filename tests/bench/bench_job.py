@@ -30,6 +30,12 @@ OTHERS = {
 }
 """The other libraries' contestants, and whether their seeds run in parallel."""
 NAMES = ["pysi", "pysi-numpy", *OTHERS]
+KEPT = {
+    "JAX_COMPILATION_CACHE_DIR": str(Path(tempfile.gettempdir()) / "pysi-bench-jax"),
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+}
+"""Lets JAX keep compiled code on disk for the next process, as Numba and PyTorch do."""
 
 
 def pysi_job(name, seeds, epochs):
@@ -85,7 +91,9 @@ def other_job(name, seeds, epochs, cores):
 
     def maker(seeds, threads, core=None):
         words = ("--epochs", str(epochs), "--numbers", *map(str, seeds))
-        return partial(turns.Contestant, __file__, program, threads, *words, core=core)
+        return partial(
+            turns.Contestant, __file__, program, threads, *words, core=core, variables=KEPT
+        )
 
     makers = [maker(range(seeds), cores)]
     if parallel:
