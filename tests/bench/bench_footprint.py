@@ -12,12 +12,13 @@ import tempfile
 import time
 from pathlib import Path
 
+import quiet
 import turns
 
 PEAK = "import resource; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3)"
 TORCH_JOB = f"""
 import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})
-import bench_job; bench_job.torch_job("idiomatic", 1, 1)
+import bench_job; bench_job.torch_job("idiomatic", [0], 1)
 """
 
 
@@ -54,13 +55,16 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=11)
     parser.add_argument("--out")
+    quiet.options(parser)
     args = parser.parse_args()
+    state = quiet.check(parser, args)
 
     from pysi.experiments import machine
 
     result = {
         "benchmark": "import time, and peak memory of split MNIST (2 seeds, c = 0 and 1)",
         "environment": machine.describe("numpy") | {"cores_used": os.cpu_count()},
+        "machine": state.record(),
         "import_seconds_with_interpreter": import_times(
             ["sys", "numpy", "pysi", "pysi.cli", "torch"], args.rounds
         ),

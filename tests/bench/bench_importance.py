@@ -10,6 +10,7 @@ over the data per class when the task ends. The penalty, which both share, is le
 import argparse
 import time
 
+import quiet
 import turns
 from bench_step import NETS
 
@@ -22,7 +23,9 @@ def main():
     parser.add_argument("--rounds", type=int, default=3, help="two or more")
     parser.add_argument("--steps", type=int, default=40, help="timed steps per round")
     parser.add_argument("--out")
+    quiet.options(parser)
     args = parser.parse_args()
+    state = quiet.check(parser, args)
 
     import numpy as np
 
@@ -83,6 +86,7 @@ def main():
     result = {
         "benchmark": f"cost of importance, {sizes}, batch {batch}, {steps} steps per task, float32",
         "environment": machine.describe("numpy") | {"blas": machine.blas()},
+        "machine": state.record(),
         "rounds": args.rounds,
         "steps_a_round": args.steps,
         "seconds": {name: turns.spread(values) for name, values in seconds.items()},

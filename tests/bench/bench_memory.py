@@ -10,6 +10,7 @@ import argparse
 import os
 from pathlib import Path
 
+import quiet
 import turns
 
 
@@ -26,7 +27,9 @@ def main():
     parser.add_argument("--examples", type=int, default=2560)
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--out")
+    quiet.options(parser)
     args = parser.parse_args()
+    state = quiet.check(parser, args)
 
     import pysi
     from pysi.experiments import machine
@@ -56,6 +59,7 @@ def main():
     content = {
         "benchmark": "resident memory in MB, now and at most, of Synaptic Intelligence on the CNN",
         "environment": machine.describe("numpy") | {"image_threads": threads},
+        "machine": state.record(),
         "examples_of_a_task": args.examples,
         "data_mb": round(data / 1e6, 1),
         "resident_mb_now_and_at_most": resident,

@@ -1,14 +1,18 @@
-"""Synaptic Intelligence in PyTorch: in the usual form, and in the fastest eager form.
+"""Synaptic Intelligence in PyTorch: in the usual form, in the fastest eager form, and compiled.
 
 `idiomatic` is nn.Module, autograd, torch.optim.Adam with its defaults and a loop over parameters;
 `best` is the fastest eager form known here: fused Adam, foreach operations, gradients not cloned,
-and images with their channels last; `compile` is `best` with torch.compile for the network. All
-compute what `pysi` computes (tests/test_torch.py compares the idiomatic form with it).
+and images with their channels last; `compile` is `best` with torch.compile for the network;
+`compile-all` also compiles penalty, Adam and path integral into one function. All compute what
+`pysi` computes (tests/test_bench.py compares them).
 """
 
 import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
+
+LR, BETA1, BETA2, EPS = 1e-3, 0.9, 0.999, 1e-8
+"""torch.optim.Adam's defaults."""
 
 
 class MLP(nn.Module):
@@ -45,12 +49,27 @@ def cnn(form):
     return net if form == "idiomatic" else net.to(memory_format=torch.channels_last)
 
 
+def update(parameters, gradient, M, V, omega, Omega, ref, pull, rate, root):
+    """Penalty, Adam and path integral; pull is 2c, rate is η / (1 - β₁ᵗ) and root is √(1 - β₂ᵗ)."""
+    rows = zip(parameters, gradient, M, V, omega, Omega, ref, strict=True)
+    for p, g, m, v, w, k, r in rows:
+        total = g + pull * k * (p - r) if pull else g
+        m.mul_(BETA1).add_(total, alpha=1 - BETA1)
+        v.mul_(BETA2).addcmul_(total, total, value=1 - BETA2)
+        delta = -rate * m / (v.sqrt() / root + EPS)
+        p.add_(delta)
+        w.addcmul_(g, delta, value=-1)
+
+
 class Trainer:
-    """Network, optimizer and Synaptic Intelligence; `form` is "idiomatic", "best" or "compile"."""
+    """Network, optimizer and Synaptic Intelligence.
+
+    `form` is "idiomatic", "best", "compile" or "compile-all".
+    """
 
     def __init__(self, sizes, form, c=1.0, xi=1e-3, device="cpu"):
         net = (cnn(form) if sizes == "cnn" else MLP(sizes)).to(device)
-        net = torch.compile(net) if form == "compile" else net
+        net = torch.compile(net) if form.startswith("compile") else net
         self.net, self.form, self.c, self.xi = net, form, c, xi
         self.parameters = list(self.net.parameters())
         self.omega = [torch.zeros_like(p) for p in self.parameters]
@@ -60,13 +79,18 @@ class Trainer:
         self.reset()
 
     def reset(self):
-        self.adam = torch.optim.Adam(self.parameters, lr=1e-3, fused=self.form != "idiomatic")
+        if self.form == "compile-all":
+            self.M, self.V = ([torch.zeros_like(p) for p in self.parameters] for _ in range(2))
+            self.t, self.update = 0, torch.compile(update)
+            return
+        self.adam = torch.optim.Adam(self.parameters, lr=LR, fused=self.form != "idiomatic")
 
     def loss(self, x, y, active):
         return cross_entropy(self.net(x).masked_fill(~active, -torch.inf), y)
 
     def step(self, x, y, active):
-        return (self._idiomatic if self.form == "idiomatic" else self._best)(x, y, active)
+        forms = {"idiomatic": self._idiomatic, "compile-all": self._compiled}
+        return forms.get(self.form, self._best)(x, y, active)
 
     def _idiomatic(self, x, y, active):
         self.adam.zero_grad()
@@ -101,6 +125,20 @@ class Trainer:
             self.adam.step()
             delta = torch._foreach_sub(self.parameters, before)
             torch._foreach_addcmul_(self.omega, gradient, delta, value=-1)
+        return loss.detach()
+
+    def _compiled(self, x, y, active):
+        loss = self.loss(x, y, active)
+        gradient = torch.autograd.grad(loss, self.parameters)
+        self.t += 1
+        # tensors, because the function would be compiled again for other numbers
+        rate = torch.tensor(LR / (1 - BETA1**self.t))
+        root = torch.tensor((1 - BETA2**self.t) ** 0.5)
+        with torch.no_grad():
+            self.update(
+                self.parameters, gradient, self.M, self.V, self.omega, self.Omega, self.ref,
+                2 * self.c if self.consolidated else 0, rate, root,
+            )  # fmt: skip
         return loss.detach()
 
     @torch.no_grad()

@@ -12,32 +12,53 @@ import statistics
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 
 class Absent(Exception):
-    """A contestant that failed, or that was too slow."""
+    """A contestant that is not installed, that failed, or that was too slow."""
+
+
+@contextmanager
+def bound(core):
+    """Let processes that start within this context use one core only, where Linux allows it."""
+    if core is None or not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {sorted(before)[core % len(before)]})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 class Contestant:
     """A process that runs `python SCRIPT --serve NAME …` and answers each line with seconds.
 
-    An answer that takes longer than `limit` seconds is `Absent`.
+    An answer that takes longer than `limit` seconds is `Absent`. A process with a `core` has that
+    core alone: not every library can be told to use one thread, but all of them hold to this.
+    `variables` are added to its environment.
     """
 
-    def __init__(self, script, name, threads, *words, limit=None):
+    def __init__(self, script, name, threads, *words, limit=None, core=None, variables=None):
         self.limit = limit
         names = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
         self.threads = threads
-        self.process = subprocess.Popen(
-            [sys.executable, script, "--serve", name, *words],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env=os.environ | dict.fromkeys(names, str(threads)),
-        )
+        with bound(core):
+            self.process = subprocess.Popen(
+                [sys.executable, script, "--serve", name, *words],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+                env=os.environ | dict.fromkeys(names, str(threads)) | (variables or {}),
+            )
         self.about = json.loads(self.answer())
+        if "absent" in self.about:
+            self.close()
+            raise Absent(self.about["absent"])
 
     def begin(self):
         self.process.stdin.write("go\n")
@@ -54,18 +75,49 @@ class Contestant:
         return line
 
     def end(self):
-        return float(self.answer())
+        return json.loads(self.answer())
 
     def close(self):
         self.process.stdin.close()
         self.process.wait()
+        self.process.stdout.close()
 
 
 def serve(turn, about):
     """Be a contestant: report what it is, then take a turn for every line that comes."""
     print(json.dumps(about), flush=True)
     for _ in sys.stdin:
-        print(turn(), flush=True)
+        print(json.dumps(turn()), flush=True)
+
+
+def attend(make):
+    """Be the contestant that make() returns as (turn, about), or report why there is none."""
+    try:
+        turn, about = make()
+    except Exception as err:  # whatever a library raises: not installed, no compiler, no memory
+        reason = next(iter(str(err).strip().splitlines()), "")
+        print(json.dumps({"absent": f"{type(err).__name__}: {reason}"}), flush=True)
+        return
+    serve(turn, about)
+
+
+def gather(plan, absent):
+    """Return the teams of a plan, {name: functions that make its contestants}.
+
+    A team that cannot start is entered in the dict `absent`, with the reason, and left out.
+    """
+    teams = {}
+    for name, makers in plan.items():
+        team = []
+        try:
+            for make in makers:
+                team.append(make())
+            teams[name] = team
+        except Absent as err:
+            absent[name] = f"at its start: {err}"
+            for contestant in team:
+                contestant.close()
+    return teams
 
 
 def compete(teams, rounds, absent=None, after=lambda seconds: None):
@@ -103,9 +155,27 @@ def spread(values):
     return {"median": q2, "quartiles": [q1, q3]}
 
 
+def spreads(seconds, unit=1):
+    """Return the spread of each team's seconds, times `unit`."""
+    return {name: spread([unit * s for s in values]) for name, values in seconds.items()}
+
+
 def ratios(seconds, a, b):
     """Return the median and quartiles of a over b, round by round."""
     return spread([x / y for x, y in zip(seconds[a], seconds[b], strict=True)])
+
+
+def quotients(seconds, pairs):
+    """Return the ratios of all pairs (a, b) of which both are there, by the name "a / b"."""
+    found = [(a, b) for a, b in dict.fromkeys(pairs) if {a, b} <= {*seconds} and a != b]
+    return {f"{a} / {b}": ratios(seconds, a, b) for a, b in found}
+
+
+def table(spreads):
+    """Print medians and quartiles, one line each."""
+    for name, value in spreads.items():
+        low, high = value["quartiles"]
+        print(f"  {name:<75} {value['median']:.3f}  [{low:.3f}, {high:.3f}]")
 
 
 def write(path, content, quiet=False):
