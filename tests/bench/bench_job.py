@@ -149,8 +149,8 @@ def main():
     for name in args.only:
         seeds[name] = args.other_seeds if name in OTHERS else args.seeds
         seeds[name] = cores if OTHERS.get(name) else seeds[name]
-    if "pysi" in seeds and not compiled.in_use():
-        absent["pysi"] = "Numba is not in use; see pysi-numpy"
+    if "pysi" in seeds and not compiled.numba():
+        absent["pysi"] = "Numba is not installed; see pysi-numpy"
         del seeds["pysi"]
     jobs, accuracy = {name: [] for name in seeds}, {}
 
@@ -160,7 +160,8 @@ def main():
         pairs = [("pysi", other) for other in NAMES] + [("pysi-numpy", other) for other in NAMES]
         return {
             "benchmark": f"split MNIST, c = 0 and 1, {args.epochs} epochs per task",
-            "environment": machine.describe("numpy") | {"numba": compiled.in_use()},
+            "environment": machine.describe("numpy")
+            | {"numba": getattr(compiled.numba(), "__version__", None)},
             "machine": state.record(),
             "absent": absent,
             "rounds": max(map(len, jobs.values()), default=0),

@@ -166,7 +166,7 @@ def main():
         name: [
             partial(
                 turns.Contestant, __file__, name, cores, "--net", args.net,
-                variables={"PYSI_COMPILED": "0"} if name == "pysi-numpy" else None,
+                variables={"PYSI_COMPILED": "0" if name == "pysi-numpy" else "1"},
             )
         ]
         for name in (*PYSI, "rates")

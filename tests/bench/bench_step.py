@@ -168,7 +168,7 @@ def plan_of(names, net, cores):
     """Return the teams: functions that make their contestants, by the team's name."""
 
     def maker(name, count, core=None):
-        variables = {"PYSI_COMPILED": "0"} if name.endswith("-numpy") else None
+        variables = {"PYSI_COMPILED": "0" if name.endswith("-numpy") else "1"}
         words = "--net", net
         return partial(
             turns.Contestant, __file__, name, count, *words, core=core, variables=variables
