@@ -1,4 +1,4 @@
-"""Import time and peak memory of `pysi`, and of PyTorch with the same job.
+"""Import time, start of compiled formulas, and peak memory of `pysi`, and of PyTorch's same job.
 
 PYSI_DATA=DIR python tests/bench/bench_footprint.py --out docs/results/bench-footprint.json
 """
@@ -22,8 +22,23 @@ import bench_job; bench_job.torch_job("idiomatic", [0], 1)
 """
 
 
-def run(code):
-    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+STEP = """
+import time, numpy as np, pysi
+x, y = np.zeros((64, 784), np.uint8), np.zeros(64, int)
+task = pysi.Task("first", x, y, x[:1], y[:1], np.arange(10) < 2)
+began = time.perf_counter()
+net = pysi.MLP([784, 256, 256, 10])
+pysi.train(net, pysi.Adam(), pysi.SynapticIntelligence(1.0), [task], epochs=1, batch_size=64)
+print(time.perf_counter() - began)
+"""
+NUMPY, COMPILED = {"PYSI_COMPILED": "0"}, {"PYSI_COMPILED": "1"}
+
+
+def run(code, variables=None):
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        check=True, capture_output=True, text=True, env=os.environ | (variables or {}),
+    )  # fmt: skip
     return done.stdout
 
 
@@ -38,7 +53,17 @@ def import_times(modules, rounds):
     return {module: statistics.median(values) for module, values in took.items()}
 
 
-def job_peak():
+def first_steps(rounds):
+    """Return the seconds of a training of one step, in a process whose first it is."""
+    took = {"NumPy alone": [], "with Numba, first process": [], "with Numba, later process": []}
+    for _ in range(rounds):
+        with tempfile.TemporaryDirectory() as cache:
+            for name, variables in zip(took, (NUMPY, COMPILED, COMPILED), strict=True):
+                took[name].append(float(run(STEP, variables | {"PYSI_CACHE": cache})))
+    return {name: statistics.median(values) for name, values in took.items()}
+
+
+def job_peak(variables):
     """Return the peak resident memory of the main job in MB: of the parent, and of one worker."""
     from pysi.experiments.result import Result
 
@@ -46,7 +71,7 @@ def job_peak():
         out = Path(folder) / "result"
         words = f"run split-mnist --seeds 2 --epochs 1 --out {out}".split()
         code = "import contextlib, io, pysi.cli\nwith contextlib.redirect_stdout(io.StringIO()):\n"
-        parent = float(run(code + f"    pysi.cli.main({words!r})\n" + PEAK))
+        parent = float(run(code + f"    pysi.cli.main({words!r})\n" + PEAK, variables))
         workers = [entry["peak_memory_mb"] for entry in Result.load(out).runs]
     return {"parent": parent, "worker": max(workers)}
 
@@ -68,7 +93,12 @@ def main():
         "import_seconds_with_interpreter": import_times(
             ["sys", "numpy", "pysi", "pysi.cli", "torch"], args.rounds
         ),
-        "peak_memory_mb": job_peak() | {"torch, one process": float(run(TORCH_JOB + PEAK))},
+        "seconds_of_a_first_step": first_steps(args.rounds),
+        "peak_memory_mb": {
+            "with Numba": job_peak({}),
+            "NumPy alone": job_peak(NUMPY),
+            "torch, one process": float(run(TORCH_JOB + PEAK)),
+        },
     }
     print(result)
     if args.out:
