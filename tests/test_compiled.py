@@ -132,6 +132,26 @@ def test_every_operation(loops, numbers, dtype):
         assert bits(result) == bits(other), line
 
 
+@pytest.mark.parametrize(
+    "formula",
+    [
+        lambda x, y: ((x > 0) + (y > 0)) * 2.5,
+        lambda x, y: ((x > 0) * (y > 0)) * 2.5,
+        lambda x, y: np.logical_and(x, y) * 2.5,
+        lambda x, y: np.logical_or(x, y) + np.logical_not(y) * 2.5,
+        lambda x, y: abs(x > y) * 2.5,
+        lambda x, y: np.where(x, y, 0) * 2.5,
+        lambda x, y: ((x > 0) | (y > 0)) * x - ((x > 0) & ~(y > 0)) * y,
+    ],
+)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_condition_is_one_or_zero(formula, dtype, loops):
+    x, y = (a.ravel() for a in np.meshgrid(*[np.array([-3, -0.0, 0, 0.25, 3, np.nan], dtype)] * 2))
+    found = elementwise(formula)(x, y)
+    assert loops
+    assert bits(found) == bits(np.asarray(formula(x, y), dtype))
+
+
 @every_life
 def test_an_update(loops, optimizer, rule, lead, dtype):
     found, _ = life(np, optimizer, rule, lead, dtype)

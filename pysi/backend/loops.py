@@ -99,7 +99,10 @@ class Loop:
         lines += [f"{indent}x{i} = a{i}{at(typed.specs[i][0])}" for i in read]
         for i, name, operands, types in typed.lines:
             words = [self.text(o, np.dtype(t)) for o, t in zip(operands, types, strict=True)]
-            lines.append(f"{indent}t{i} = {EXACT[name].format(*words)}")
+            value = EXACT[name].format(*words)
+            if typed.specs[i, 0][1].kind == "b":  # or two conditions would add up to 2
+                value = f"bool({value})"
+            lines.append(f"{indent}t{i} = {value}")
         for k, (_, ref) in enumerate(ends):
             lines.append(f"{indent}r{k} = {self.text(ref, typed.spec(ref)[1])}")
         lines += [f"{indent}{name}{at(shape)} = r{k}" for k, (name, _) in enumerate(ends)]
