@@ -8,7 +8,6 @@ belongs to and calls that module's functions. What a GPU needs to be done in ano
 import importlib
 import sys
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import copy_context
 from typing import Any
@@ -158,7 +157,7 @@ class Ranges:
         return [array[..., part] for part in self.ranges]
 
 
-_pools: dict[object, ThreadPoolExecutor | None] = {}
+_pools: dict[object, Any] = {}
 """The pool of each open `threads` context, in the order in which they were entered."""
 
 
@@ -180,6 +179,8 @@ def threads(count: int) -> AbstractContextManager[None]:
 
 @contextmanager
 def _threads(count: int) -> Iterator[None]:
+    from concurrent.futures import ThreadPoolExecutor  # it imports `logging`, which takes a while
+
     opened = object()
     with ThreadPoolExecutor(count) as pool:
         _pools[opened] = pool if count > 1 else None

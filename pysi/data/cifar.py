@@ -10,7 +10,6 @@ https://www.cs.toronto.edu/~kriz/cifar.html
 """
 
 import hashlib
-import tarfile
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -179,6 +178,8 @@ def join(first: Dataset, second: Dataset) -> Dataset:
 
 
 def _read_archive(kind: Cifar, path: Path) -> dict[str, bytes]:
+    import tarfile
+
     names = {f"{kind.folder}/{name}": name for name in kind.sizes}
     contents = {}
     try:
