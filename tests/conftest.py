@@ -3,8 +3,11 @@ import os
 import pytest
 
 import strategies  # noqa: F401 - registers the hypothesis profile
+from pysi import threads
 from pysi.backend.compiled import SWITCH, VARIABLE
 
+for name in threads.VARIABLES:
+    os.environ.pop(name, None)  # what the user says about threads
 if VARIABLE not in os.environ:  # or it would depend on a test's predecessors whether it has loops
     os.environ[VARIABLE], SWITCH.chosen = "0", False
 
