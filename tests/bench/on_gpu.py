@@ -192,8 +192,6 @@ def main():
             print(f"{piece.name:<20} {numbers}  {piece.lacks}")
         print(f"{'together':<20} {sum(piece.seconds for piece in chosen):>8.0f}")
         return 0
-    # a job in the background of a shell ignores Ctrl-C, and so would the pieces
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     settings = {"device": args.device, "tiny": args.tiny}
     try:

@@ -170,6 +170,8 @@ def run(words, log, limit, env=None):
             stderr=subprocess.STDOUT,
             env=os.environ | (env or {}),
             start_new_session=True,
+            # a job in the background of a shell ignores Ctrl-C, and so would the piece
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         try:
             return process.wait(limit)
