@@ -217,6 +217,16 @@ def double():
     return elementwise(lambda x: x * 2 + 1)
 
 
+def test_code_is_kept_in_the_user_s_cache(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    monkeypatch.setenv("PYSI_CACHE", "~/own")
+    assert ways.folder() == tmp_path / "own" / "formulas"
+    for name in ("PYSI_CACHE", "XDG_CACHE_HOME", "LOCALAPPDATA"):
+        monkeypatch.delenv(name, raising=False)
+    assert ways.folder() == tmp_path / ".cache" / "pysi" / "formulas"
+
+
 @pytest.mark.parametrize("cache", ["a file", "nowhere"])
 def test_a_folder_that_cannot_be_written_to_is_no_error(
     cache, loops, double, tmp_path, monkeypatch

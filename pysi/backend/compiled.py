@@ -121,13 +121,13 @@ def give_up(problem: Exception) -> None:
 
 
 def folder() -> Path:
-    """Return where compiled code is kept for the next process.
+    """Return where compiled code is kept for the next process: beside data sets in the cache.
 
     A RuntimeError says that there is no home.
     """
-    base = os.environ.get("PYSI_CACHE") or os.environ.get("XDG_CACHE_HOME")
-    if sys.platform == "win32":
-        base = base or os.environ.get("LOCALAPPDATA")
+    if own := os.environ.get("PYSI_CACHE"):
+        return Path(os.path.expanduser(own)) / "formulas"
+    base = os.environ.get("LOCALAPPDATA" if sys.platform == "win32" else "XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "pysi" / "formulas"
 
 

@@ -9,7 +9,7 @@ its benchmark, or its result and figures. `DIR/summary.json` says how all pieces
 
 **A second call with the same DIR and the same scratch folder** skips what is done and continues
 runs from their checkpoints. What is large stays in the scratch folder: checkpoints, tables of
-synapses and path integrals (some ten gigabytes, best in memory). Without it, as on another machine,
+synapses and path integrals (best in memory). Without it, as on another machine,
 the second call continues from the results in DIR, and repeats only runs that had not finished.
 
 `--device numpy --tiny` rehearses all of it on a CPU in a minute or two.
