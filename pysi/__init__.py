@@ -17,14 +17,15 @@ There are two reading orders. *An hour* is the core, all that the method itself 
     storage: networks
     network optim
     rules: rule quadratic si
-    tasks history threads guards training transfer metrics listeners
+    tasks evaluation history resets threads guards training transfer metrics
+    listeners descent scenarios
     rules: distillation fisher ewc
     checking
     storage: lock state checkpoint
     data: idx dataset mnist mnist_5k cifar catalogue download sources
     images: convolution pooling tiles winograd cnn
     theory: quadratic importance normalization surrogate paths curvature checks claims
-    experiments: machine correlation omega sequences methods progress parallel
+    experiments: machine correlation omega sequences methods settings progress parallel
     figures: style figure3 figure4 figure5 figure6 sweep histories
     experiments: protocol protocols cell schema summary result folder replicas run sweep
     cli: console options
@@ -33,6 +34,7 @@ There are two reading orders. *An hour* is the core, all that the method itself 
 
 from pysi.checking import check_layer
 from pysi.data import load_dataset
+from pysi.descent import Adagrad, Momentum
 from pysi.errors import ConfigError, DataError, DivergenceError, PysiError
 from pysi.experiments.sequences import cifar_tasks
 from pysi.history import History
@@ -40,7 +42,7 @@ from pysi.images.cnn import CNN
 from pysi.listeners import EpochAccuracy
 from pysi.metrics import average_accuracy, forgetting, sem
 from pysi.network import MLP, Network
-from pysi.optim import SGD, Adam, Momentum
+from pysi.optim import SGD, Adam
 from pysi.rules.ewc import EWC, OnlineEWC
 from pysi.rules.rule import FineTuning
 from pysi.rules.si import SynapticIntelligence
@@ -55,6 +57,7 @@ __all__ = [
     "EWC",
     "MLP",
     "SGD",
+    "Adagrad",
     "Adam",
     "ConfigError",
     "DataError",

@@ -166,8 +166,8 @@ class MLP(Network):
     ----------
     sizes : sequence of int
         Units of the input, of each hidden layer, and of the readout, e.g. (784, 256, 256, 10).
-    activation : {"relu", "tanh"}
-        Nonlinearity of the hidden layers; tanh is for theory that needs a smooth loss.
+    activation : {"relu", "tanh"} or Layer
+        Nonlinearity of the hidden layers, such as "tanh" for theory that needs a smooth loss.
     dropout : float
         Probability of switching a hidden unit off while training, 0 ≤ dropout < 1.
     zero_readout : bool
@@ -177,13 +177,16 @@ class MLP(Network):
     """
 
     def __init__(
-        self, sizes: Sequence[int], *, activation: str = "relu", dropout: float = 0.0,
+        self, sizes: Sequence[int], *, activation: Any = "relu", dropout: float = 0.0,
         zero_readout: bool = False, **options: Any,
     ) -> None:  # fmt: skip
         sizes, layers = wholes("sizes", sizes, 2, "two or more positive whole numbers"), []
-        choice("activation", activation, ACTIVATIONS)
+        if not isinstance(activation, Layer):
+            activation = ACTIVATIONS[choice("activation", activation, ACTIVATIONS)]()
         dropouts(dropout)  # checks it, also where no layer is hidden
-        for n_in, n_out in zip(sizes[:-2], sizes[1:-1], strict=True):
-            layers += [Dense(n_in, n_out), ACTIVATIONS[activation](), *dropouts(dropout)]
-        layers.append(Dense(*sizes[-2:], zero=zero_readout))
+        n_in = sizes[0]
+        for n_out in sizes[1:-1]:
+            layers += [Dense(n_in, n_out), activation, *dropouts(dropout)]
+            (n_in,) = activation.output_shape((n_out,))
+        layers.append(Dense(n_in, sizes[-1], zero=zero_readout))
         super().__init__(layers, **options)

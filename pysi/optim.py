@@ -48,32 +48,6 @@ class SGD(Optimizer):
 
 
 @elementwise
-def momentum_step(g, u, mu, minus_lr):
-    """Return u ← μ u + g, and Δθ = -η u."""
-    u = u * mu + g
-    return u, u * minus_lr
-
-
-class Momentum(Optimizer):
-    """Gradient descent with momentum (Polyak, 1964): u ← μ u + g, Δθ = -η u."""
-
-    kept = ("u",)
-
-    def __init__(self, lr: float, momentum: float = 0.9) -> None:
-        super().__init__(lr)
-        self.momentum = number("momentum", momentum, "0 ≤ momentum < 1", lambda mu: 0 <= mu < 1)
-
-    def start(self, synapses: Synapses) -> None:
-        super().start(synapses)
-        self.u = synapses.zeros()
-
-    def delta(self, gradient: Any, rows: Update) -> Any:
-        u = rows.part(self.u)
-        u[...], delta = momentum_step(gradient, u, self.momentum, -self.lr)
-        return delta
-
-
-@elementwise
 def adam_step(g, M, V, beta1, beta2, scale, eps):
     """Return M ← β₁M + g, V ← β₂V + g², and Δθ = scale M / (√V + ε); see `Adam`."""
     M = M * beta1 + g

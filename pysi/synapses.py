@@ -15,6 +15,7 @@ the shape (R, P): R independent networks side by side.
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property
 from math import prod
 from typing import Any
 
@@ -113,11 +114,10 @@ class Synapses(Copied, Handle):
         if not self.size:
             raise ConfigError(f"shapes: expected at least one synapse, found {self.shapes}")
         self.lead, self.dtype, self.xp = tuple(lead), floating(dtype), xp
-        ranges, self._block_size = Ranges(self.size, prod(self.lead), xp, block_size), block_size
+        self._block_size = block_size
         self.table = xp.zeros((len(ROWS), *self.lead, self.size), self.dtype)
-        views = [self.table[i] for i in range(len(ROWS))]
-        super().__init__(views)
-        self._update = Recording("update", xp, ranges, lambda r: Update(views, r))
+        super().__init__(self.table[i] for i in range(len(ROWS)))
+        self.train_only()
         ends = np.cumsum([0, *map(prod, self.shapes.values())]).tolist()
         self._columns = dict(zip(self.shapes, map(slice, ends[:-1], ends[1:]), strict=True))
 
@@ -153,9 +153,20 @@ class Synapses(Copied, Handle):
         """A context in which rows are formulas. They are computed at its end, all or none."""
         return self._update
 
+    def train_only(self, columns: slice | None = None) -> None:
+        """Let updates change these columns alone, or by default all: the others cost nothing."""
+        views, lead = self._views, prod(self.lead)
+        ranges = Ranges(self.size, lead, self.xp, self._block_size, columns)
+        self._update = Recording("update", self.xp, ranges, lambda r: Update(views, r))
+
     def zeros(self) -> Array:
         """A new row of zeros like the table's, for the state of an optimizer or a rule."""
         return self.xp.zeros_like(self.theta)
+
+    @cached_property
+    def extra(self) -> Array:
+        """A row beside the table: the gradient of what a rule adds to the loss at the outputs."""
+        return self.zeros()
 
     def save(self, path: File, *, replica: Any = ...) -> None:
         """Write θ, ω, Ω and θ̃ to an ``.npz`` file: of all networks, or the one named."""

@@ -37,6 +37,9 @@ class Task:
         their data.
     loss : Loss
         What is minimised, and how a task is scored.
+    cumulative : bool
+        Whether it is tested among the active classes of the task that was learned last, in place of
+        its own: see `pysi.scenarios`.
     """
 
     name: str
@@ -47,6 +50,7 @@ class Task:
     active: Array
     pixels: Array | None = None
     loss: Loss = softmax_cross_entropy
+    cumulative: bool = False
 
     def __post_init__(self) -> None:
         instance(f"task {self.name!r}: loss", self.loss, Loss)

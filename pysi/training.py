@@ -12,26 +12,26 @@ import numpy as np
 
 from pysi.arguments import several
 from pysi.backend import stream, to_host
+from pysi.evaluation import score
 from pysi.guards import check_arguments, check_finite, check_listeners, check_options
 from pysi.history import Epoch, Event, History, Step, TaskEnded, TaskLearned
 from pysi.network import Network
 from pysi.optim import Optimizer
+from pysi.resets import reset, reset_mode
 from pysi.rules.rule import Rule
 from pysi.synapses import Synapses
 from pysi.tasks import Task
 from pysi.threads import computing
 from pysi.typing import Array
 
-EVALUATION_BATCH = 1000
 
-
-def update(synapses: Synapses, optimizer: Optimizer, rule: Rule, extra: Any = None) -> None:
-    """One step of every synapse, once g is in the table; a rule may add the row `extra` to it."""
+def update(synapses: Synapses, optimizer: Optimizer, rule: Rule, *extras: Array) -> None:
+    """One step of every synapse, once g is in the table; a rule may add gradients of its own."""
     optimizer.next_step()
     with synapses.update() as rows:
         total = rule.total_gradient(rows)  # g + 2c Ω (θ - θ̃)
-        if extra is not None:
-            total = total + rows.part(extra)
+        for row in extras:
+            total = total + rows.part(row)
         delta = rule.modulate(optimizer.delta(total, rows), rows)  # Δθ
         rows.advance(delta)  # θ ← θ + Δθ
         rule.after_step(rows, delta)  # ω ← ω - g Δθ
@@ -41,15 +41,17 @@ def training_step(
     net: Network, optimizer: Optimizer, rule: Rule, x: Array, targets: Array, task: Task
 ) -> Array:
     """Forward, loss, backward, update: one minibatch. Return the task's loss before it, (...)."""
+    extras = [row for row in [rule.before_step(net)] if row is not None]
     logits = net.forward(x, train=True)
     loss, dlogits = task.loss(logits, targets, task.active)
-    more, extra = rule.output_gradient(net, x, logits), None
-    if more is not None:
-        dextra, dfeatures = more
-        net.backward(0 * dlogits if dextra is None else dextra, dfeatures)
-        extra = net.synapses.grad.copy()
-    net.backward(dlogits)  # g: the gradient of the task's loss alone
-    update(net.synapses, optimizer, rule, extra)
+    pull = rule.output_gradient(net, x, logits)
+    if pull and rule.separate:
+        net.backward(0 * dlogits if pull[0] is None else pull[0], pull[1])
+        net.synapses.extra[...], pull = net.synapses.grad, None
+        extras.append(net.synapses.extra)
+    dextra, dfeatures = pull or (None, None)
+    net.backward(dlogits if dextra is None else dlogits + dextra, dfeatures)  # g of the task alone
+    update(net.synapses, optimizer, rule, *extras)
     return loss
 
 
@@ -59,32 +61,22 @@ def shuffled(net: Network, n: int, *key: Any) -> Array:
     return net.synapses.xp.asarray(orders.reshape(*net.synapses.lead, n))
 
 
-def score(net: Network, task: Task, part: str) -> np.ndarray:
-    """Return a task's mean score on its "train" or "test" examples, (...), on the host."""
-    total: Any = 0
-    x, targets = task.part(part)
-    for start in range(0, len(targets), EVALUATION_BATCH):
-        batch = slice(start, start + EVALUATION_BATCH)
-        found = task.loss.score(net.logits(x[batch]), targets[batch], task.active)
-        total = total + found.sum(axis=-1)
-    return to_host(total) / len(targets)
-
-
 class Run:
     """A sequence of tasks to be learned, from (task, epoch) `position`; arguments: see `train`."""
 
     def __init__(
         self, net: Network, optimizer: Optimizer, rule: Rule, tasks: Iterable[Task], *,
         epochs: int, batch_size: int, tested: Iterable[Task] | None = None,
-        reset_optimizer: bool = True, reset_network: bool = False,
+        reset_optimizer: bool | str = True, reset_network: bool = False,
     ) -> None:  # fmt: skip
         tasks = several("tasks", tasks, Task)
         tested = tasks if tested is None else several("tested", tested, Task)
         check_arguments(net, optimizer, rule, tasks, tested, epochs, batch_size)
+        mode = reset_mode(reset_optimizer)
         rule.check(net, tasks)
         self.net, self.optimizer, self.rule = net, optimizer, rule
         self.epochs, self.batch_size = int(epochs), int(batch_size)
-        self.reset_optimizer, self.reset_network = reset_optimizer, reset_network
+        self.reset_optimizer, self.reset_network = mode, reset_network
         moved: dict[int, Any] = {}  # tasks may share their data
         self.tasks = [task.to(net.synapses.xp, moved) for task in tasks]
         self.tested = [task.to(net.synapses.xp, moved) for task in tested]
@@ -94,8 +86,7 @@ class Run:
         s = net.synapses  # who has learned on this table already goes on
         if rule.synapses is not s or not net.learned:
             rule.start(s)
-        if optimizer.synapses is not s or not net.learned or reset_optimizer:
-            optimizer.start(s)
+        reset(optimizer, s, mode if net.learned else "full")
 
     def learn(self) -> Iterator[Event]:
         """Train, and yield what has happened: `Step`, `Epoch`, `TaskLearned` and `TaskEnded`."""
@@ -108,8 +99,9 @@ class Run:
                 if self.reset_network:
                     net.initialise()
                     rule.start(net.synapses)
-                if self.reset_optimizer or self.reset_network:
-                    self.optimizer.start(net.synapses)
+                mode = "full" if self.reset_network else self.reset_optimizer
+                reset(self.optimizer, net.synapses, mode)
+            self.task = task
             rule.start_task(net, task)
             for epoch in range(first_epoch, self.epochs + 1):
                 yield from self.learn_epoch(task, i, epoch)
@@ -125,7 +117,8 @@ class Run:
 
     def scores(self, part: str) -> np.ndarray:
         """Return the mean score on every tested task, (..., tasks)."""
-        return np.stack([score(self.net, task, part) for task in self.tested], axis=-1)
+        found = [score(self.net, task, part, self.task) for task in self.tested]
+        return np.stack(found, axis=-1)
 
     def learn_epoch(self, task: Task, i: int, epoch: int) -> Iterator[Event]:
         """One pass over a task's training examples in a new order."""
@@ -137,7 +130,7 @@ class Run:
         starts = range(0, n, self.batch_size)
         losses = net.synapses.xp.empty((*net.synapses.lead, len(starts)), net.synapses.dtype)
         for step, start in enumerate(starts):
-            batch = order[..., start : start + self.batch_size]
+            batch = rule.examples = order[..., start : start + self.batch_size]
             with np.errstate(all="ignore"):  # what overflows is found, and named, right below
                 x, y = inputs[batch], targets[batch]
                 loss = training_step(net, self.optimizer, rule, x, y, task)
@@ -171,9 +164,11 @@ def train(
         Of the CPU; by default what the environment says, or else as many as pay.
     tested : iterable of Task, optional
         What is tested after each task; by default, the tasks that are learned.
-    reset_optimizer, reset_network : bool
-        Whether the optimizer forgets its state between tasks (split MNIST) or not (permuted MNIST);
-        whether the network forgets everything: each task is then learned as if it were the first.
+    reset_optimizer : bool or {"full", "moments", "none"}
+        What the optimizer forgets between tasks: True is "full" (split MNIST), False is "none"
+        (permuted MNIST); see `pysi.resets.reset`.
+    reset_network : bool
+        Whether the network forgets everything: each task is then learned as if it were the first.
 
     Returns
     -------

@@ -17,10 +17,10 @@ from pysi.experiments.omega import omega_file
 from pysi.experiments.protocols import PermutedMNIST, SplitCIFAR, SplitMNIST
 from pysi.experiments.result import Result, key
 from pysi.experiments.run import execute, resume, start
-from pysi.experiments.sequences import joint_task
 from pysi.experiments.sweep import Sweep, sweep_cells, validate
 from pysi.history import TaskLearned
 from pysi.layers import Dropout
+from pysi.scenarios import joint_task
 from pysi.storage.tables import SAVED
 from strategies import toy_dataset, toy_tasks
 from test_experiments import numbers

@@ -30,8 +30,10 @@ DOORS = {
         "pysi.storage.networks": {"load_network", "save_network"},
     },
     "pysi.training": {
+        "pysi.evaluation": {"score"},
         "pysi.guards": {"check_arguments", "check_finite", "check_listeners", "check_options"},
         "pysi.history": {"Epoch", "Event", "History", "Step", "TaskEnded", "TaskLearned"},
+        "pysi.resets": {"reset", "reset_mode"},
         "pysi.threads": {"computing"},
     },
     "pysi.metrics": {

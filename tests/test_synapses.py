@@ -37,7 +37,7 @@ def test_an_update_writes_every_column_once(s):
 @given(tables(), st.data())
 def test_the_columns_are_cut_into_ranges_of_nearly_one_size(s, data):
     largest = data.draw(st.integers(1, 300))
-    ranges = pysi.Synapses(s.shapes, lead=s.lead, block_size=largest)._update.views.ranges
+    ranges = pysi.Synapses(s.shapes, lead=s.lead, block_size=largest)._update.recorder.ranges.ranges
     widths = [part.stop - part.start for part in ranges]
     assert sum(widths) == len(s)
     assert max(widths) <= largest

@@ -78,7 +78,7 @@ def test_accuracy_counts_every_example(monkeypatch):
     task, net = toy_tasks()[0], toy_net()
     logits = net.forward(task.x_test)
     right = (np.where(task.active, logits, -np.inf).argmax(-1) == task.y_test).mean()
-    monkeypatch.setattr("pysi.training.EVALUATION_BATCH", 7)
+    monkeypatch.setattr("pysi.evaluation.EVALUATION_BATCH", 7)
     assert score(net, task, "test") == right
 
 

@@ -135,6 +135,8 @@ class Ranges:
         A GPU takes all columns at once.
     largest : int, optional
         The most columns that a range may have.
+    part : slice, optional
+        The columns that are updated at all, from start to stop; by default, all.
 
     Raises
     ------
@@ -142,19 +144,30 @@ class Ranges:
         `largest` is no whole number from 1.
     """
 
-    def __init__(self, size: int, networks: int, xp: Device, largest: int | None = None) -> None:
+    def __init__(
+        self, size: int, networks: int, xp: Device, largest: int | None = None,
+        part: slice | None = None,
+    ) -> None:  # fmt: skip
         most = max(1, CPU_BLOCK // networks) if largest is None else largest
         if not is_whole(most):
             raise ConfigError(f"block_size: expected a whole number from 1, found {largest!r}")
-        width = -(-size // -(-size // int(most))) if xp is np else size
-        self.size = size
-        self.ranges = [slice(i, min(i + width, size)) for i in range(0, size, width)]
+        first, end = (part.start, part.stop) if part else (0, size)
+        n = end - first
+        width = -(-n // -(-n // int(most))) if xp is np else n
+        self.size, self.part = size, part
+        self.ranges = [slice(i, min(i + width, end)) for i in range(first, end, width)]
 
     def __call__(self, array: Array) -> list[Array]:
         """Return the ranges of a row; of another array, the whole as often as there are ranges."""
         if array.shape[-1:] != (self.size,) or len(self.ranges) == 1:
-            return [array] * len(self.ranges)
+            return [self.whole(array)] * len(self.ranges)
         return [array[..., part] for part in self.ranges]
+
+    def whole(self, array: Array) -> Array:
+        """Return all columns of a row that are updated; any other array as it is."""
+        if self.part is None or array.shape[-1:] != (self.size,):
+            return array
+        return array[..., self.part]
 
 
 _pools: dict[object, Any] = {}

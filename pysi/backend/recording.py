@@ -6,6 +6,7 @@ from weakref import finalize
 
 import numpy as np
 
+from pysi.backend.arrays import Ranges
 from pysi.backend.kernel import Kernel
 from pysi.backend.loops import Loop, can_compile, on_cpu
 from pysi.backend.passes import Passes
@@ -21,13 +22,13 @@ class StepRecorder(Recorder):
     Parameters
     ----------
     name : str
-    views : callable
-        Returns the parts of an array that are computed in turn.
+    ranges : Ranges
+        They give the parts of an array that are computed in turn.
     """
 
-    def __init__(self, name: str, views: Callable[[Array], list[Array]]) -> None:
+    def __init__(self, name: str, ranges: Ranges) -> None:
         super().__init__(name)
-        self.views = views
+        self.ranges = ranges
         self.forget()
 
     def forget(self) -> None:
@@ -35,6 +36,7 @@ class StepRecorder(Recorder):
         self.arrays, self.symbols, self.writes, self.owners = [], {}, {}, set()
         self.ordered: list[Symbol] = []
         self.parts: list[list[Array]] = []
+        self.wholes: list[Array] = []
         self.blocks: list[tuple[Array, ...]] | None = None
 
     def symbol(self, array: Array) -> Symbol:
@@ -42,7 +44,8 @@ class StepRecorder(Recorder):
         if symbol is None:
             symbol = super().symbol(array)
             self.ordered.append(symbol)
-            self.parts.append(self.views(array))
+            self.parts.append(self.ranges(array))
+            self.wholes.append(self.ranges.whole(array))
             self.blocks = None
         return symbol
 
@@ -58,8 +61,8 @@ class Recording:
     name : str
     xp : module
         The arrays' module.
-    views : callable
-        Returns the parts of an array that are computed in turn.
+    ranges : Ranges
+        They give the parts of an array that are computed in turn.
     wrap : callable
         From the recorder to what the context gives.
     """
@@ -70,11 +73,11 @@ class Recording:
     """What stands for each combination of shapes and types in the keys of `structures`."""
 
     def __init__(
-        self, name: str, xp: Device, views: Callable[[Array], list[Array]],
+        self, name: str, xp: Device, ranges: Ranges,
         wrap: Callable[[StepRecorder], Any] = lambda recorder: recorder,
     ) -> None:  # fmt: skip
-        self.name, self.xp, self.views, self.wrap, self.active = name, xp, views, wrap, False
-        self.recorder, self.wrapped = StepRecorder(name, views), None
+        self.name, self.xp, self.wrap, self.active = name, xp, wrap, False
+        self.recorder, self.wrapped = StepRecorder(name, ranges), None
         # the recorder and its symbols refer to each other: they must let go of the arrays at once,
         # not when Python next looks for such cycles
         finalize(self, self.recorder.forget).atexit = False
@@ -110,7 +113,7 @@ class Recording:
         if programs is None:
             programs = remember(self.structures, case, self.compile(recorder.blocks))
         if programs.loop and programs.loop.ready():
-            programs.loop.loop(recorder.arrays, recorder.numbers, ())
+            programs.loop.loop(recorder.wholes, recorder.numbers, ())
         else:
             for program, arrays in zip(programs, recorder.blocks, strict=True):
                 program.run(arrays, recorder.numbers, ())
@@ -122,7 +125,7 @@ class Recording:
         """Return the programs for all parts."""
         recorder = self.recorder
         # whatever is wrong shows before anything is written
-        whole = Typed(recorder.program(), recorder.arrays)
+        whole = Typed(recorder.program(), recorder.wholes)
         last, programs = len(blocks) - 1, Programs()
         if last and can_compile(whole):  # a loop reads everything once, and needs no parts
             programs.loop = Loop(whole, None, self.xp)

@@ -46,8 +46,9 @@ def folder(text: str) -> Path:
 def options_of(protocol: type[Protocol], *, sweep: bool = False) -> dict[str, dict[str, Any]]:
     """Return the settings of an experiment as options: argparse's arguments by setting."""
     offered = {name: METHODS[name].strengths for name in protocol.offers()}
-    able = [name for name, strengths in offered.items() if strengths or not sweep]
-    values, found = {"methods": able, "dataset": protocol.datasets}, {}
+    able = [name for name in offered if METHODS[name].swept or not sweep]
+    values: dict[str, Any] = {"methods": able, "dataset": protocol.datasets}
+    values["scenario"], found = protocol.scenarios, {}
     for name, how in protocol.options().items():
         if name in protocol.lists("strengths") and name not in offered.values():
             continue
@@ -57,7 +58,7 @@ def options_of(protocol: type[Protocol], *, sweep: bool = False) -> dict[str, di
         default = protocol.swept if sweep and name == "methods" else getattr(protocol, name)
         shown = " ".join(map(str, default)) if isinstance(default, tuple) else default
         of = f", of {' '.join(values[name])}" if name in values else ""
-        found[name] = how | {"help": f"{how['help']}{of} (default: {shown})"}
+        found[name] = how | {"help": f"{how['help']}{of} (default: {shown or 'none'})"}
     return found
 
 
@@ -73,6 +74,10 @@ def add_experiments(command: argparse.ArgumentParser, *, sweep: bool = False) ->
             if "action" not in options:
                 options["metavar"] = setting.upper()
             sub.add_argument(f"--{setting.replace('_', '-')}", **options)
+        sub.add_argument(
+            "--no-reset-optimizer", dest="reset_optimizer", action="store_const", const=False,
+            help="keep all of Adam's state between tasks",
+        )  # fmt: skip
         sub.add_argument("--preset", choices=protocol.presets, help="(default: full)")
         sub.add_argument("--data", metavar="DIR", help="folder of data sets (default: $PYSI_DATA)")
         sub.add_argument("--out", metavar="DIR", type=folder, help="new result folder")

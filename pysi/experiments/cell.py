@@ -18,6 +18,8 @@ from pysi.experiments.progress import Report
 from pysi.experiments.protocol import Protocol
 from pysi.history import Epoch, Event, History
 from pysi.network import Network
+from pysi.optim import Optimizer
+from pysi.rules.rule import Rule
 from pysi.storage.checkpoint import Checkpoint
 from pysi.storage.files import make_folder
 from pysi.storage.state import restore
@@ -62,7 +64,7 @@ class Cell:
     def name(self) -> str:
         """Its name in files, with all digits of c, because close values must not share one."""
         found, xi = self.method, self.config.xi
-        if self.how.strengths:
+        if self.how.swept:
             found += f"-c{self.c!r}".removesuffix(".0")
         if not self.how.trains.first_only and xi != type(self.config).xi:
             found += f"-xi{xi!r}"
@@ -72,6 +74,11 @@ class Cell:
     def cells(self) -> tuple[Cell, ...]:
         """The cells that it trains: itself."""
         return (self,)
+
+    @property
+    def strength(self) -> Any:
+        """The strength as the rule gets it."""
+        return self.c
 
     @property
     def trunk(self) -> Cell | None:
@@ -104,6 +111,17 @@ class Cell:
         settings |= {"method": self.method, "c": self.c, "seed": self.seed, "blas_threads": threads}
         return out / "checkpoints" / f"{self.name}.npz", settings
 
+    def make(self) -> tuple[Network, Optimizer, Rule]:
+        """Return what it trains: a new network, optimizer and rule."""
+        method, config = self.how, self.config
+        if method.network:
+            net = method.network(config, self.seed)
+        else:
+            net = config.make_network(self.seed, dropout=method.dropout)
+        chosen = method.optimizer
+        optimizer = chosen(config, self.strength) if chosen else config.make_optimizer()
+        return net, optimizer, method.rule(config, self.strength)
+
     def train(
         self, dataset: Dataset, listeners: Sequence[Callable[[Event], object]] = ()
     ) -> tuple[Network, History]:
@@ -113,13 +131,13 @@ class Cell:
         """
         method, config = self.how, self.config
         tasks, tested = method.trains.tasks(config.make_tasks(dataset))
-        net = config.make_network(self.seed, dropout=method.dropout)
+        net, optimizer, rule = self.make()
         try:
             with tensor_float_32(net.synapses.xp, config.tf32):
                 history = train(
                     net,
-                    config.make_optimizer(),
-                    method.rule(config, self.c),
+                    optimizer,
+                    rule,
                     tasks,
                     epochs=config.epochs,
                     batch_size=config.batch_size,
@@ -138,7 +156,7 @@ def all_cells(config: Protocol) -> list[Cell]:
     found = []
     for seed in range(config.seeds):
         for name in config.methods:
-            for c in config.strengths(METHODS[name]):
+            for c in config.strengths_of(name):
                 at_zero = None if c else METHODS[name].at_zero
                 found.append(Cell(config, at_zero or name, c, seed))
     return list(dict.fromkeys(found))

@@ -15,6 +15,7 @@ from pysi.experiments.parallel import remove_semaphores
 from pysi.experiments.protocol import Protocol
 from pysi.experiments.protocols import PROTOCOLS
 from pysi.experiments.result import Result
+from pysi.scenarios import chance_level
 from pysi.storage.files import cannot_write, remove_leftovers
 from pysi.storage.lock import Lock
 from pysi.threads import wanted, worthwhile
@@ -99,8 +100,8 @@ def start(
                 "image_threads": threads if config.takes_images else 1,
                 "vectorise": vectorise,
             },
-            "scenario": config.scenario,
-            "chance": tasks[0].chance,
+            "scenario": config.told,
+            "chance": chance_level(tasks),
             "task_names": [task.name for task in tasks],
             **more,
             "runs": [],

@@ -4,14 +4,16 @@ A new method is one entry in `METHODS`; nothing else knows any of them by name.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pysi.errors import ConfigError
-from pysi.experiments.sequences import joint_task
+from pysi.network import Network
+from pysi.optim import Optimizer
 from pysi.rules.ewc import EWC, OnlineEWC
 from pysi.rules.rule import FineTuning, Rule
 from pysi.rules.si import SynapticIntelligence
+from pysi.scenarios import joint_task
 from pysi.tasks import Task
 
 
@@ -60,7 +62,19 @@ class Method:
         It makes a new rule from a protocol and a strength c. With ``--vectorise`` c is a sequence,
         with one value per network.
     strengths : str, optional
-        The protocol's setting that lists the values of c. A method without one cannot be swept.
+        The protocol's setting that lists the values of c.
+    values : tuple of float
+        The values of c, where no setting lists them. A method without any strength cannot be swept.
+    optimizer : callable, optional
+        It makes a new optimizer from a protocol and a strength; by default, the protocol's is used.
+    network : callable, optional
+        It makes a new network from a protocol and seeds; by default, the protocol's is used.
+    unfit : mapping of str to str
+        Scenarios in which it makes no sense, each with the reason.
+    alike : bool
+        Whether networks that are trained side by side must have the same strength.
+    family : str
+        With which others it is drawn.
     at_zero : str, optional
         The method that this one is with c = 0, if that has a name of its own.
     xi : bool
@@ -85,6 +99,12 @@ class Method:
     label: str
     rule: Callable[[Any, Any], Rule]
     strengths: str | None = "c"
+    values: tuple[float, ...] = ()
+    optimizer: Callable[[Any, Any], Optimizer] | None = None
+    network: Callable[..., Network] | None = None
+    unfit: Mapping[str, str] = field(default_factory=dict)
+    alike: bool = False
+    family: str = "penalty"
     at_zero: str | None = None
     xi: bool = False
     trunk: str | None = None
@@ -100,6 +120,26 @@ class Method:
     def title(self, c: float, *, short: bool = False) -> str:
         """Return its label at a strength."""
         return (short and self.short or self.label).format(c=c)
+
+    @property
+    def swept(self) -> bool:
+        """Whether it has a strength, which a sweep can choose."""
+        return bool(self.strengths or self.values)
+
+    def check(self, name: str, config: Any) -> None:
+        """Raise a ConfigError if it makes no sense with these settings of an experiment."""
+        if reason := self.unfit.get(config.scenario):
+            others = " or ".join(s for s in config.scenarios if s not in self.unfit) or "another"
+            raise ConfigError(
+                f"methods: expected {name} with the scenario {others}, found "
+                f"{config.scenario!r}: {reason}"
+            )
+        for c in config.strengths_of(name):
+            self.rule(config, c)
+            if self.optimizer:
+                self.optimizer(config, c)
+        if self.network:
+            self.network(config, 0)
 
 
 class Register(dict[str, Any]):

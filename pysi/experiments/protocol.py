@@ -1,61 +1,32 @@
 """What all experiments have in common: settings that know how to build what they describe."""
 
-from argparse import BooleanOptionalAction
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
-from numbers import Real
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
 import numpy as np
 
-from pysi.arguments import is_whole
 from pysi.backend.arrays import device_namespace
 from pysi.data import load_dataset
 from pysi.data.dataset import Dataset
 from pysi.errors import ConfigError
-from pysi.experiments.methods import METHODS, Method, synaptic_intelligence
+from pysi.experiments.methods import METHODS, synaptic_intelligence
+from pysi.experiments.settings import check_type, option
 from pysi.figures import figure4
 from pysi.network import Network
-from pysi.optim import Adam
+from pysi.optim import Adam, Optimizer
+from pysi.resets import reset_mode
+from pysi.scenarios import SCENARIOS
 from pysi.tasks import Task
 from pysi.typing import File, Seeds
-
-LARGEST = 1_000_000
-"""A larger number of anything is a slip, or damage: a list of that many runs would have no end."""
-
-
-KINDS: dict[type, tuple[str, Callable[[Any], bool]]] = {
-    bool: ("true or false", lambda value: isinstance(value, bool)),
-    int: (
-        f"a whole number from 1 to {LARGEST}",
-        lambda n: is_whole(n) and n <= LARGEST,
-    ),
-    float: ("a number", lambda v: isinstance(v, Real) and not isinstance(v, bool)),
-    str: ("text", lambda value: isinstance(value, str)),
-}
-"""What a setting is, and how it is recognised, by the type of its default."""
-
-
-def option(
-    default: Any, help: str, *, lists_runs: bool = False, strengths: bool = False, **how: Any
-) -> Any:
-    """Return a setting that the command line offers: a field, with argparse's arguments.
-
-    `lists_runs` says that it only lists which runs there are, and changes nothing within one;
-    `strengths`, that it lists values of c.
-    """
-    if strengths:
-        lists_runs, how = True, {"type": float, "nargs": "+"} | how
-    about = {"lists_runs": lists_runs, "strengths": strengths, "how": {"help": help} | how}
-    return field(default=default, metadata=about)
 
 
 @dataclass(frozen=True)
 class Protocol:
     """What the experiments have in common; the defaults are those of split MNIST.
 
-    A subclass describes one experiment: at least its `name`, `scenario`, `datasets`, `make_tasks`
-    and `make_network`.
+    A subclass describes one experiment: at least its `name`, `datasets`, `make_tasks` and
+    `make_network`.
 
     Attributes
     ----------
@@ -66,6 +37,10 @@ class Protocol:
         fine-tuning.
     ewc_c : tuple of float
         Strengths of EWC, λ/2 of its authors.
+    strengths : tuple of str
+        Such as "mas=0.1": strengths of single methods, which take the place of all other lists.
+    scenario : {"task", "domain", "class"}
+        What the network is told of the task: see `pysi.scenarios`.
     seeds : int
         Repetitions; their seeds are 0, 1, ….
     epochs, batch_size, lr
@@ -76,8 +51,8 @@ class Protocol:
         Length of the sequence.
     hidden : tuple of int
         Units of the hidden layers.
-    reset_optimizer : bool
-        Whether Adam forgets its state between tasks.
+    reset_optimizer : bool or {"moments"}
+        Whether Adam forgets its state between tasks; or its moments alone, while t runs on.
     dtype : {"float32", "float64"}
     device : {"numpy", "cupy"}
     tf32 : bool
@@ -92,8 +67,9 @@ class Protocol:
     """
 
     name: ClassVar[str] = ""
-    scenario: ClassVar[str] = ""
-    """What results and the command line call it; in words, what the network is told of the task."""
+    """What results and the command line call it."""
+    scenarios: ClassVar[tuple[str, ...]] = ("task",)
+    """The scenarios in which it can be run."""
     datasets: ClassVar[Mapping[str, str]] = {}
     """Data sets that it can use, each with a remark for the table, which may be empty."""
     refuses: ClassVar[tuple[str, ...]] = ()
@@ -118,6 +94,10 @@ class Protocol:
     methods: tuple[str, ...] = option(("si",), "what to compare", lists_runs=True, nargs="+")
     c: tuple[float, ...] = option((0.0, 1.0), "strengths; 0 is fine-tuning", strengths=True)
     ewc_c: tuple[float, ...] = option((100.0,), "strengths of EWC, λ/2", strengths=True)
+    strengths: tuple[str, ...] = option(
+        (), "strengths of single methods, such as mas=0.1 mas=1", lists_runs=True, nargs="+"
+    )
+    scenario: str = option("task", "what the network is told of the task")
     seeds: int = option(10, "number of repetitions", lists_runs=True, type=int)
     epochs: int = option(10, "epochs per task", type=int)
     xi: float = option(1e-3, "damping ξ of Eq. 5", type=float)
@@ -128,9 +108,10 @@ class Protocol:
     hidden: tuple[int, ...] = option((256, 256), "units of the hidden layers", type=int, nargs="+")
     batch_size: int = 64
     lr: float = 1e-3
-    reset_optimizer: bool = option(
-        True, "whether Adam is reset between tasks", action=BooleanOptionalAction
-    )
+    reset_optimizer: bool | str = option(
+        True, "whether Adam is reset between tasks; or its moments alone: full, moments or none",
+        free=True, nargs="?", const=True,
+    )  # fmt: skip
     dtype: str = option("float32", "float32 or float64")
     device: str = option("numpy", "numpy or cupy")
     tf32: bool = option(
@@ -165,32 +146,38 @@ class Protocol:
         )
 
     def __post_init__(self) -> None:
-        self._check_types()
+        for setting in fields(self):
+            check_type(setting, self.about(setting.name), getattr(self, setting.name))
         for name in self.lists("strengths"):
             values = tuple(float(c) for c in getattr(self, name))
             object.__setattr__(self, name, values)
-            good = all(0 <= c < np.inf for c in values)
-            if not values or len(set(values)) < len(values) or not good:
-                raise ConfigError(
-                    f"{name}: expected one or more different, finite strengths ≥ 0, found {values}"
-                )
-        for name in ("hidden", "methods"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))
+            check_strengths(name, values)
+        for setting in fields(self):
+            if isinstance(setting.default, tuple):
+                object.__setattr__(self, setting.name, tuple(getattr(self, setting.name)))
         if not self.methods or set(self.methods) - set(self.offers()):
             raise ConfigError(f"methods: expected some of {self.offers()}, found {self.methods}")
         if not self.hidden:
             raise ConfigError("hidden: expected whole numbers of units, found none")
-        synaptic_intelligence(self, 0.0)  # checks xi and clamp
-        for method in (METHODS[name] for name in self.methods):
-            for c in self.strengths(method):
-                method.rule(self, c)
-        self.make_optimizer()  # checks lr
+        if self.scenario not in self.scenarios:
+            expected = " or ".join(self.scenarios)
+            raise ConfigError(f"scenario: expected {expected}, found {self.scenario!r}")
+        mode = reset_mode(self.reset_optimizer)
+        kept = {"full": True, "none": False}.get(mode, mode)  # as older results have it
+        object.__setattr__(self, "reset_optimizer", kept)
         if self.dtype not in ("float32", "float64"):
             raise ConfigError(f"dtype: expected float32 or float64, found {self.dtype!r}")
         if self.dataset not in self.datasets:
             raise ConfigError(
                 f"dataset: expected {' or '.join(self.datasets)}, found {self.dataset!r}"
             )
+        synaptic_intelligence(self, 0.0)  # checks xi and clamp
+        self.make_optimizer()  # checks lr
+        if wrong := [entry for entry in self.strengths if "=" not in entry]:
+            raise ConfigError(f"strengths: expected such as mas=0.1, found {' '.join(wrong)}")
+        named = [entry.partition("=")[0] for entry in self.strengths]
+        for name in dict.fromkeys([*named, *self.methods]):
+            METHODS[name].check(name, self)
         device_namespace(self.device)
         if self.tf32 and (self.device, self.dtype) != ("cupy", "float32"):
             raise ConfigError(
@@ -198,18 +185,10 @@ class Protocol:
                 f"{self.device!r} and {self.dtype}"
             )
 
-    def _check_types(self) -> None:
-        """Raise a ConfigError for a value that is not of its default's type."""
-        for name, default in ((each.name, each.default) for each in fields(self)):
-            value = getattr(self, name)
-            if several := isinstance(default, tuple):
-                default = default[0]
-                if not isinstance(value, tuple | list):
-                    raise ConfigError(f"{name}: expected several values, found {value!r}")
-            kind = type(default)
-            for one in value if several else [value]:
-                if default is not None and not KINDS[kind][1](one):
-                    raise ConfigError(f"{name}: expected {KINDS[kind][0]}, found {one!r}")
+    @property
+    def told(self) -> str:
+        """What the network is told of the task, in words."""
+        return SCENARIOS[self.scenario]
 
     @staticmethod
     def load_dataset(name: str, folder: File | None = None) -> Dataset:
@@ -229,10 +208,28 @@ class Protocol:
         xp = device_namespace(self.device)
         return {"seed": seed, "dtype": np.dtype(self.dtype), "xp": xp}
 
-    def make_optimizer(self) -> Adam:
+    def make_optimizer(self) -> Optimizer:
         """Return a fresh Adam."""
         return Adam(self.lr)
 
-    def strengths(self, method: Method) -> tuple[float, ...]:
-        """Return the values of c at which a method is run."""
-        return getattr(self, method.strengths) if method.strengths else (0.0,)
+    def strengths_of(self, name: str) -> tuple[float, ...]:
+        """Return the values of c at which a method, given by its name, is run."""
+        method = METHODS[name]
+        own = [entry.partition("=")[2] for entry in self.strengths if entry.startswith(f"{name}=")]
+        if not own:
+            return getattr(self, method.strengths) if method.strengths else method.values or (0.0,)
+        try:
+            values = tuple(map(float, own))
+        except ValueError:
+            found = ", ".join(own)
+            raise ConfigError(f"strengths: expected numbers for {name}, found {found}") from None
+        check_strengths(f"strengths of {name}", values)
+        return values
+
+
+def check_strengths(name: str, values: tuple[float, ...]) -> None:
+    """Raise a ConfigError unless there are different, finite strengths."""
+    if not values or len(set(values)) < len(values) or not all(0 <= c < np.inf for c in values):
+        raise ConfigError(
+            f"{name}: expected one or more different, finite strengths ≥ 0, found {values}"
+        )

@@ -12,13 +12,14 @@ from zlib import crc32
 import numpy as np
 
 from pysi.data.dataset import Dataset
+from pysi.evaluation import EVALUATION_BATCH
 from pysi.experiments import machine
 from pysi.experiments.cell import Cell
 from pysi.experiments.methods import METHODS
 from pysi.rules.fisher import IMAGES
 from pysi.tasks import Task
 from pysi.threads import computing
-from pysi.training import EVALUATION_BATCH, shuffled, training_step
+from pysi.training import shuffled, training_step
 
 SHARE = 0.8
 """How much of the free memory may be used."""
@@ -37,6 +38,12 @@ class Replicas(Cell):
     trunk = None  # task 1 is trained with the others
 
     @property
+    def strength(self) -> Any:
+        """A strength for each network; or a single one, if they must have the same."""
+        c: Any = self.c
+        return c[0] if self.how.alike else c
+
+    @property
     def name(self) -> str:
         """The name of the first cell, and a number that stands for the others."""
         first, *others = (cell.name for cell in self.cells)
@@ -44,14 +51,14 @@ class Replicas(Cell):
         return f"{first}-and-{len(others)}-more-{which:08x}"
 
 
-def kind(cell: Cell) -> tuple[Any, str]:
+def kind(cell: Cell) -> tuple[Any, ...]:
     """Return what cells must share to be trained as one; with c = 0, methods may be the same."""
     same = (
         name
         for name, method in METHODS.items()
         if method.at_zero == cell.method and method.rule == cell.how.rule
     )
-    return cell.config, next(same, cell.method)
+    return cell.config, next(same, cell.method), cell.how.alike and cell.c
 
 
 def side_by_side(cells: Sequence[Cell], dataset: Dataset, jobs: int = 1) -> list[Replicas]:
@@ -73,7 +80,7 @@ def side_by_side(cells: Sequence[Cell], dataset: Dataset, jobs: int = 1) -> list
     found = []
     for cell in cells:
         groups.setdefault(kind(cell), []).append(cell)
-    for (config, method), group in groups.items():
+    for (config, method, _), group in groups.items():
         fit = max(1, room(config.device, jobs) // bytes_of_one(group[0], dataset))
         count = min(max(-(-len(group) // fit), jobs), len(group))
         for part in np.array_split(np.arange(len(group)), count):
@@ -100,11 +107,14 @@ def bytes_of_one(cell: Cell, dataset: Dataset) -> int:
     task = max(tasks, key=lambda task: len(task.y_train))
     n, count = len(task.y_train), max(evaluated[-1], trained[-1])
     with machine.peak_of(config.device) as peak:
-        net = config.make_network((cell.seed,), dropout=cell.how.dropout)
-        optimizer, rule = config.make_optimizer(), cell.how.rule(config, (cell.c,))
+        c: Any = (cell.c,)
+        seeds: Any = (cell.seed,)
+        alone = Replicas(config, cell.method, c, seeds, (cell,))
+        net, optimizer, rule = alone.make()
         xp = net.synapses.xp
         few = first(task, count).to(xp)
         seen = first(few, IMAGES) if config.takes_images else few  # rules take no more at a time
+        rule.check(net, list(tasks))
         rule.start(net.synapses)
         optimizer.start(net.synapses)
 
@@ -116,6 +126,7 @@ def bytes_of_one(cell: Cell, dataset: Dataset) -> int:
             for size in sizes:
                 shown = order[..., :size]
                 batch = xp.where(shown < count, shown, 0)
+                rule.examples = xp.where(shown < len(seen.y_train), shown, 0)
                 training_step(net, optimizer, rule, x[batch], y[batch], few)
 
         with computing(net, config.batch_size):  # each thread has memory of its own

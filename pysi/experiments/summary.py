@@ -79,7 +79,7 @@ def of_correlations(result: Any) -> list[str]:
 
 def strength(method: str, c: float) -> str:
     """Return the strength as text, if the method has one."""
-    return f"{c:g}" if METHODS[method].strengths else ""
+    return f"{c:g}" if METHODS[method].swept else ""
 
 
 def row(method: str, c: object, seeds: object, *cells: str) -> str:

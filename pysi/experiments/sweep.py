@@ -147,7 +147,7 @@ def sweep_cells(config: Protocol, xi: Sequence[float]) -> list[Cell]:
         More than one method, or one without a strength; values of ξ that are not different, or
         for a method that has none.
     """
-    able = [name for name in config.offers() if METHODS[name].strengths]
+    able = [name for name in config.offers() if METHODS[name].swept]
     if len(config.methods) != 1 or config.methods[0] not in able:
         raise ConfigError(
             f"methods: expected one of {able} for a sweep, found {' '.join(config.methods)}"

@@ -5,6 +5,7 @@ In the order in which `pysi.train` calls them::
     check            before any work: can this rule work on this network and these tasks?
     start            before the first task
     start_task       before each task
+    before_step      per step: what comes from a pass of its own, such as over old examples
     output_gradient  per step: what else pulls at the logits, or at the last hidden layer
     total_gradient   per step: g of the task  →  g of the whole loss, for the optimizer
     modulate         per step: Δθ of the optimizer  →  Δθ that is applied
@@ -32,6 +33,10 @@ class Rule(Arguments):
     """Names of arrays that it remembers from task to task, besides the rows of the table."""
     synapses: Any = None
     """The table that it was started on."""
+    examples: Any = None
+    """Which of the task's training examples the present minibatch has, (..., B)."""
+    separate = True
+    """Whether `grad` must be the task's alone. If it is False, `output_gradient` costs less."""
 
     def check(self, net: Any, tasks: list[Any]) -> None:
         """Raise a ConfigError if the rule cannot work on this network with these tasks."""
@@ -46,12 +51,20 @@ class Rule(Arguments):
     def refresh(self) -> None:
         """Recompute what follows from the table, after somebody else has changed it."""
 
+    def before_step(self, net: Any) -> Array | None:
+        """Return what else the total gradient gets, a row (..., P), before the minibatch is seen.
+
+        The rule may use the network for it, and write to `grad`.
+        """
+        return None
+
     def output_gradient(self, net: Any, x: Array, logits: Array) -> tuple[Any, Any] | None:
         """Return gradients of what the rule adds to the loss of a minibatch x, or None.
 
         They are (dlogits, dfeatures): with respect to the `logits`, (..., B, K), and to
         `net.features`, the input of the last layer, (..., B, features); either may be None. They
-        take part in the total gradient, and never enter `grad`, from which ω is learned.
+        take part in the total gradient. They never enter `grad`, from which ω is learned, unless
+        the rule says that it is not `separate`.
         """
         return None
 
