@@ -16,7 +16,7 @@ There are two reading orders. *An hour* is the core, all that the method itself 
     architecture
     storage: networks
     network optim
-    rules: rule quadratic si
+    rules: rule quadratic si pulls
     tasks evaluation history resets threads guards training transfer metrics
     listeners descent scenarios
     rules: distillation fisher ewc
@@ -27,7 +27,8 @@ There are two reading orders. *An hour* is the core, all that the method itself 
     theory: quadratic importance normalization surrogate paths curvature checks claims
     experiments: machine correlation omega sequences methods settings progress parallel
     figures: style figure3 figure4 figure5 figure6 sweep histories
-    experiments: protocol protocols cell schema summary result folder replicas run sweep
+    experiments: protocol protocols cell outcomes schema summary result folder replicas run
+    experiments: sweep
     cli: console options
     __main__
 """
@@ -46,6 +47,7 @@ from pysi.optim import SGD, Adam
 from pysi.rules.ewc import EWC, OnlineEWC
 from pysi.rules.rule import FineTuning
 from pysi.rules.si import SynapticIntelligence
+from pysi.scenarios import in_scenario
 from pysi.synapses import Synapse, SynapseGroup, Synapses
 from pysi.tasks import Task, permuted_tasks, split_tasks
 from pysi.training import train
@@ -78,6 +80,7 @@ __all__ = [
     "check_layer",
     "cifar_tasks",
     "forgetting",
+    "in_scenario",
     "load_dataset",
     "permuted_tasks",
     "sem",

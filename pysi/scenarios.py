@@ -14,6 +14,7 @@ So it has ω = 0 when a task ends, and begins its own task with Ω = 0 and θ̃ 
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -143,7 +144,7 @@ def joint_task(tasks: Sequence[Task]) -> Task:
     """
     tasks = several("tasks", tasks, Task)
     masks = np.stack([task.active for task in tasks])
-    active: Array = masks.any(axis=0)
+    active: Any = masks.any(axis=0)
     loss = tasks[0].loss
     if not (masks == active).all(axis=1).any():  # no task has all classes
         if masks.sum(axis=0).max() > 1:

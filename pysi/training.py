@@ -18,6 +18,7 @@ from pysi.history import Epoch, Event, History, Step, TaskEnded, TaskLearned
 from pysi.network import Network
 from pysi.optim import Optimizer
 from pysi.resets import reset, reset_mode
+from pysi.rules.pulls import pulled
 from pysi.rules.rule import Rule
 from pysi.synapses import Synapses
 from pysi.tasks import Task
@@ -25,13 +26,13 @@ from pysi.threads import computing
 from pysi.typing import Array
 
 
-def update(synapses: Synapses, optimizer: Optimizer, rule: Rule, *extras: Array) -> None:
-    """One step of every synapse, once g is in the table; a rule may add gradients of its own."""
+def update(synapses: Synapses, optimizer: Optimizer, rule: Rule, *extras: Array | None) -> None:
+    """One step of every synapse, once g is in the table; extras are gradients of the rule's own."""
     optimizer.next_step()
     with synapses.update() as rows:
         total = rule.total_gradient(rows)  # g + 2c Ω (θ - θ̃)
-        for row in extras:
-            total = total + rows.part(row)
+        for extra in extras:
+            total = total if extra is None else total + rows.part(extra)
         delta = rule.modulate(optimizer.delta(total, rows), rows)  # Δθ
         rows.advance(delta)  # θ ← θ + Δθ
         rule.after_step(rows, delta)  # ω ← ω - g Δθ
@@ -41,17 +42,12 @@ def training_step(
     net: Network, optimizer: Optimizer, rule: Rule, x: Array, targets: Array, task: Task
 ) -> Array:
     """Forward, loss, backward, update: one minibatch. Return the task's loss before it, (...)."""
-    extras = [row for row in [rule.before_step(net)] if row is not None]
+    before = rule.before_step(net)
     logits = net.forward(x, train=True)
     loss, dlogits = task.loss(logits, targets, task.active)
-    pull = rule.output_gradient(net, x, logits)
-    if pull and rule.separate:
-        net.backward(0 * dlogits if pull[0] is None else pull[0], pull[1])
-        net.synapses.extra[...], pull = net.synapses.grad, None
-        extras.append(net.synapses.extra)
-    dextra, dfeatures = pull or (None, None)
-    net.backward(dlogits if dextra is None else dlogits + dextra, dfeatures)  # g of the task alone
-    update(net.synapses, optimizer, rule, *extras)
+    after, dlogits, dfeatures = pulled(net, rule, x, logits, dlogits)
+    net.backward(dlogits, dfeatures)  # g: the gradient of the task's loss alone
+    update(net.synapses, optimizer, rule, before, after)
     return loss
 
 

@@ -34,6 +34,7 @@ DOORS = {
         "pysi.guards": {"check_arguments", "check_finite", "check_listeners", "check_options"},
         "pysi.history": {"Epoch", "Event", "History", "Step", "TaskEnded", "TaskLearned"},
         "pysi.resets": {"reset", "reset_mode"},
+        "pysi.rules.pulls": {"pulled"},
         "pysi.threads": {"computing"},
     },
     "pysi.metrics": {

@@ -210,7 +210,7 @@ def test_the_defaults_of_permuted_mnist_are_the_paper_s():
 @pytest.mark.parametrize("name", PROTOCOLS)
 def test_the_quick_preset_is_less_of_the_same_experiment(name):
     protocol = PROTOCOLS[name]
-    assert protocol.presets.keys() == {"full", "quick"}
+    assert {"full", "quick"} <= protocol.presets.keys()
     full, quick = (protocol(**protocol.presets[preset]) for preset in ("full", "quick"))
     assert full == protocol()
     assert quick.epochs < full.epochs

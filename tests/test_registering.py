@@ -10,9 +10,10 @@ import pysi
 from pysi.cli import main
 from pysi.experiments.cell import Cell, all_cells
 from pysi.experiments.methods import METHODS, Method
-from pysi.experiments.protocol import Protocol, option
+from pysi.experiments.protocol import Protocol
 from pysi.experiments.protocols import PROTOCOLS, SplitMNIST
 from pysi.experiments.result import Result, key
+from pysi.experiments.settings import option
 from pysi.experiments.sweep import Sweep
 from pysi.figures import figure4, figure6
 from pysi.rules.quadratic import QuadraticPenalty
@@ -46,7 +47,6 @@ class Patterns(Protocol):
     """Random patterns, a few classes at a time."""
 
     name = "patterns"
-    scenario = "task-incremental (in small)"
     datasets = {"toy": "Patterns are not digits."}
     tabulates_tasks = True
     compared = {"dense1.W": "The only hidden layer"}
@@ -192,8 +192,8 @@ def test_an_experiment_is_run_drawn_resumed_and_swept(with_patterns, tmp_path, c
         entry.pop("replicas", None)  # of a single network there is none
     assert numbers(one) == numbers(two)
     assert "test accuracy on each task" in one.table()
-    assert main(f"run patterns --resume {outs[0]} --methods joint --seeds 1".split()) == 2
-    assert "active classes" in capsys.readouterr().err
+    assert main(f"run patterns --resume {outs[0]} --methods joint --seeds 1".split()) == 0
+    assert "joint" in capsys.readouterr().out
     assert main(f"run patterns --resume {outs[0]} --methods scratch --jobs 1".split()) == 0
     assert "intransigence" in capsys.readouterr().out
     out = tmp_path / "sweep"
@@ -210,7 +210,7 @@ def test_a_setting_of_an_experiment_is_an_option_and_no_other_experiment_has_it(
     with pytest.raises(SystemExit):
         main(["run", "patterns", "--help"])
     assert "how noisy the patterns are (default: 0.3)" in " ".join(capsys.readouterr().out.split())
-    assert Patterns.lists() == SplitMNIST.lists() == ("methods", "c", "ewc_c", "seeds")
+    assert Patterns.lists() == SplitMNIST.lists() == ("methods", "c", "ewc_c", "strengths", "seeds")
 
 
 def test_a_list_of_strengths_of_its_own(monkeypatch):

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 import strict_array
 from pysi.cli import main
 from pysi.experiments import machine, replicas
-from pysi.experiments.cell import Cell, all_cells, run_cell
+from pysi.experiments.cell import Cell, all_cells
+from pysi.experiments.outcomes import run_cell
 from pysi.experiments.protocols import PermutedMNIST, SplitCIFAR, SplitMNIST
 from pysi.experiments.replicas import SHARE, Replicas, bytes_of_one, side_by_side
 from pysi.experiments.result import Result

@@ -17,7 +17,8 @@ from pysi.cli.options import parser
 from pysi.data import fetch, status
 from pysi.errors import ConfigError, PysiError
 from pysi.experiments import machine
-from pysi.experiments.cell import all_cells, run_cell
+from pysi.experiments.cell import all_cells
+from pysi.experiments.outcomes import run_cell
 from pysi.experiments.parallel import connect
 from pysi.experiments.protocols import PROTOCOLS
 from pysi.experiments.result import Result, key

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -11,19 +10,15 @@ from typing import Any
 from pysi.backend.matmul import tensor_float_32
 from pysi.data.dataset import Dataset
 from pysi.errors import DivergenceError
-from pysi.experiments import machine
 from pysi.experiments.methods import METHODS, Method
-from pysi.experiments.omega import OmegaFiles, omega_correlation
-from pysi.experiments.progress import Report
+from pysi.experiments.omega import OmegaFiles
 from pysi.experiments.protocol import Protocol
-from pysi.history import Epoch, Event, History
+from pysi.history import Event, History
 from pysi.network import Network
 from pysi.optim import Optimizer
 from pysi.rules.rule import Rule
 from pysi.storage.checkpoint import Checkpoint
-from pysi.storage.files import make_folder
 from pysi.storage.state import restore
-from pysi.threads import using
 from pysi.training import train
 
 INTERVAL = 10
@@ -193,74 +188,3 @@ class Saved(Checkpoint):
         if found is None and self.trunk and (found := self.trunk.load()) and not self.keeps_omega:
             found[0]["synapses.omega"][...] = 0  # that was the trunk's, which watches
         return found
-
-
-class Reporter:
-    """It calls report((name, task, epoch)) after every epoch."""
-
-    def __init__(self, name: str, report: Report) -> None:
-        self.name, self.report = name, report
-
-    def __call__(self, event: Event) -> None:
-        if isinstance(event, Epoch):
-            self.report((self.name, event.task, event.epoch))
-
-
-def outcomes(cell: Cell, history: History, accuracy: str = "test_accuracy") -> list[dict[str, Any]]:
-    """Return what was run and how accurate it was, one entry for each of a cell's networks."""
-    return [
-        {
-            "method": one.method,
-            "c": one.c,
-            "xi": one.config.xi,
-            "seed": one.seed,
-            accuracy: own.test_accuracy.tolist(),
-            "train_accuracy": own.train_accuracy.tolist(),
-        }
-        for one, own in zip(cell.cells, history.replicas(), strict=True)
-    ]
-
-
-def run_cell(
-    cell: Cell, dataset: Dataset, out: Path, threads: int, report: Report
-) -> list[dict[str, Any]]:
-    """Train a cell, save its table of synapses, and return its entries for the result.
-
-    Parameters
-    ----------
-    cell : Cell
-        Or several that are trained as one: `Replicas`.
-    dataset : Dataset
-    out : Path
-        The result folder.
-    threads : int
-        Threads to use.
-    report : callable
-        See `Report`.
-
-    Returns
-    -------
-    list of dict, one for each network
-    """
-    began = time.perf_counter()
-    omega = OmegaFiles(cell, out) if cell.how.omega else None
-    with using(threads, images=cell.config.takes_images):
-        saved, told = cell.resumable(out, threads, omega), Reporter(cell.name, report)
-        net, history = cell.train(dataset, [saved, told, *filter(None, [omega])])
-        libraries = machine.libraries()
-    make_folder(out / "synapses")
-    found = outcomes(cell, history)
-    for r, (one, own) in enumerate(zip(cell.cells, history.replicas(), strict=True)):
-        table = f"synapses/{one.name}.npz"
-        net.synapses.save(out / table, replica=r if net.synapses.lead else ...)
-        found[r] |= libraries | {
-            "omega_correlation": omega_correlation(net, one, out) if omega else None,
-            "epochs": own.epochs,
-            "consolidation_s": own.consolidation,
-            "synapses": table,
-            "peak_memory_mb": machine.peak_memory_mb(),
-            "duration_s": time.perf_counter() - began,
-        }
-        if len(cell.cells) > 1:
-            found[r]["replicas"] = len(cell.cells)  # whose durations and memory are those of all
-    return found

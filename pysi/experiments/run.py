@@ -8,8 +8,9 @@ from typing import Any
 
 from pysi.data.dataset import Dataset
 from pysi.errors import DataError
-from pysi.experiments.cell import Cell, run_cell
+from pysi.experiments.cell import Cell
 from pysi.experiments.folder import SHARED, check_held, default_out, resume, start
+from pysi.experiments.outcomes import run_cell
 from pysi.experiments.parallel import parallel
 from pysi.experiments.replicas import side_by_side
 from pysi.experiments.result import Result, key

@@ -12,8 +12,9 @@ import numpy as np
 from pysi.data.dataset import Dataset
 from pysi.errors import ConfigError
 from pysi.experiments import machine
-from pysi.experiments.cell import Cell, Reporter, all_cells, outcomes
+from pysi.experiments.cell import Cell, all_cells
 from pysi.experiments.methods import METHODS
+from pysi.experiments.outcomes import Reporter, outcomes
 from pysi.experiments.progress import Report
 from pysi.experiments.protocol import Protocol
 from pysi.experiments.result import Result, key
