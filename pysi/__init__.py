@@ -25,11 +25,11 @@ There are two reading orders. *An hour* is the core, all that the method itself 
     data: idx dataset mnist mnist_5k cifar catalogue download sources
     images: convolution pooling tiles winograd cnn
     theory: quadratic importance normalization surrogate paths curvature checks claims
-    experiments: machine correlation omega sequences methods settings progress parallel
-    figures: style figure3 figure4 figure5 figure6 sweep histories
+    experiments: machine correlation omega sequences course methods settings progress parallel
+    figures: style figure3 figure4 figure5 figure6 sweep histories landscape
     experiments: protocol protocols cell outcomes schema summary result folder replicas run
-    experiments: sweep
-    cli: console options
+    experiments: sweep overview landscape
+    cli: console options landscape
     __main__
 """
 

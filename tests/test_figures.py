@@ -5,7 +5,8 @@ import pytest
 from matplotlib.figure import Figure
 
 import pysi
-from pysi.experiments.methods import METHODS, Method
+from pysi.experiments.course import Method
+from pysi.experiments.methods import METHODS
 from pysi.experiments.protocols import PROTOCOLS
 from pysi.experiments.result import Result
 from pysi.figures import draw, figure3, figure4

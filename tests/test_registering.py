@@ -9,7 +9,8 @@ import pytest
 import pysi
 from pysi.cli import main
 from pysi.experiments.cell import Cell, all_cells
-from pysi.experiments.methods import METHODS, Method
+from pysi.experiments.course import Method
+from pysi.experiments.methods import METHODS
 from pysi.experiments.protocol import Protocol
 from pysi.experiments.protocols import PROTOCOLS, SplitMNIST
 from pysi.experiments.result import Result, key

@@ -1,4 +1,4 @@
-"""The command line: pysi run | sweep | figure | theory | data."""
+"""The command line: pysi run | sweep | landscape | figure | theory | data."""
 
 import os
 import signal
@@ -13,12 +13,15 @@ from typing import Any
 from pysi.backend.arrays import device_namespace
 from pysi.backend.compiled import compiled
 from pysi.cli.console import console
+from pysi.cli.landscape import compare, draw_overview
 from pysi.cli.options import parser
 from pysi.data import fetch, status
 from pysi.errors import ConfigError, PysiError
 from pysi.experiments import machine
 from pysi.experiments.cell import all_cells
 from pysi.experiments.outcomes import run_cell
+from pysi.experiments.overview import FILE as OVERVIEW
+from pysi.experiments.overview import Overview
 from pysi.experiments.parallel import connect
 from pysi.experiments.protocols import PROTOCOLS
 from pysi.experiments.result import Result, key
@@ -136,6 +139,16 @@ def run(
     print(f"written: {', '.join(map(str, paths))}")
 
 
+def redraw(path: Path, out: Path | None) -> list[Path]:
+    """`pysi figure`: draw a result, or a landscape, and return the paths."""
+    folder = path if path.is_dir() else path.parent
+    overview = path / OVERVIEW if path.is_dir() else path
+    if overview.name == OVERVIEW and overview.exists():
+        require_matplotlib()
+        return draw_overview(Overview.load(overview), out or folder)
+    return draw_figures(Result.load(path), out or folder)
+
+
 def check_theory(seed: int, device: str) -> int:
     """`pysi theory`: print predictions beside measurements; return 1 if a pair disagrees."""
     machine.require("scipy")
@@ -210,10 +223,10 @@ def obey(arguments: Sequence[str] | None) -> int:
         if command in ("run", "sweep"):
             with compiled(False) if args.pop("no_compile", False) else nullcontext():
                 run(args.pop("experiment"), sweep=command == "sweep", **args)
+        elif command == "landscape":
+            compare(args.pop("experiment"), **args)
         elif command == "figure":
-            result = Result.load(args["result"])
-            beside = args["result"] if args["result"].is_dir() else args["result"].parent
-            print("\n".join(map(str, draw_figures(result, args["out"] or beside))))
+            print("\n".join(map(str, redraw(args["result"], args["out"]))))
         elif command == "theory":
             return check_theory(args["seed"], args["device"])
         elif args["action"] == "status":

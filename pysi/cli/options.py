@@ -98,6 +98,32 @@ def add_experiments(command: argparse.ArgumentParser, *, sweep: bool = False) ->
     return found
 
 
+def add_landscapes(command: argparse.ArgumentParser) -> None:
+    """Add a subcommand for the landscape of every experiment."""
+    experiments = command.add_subparsers(dest="experiment", required=True)
+    for name, protocol in PROTOCOLS.items():
+        sub = experiments.add_parser(
+            name, help=protocol.__doc__.splitlines()[0], argument_default=argparse.SUPPRESS
+        )
+        whole = value(int, False)
+        offered: dict[str, dict[str, Any]] = {
+            "--methods": {"nargs": "+", "help": "what to compare (default: all that fit)"},
+            "--scenarios": {"nargs": "+", "help": f"of {' '.join(protocol.scenarios)}"},
+            "--seeds": {"type": whole, "help": "repetitions (default: 10)"},
+            "--sweep-seeds": {"type": whole, "help": "seeds per strength, held out (default: 2)"},
+            "--preset": {"choices": protocol.presets, "help": f"(default: {protocol.landscape})"},
+            "--dataset": {"help": f"of {' '.join(protocol.datasets)}"},
+            "--epochs": {"type": whole, "help": "epochs per task"},
+            "--data": {"metavar": "DIR", "help": "folder of data sets (default: $PYSI_DATA)"},
+            "--out": {"metavar": "DIR", "type": folder, "help": "new folder"},
+            "--resume": {"metavar": "DIR", "type": folder, "help": "run what is missing in DIR"},
+            "--jobs": {"type": whole, "help": "processes (default: one per core)"},
+            "--dask": {"metavar": "ADDRESS", "help": "run on the cluster of this scheduler"},
+        }
+        for option, how in offered.items():
+            sub.add_argument(option, **how)
+
+
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
     top = argparse.ArgumentParser(prog="pysi", description="Synaptic Intelligence in NumPy.")
@@ -109,6 +135,9 @@ def parser() -> argparse.ArgumentParser:
     sweep = commands.add_parser("sweep", help="choose c and ξ on held-out training data")
     for sub in add_experiments(sweep, sweep=True):
         sub.add_argument("--dask", metavar="ADDRESS", help="run on the cluster of this scheduler")
+
+    land = commands.add_parser("landscape", help="compare all methods in all scenarios")
+    add_landscapes(land)
 
     figure = commands.add_parser("figure", help="redraw the figure of a result")
     figure.add_argument("result", metavar="RESULT", type=folder, help="result folder or file")

@@ -10,7 +10,8 @@ from typing import Any
 from pysi.backend.matmul import tensor_float_32
 from pysi.data.dataset import Dataset
 from pysi.errors import DivergenceError
-from pysi.experiments.methods import METHODS, Method
+from pysi.experiments.course import Method
+from pysi.experiments.methods import METHODS
 from pysi.experiments.omega import OmegaFiles
 from pysi.experiments.protocol import Protocol
 from pysi.history import Event, History

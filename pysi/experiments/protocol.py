@@ -88,6 +88,8 @@ class Protocol:
     """Functions from a result to a Matplotlib figure, or None if it lacks what is shown."""
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"full": {}}
     """Settings by the name of a preset."""
+    landscape: ClassVar[str] = "full"
+    """The preset with which `pysi landscape` compares all methods."""
     swept: ClassVar[tuple[str, ...]] = ("si",)
     """The methods whose settings a sweep chooses, if not told otherwise."""
 

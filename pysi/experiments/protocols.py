@@ -8,7 +8,7 @@ from typing import Any
 from pysi.arguments import is_whole
 from pysi.data.dataset import Dataset
 from pysi.errors import ConfigError
-from pysi.experiments.methods import Register
+from pysi.experiments.course import Register
 from pysi.experiments.protocol import Protocol
 from pysi.experiments.sequences import cifar_tasks
 from pysi.experiments.settings import option
@@ -75,6 +75,7 @@ class SplitMNIST(OnDigits):
     name = "split-mnist"
     scenarios = ("task", "domain", "class")
     zero_readout = True
+    landscape = "hsu"
     figures = {"figure3": figure3}
     presets = {
         "full": {},
@@ -123,6 +124,7 @@ class PermutedMNIST(OnDigits):
     scenarios = ("domain",)
     after_task_1 = ("xi", "clamp", "tasks")
     equal_tasks = True
+    landscape = "small"
     compared = {"dense1.W": "First layer weights", "dense2.W": "Second layer weights"}
     figures = {
         "figure4": figure4,
@@ -134,6 +136,7 @@ class PermutedMNIST(OnDigits):
         "quick": {  # strengths chosen for this smaller network on held-out data
             "tasks": 5, "epochs": 4, "hidden": (200, 200), "c": (0.0, 2.0), "ewc_c": (10.0,)
         },
+        "small": {"epochs": 10, "hidden": (400, 400), "seeds": 3},
     }  # fmt: skip
 
     methods: tuple[str, ...] = ("single", "si", "joint", "ewc", "dropout")

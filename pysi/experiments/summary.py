@@ -38,7 +38,10 @@ def summary(result: Any) -> str:
         cells = [with_sem(accuracy.mean(axis=-1)) for accuracy in final]
         if test.shape[-1] > 1 and METHODS[method].trains.sequence:
             cells += [with_sem(f(test)) for f in (forgetting, backward_transfer)]
-            cells.append(with_sem(forward_transfer(test, result.content["chance"])))
+            # a class that has not been learned cannot be chosen in the scenario "class"
+            told = config.get("scenario") != "class"
+            forward = forward_transfer(test, result.content["chance"])
+            cells.append(with_sem(forward) if told else "-")
             if alone is not None:
                 cells.append(with_sem(intransigence(test, alone)))
         lines.append(row(method, strength(method, c), len(test), *cells))
