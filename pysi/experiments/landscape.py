@@ -170,7 +170,9 @@ class Landscape:
             if held != config:
                 if result.lock:
                     result.lock.release()
-                raise ConfigError(f"{folder}: expected results of {config}, found those of {held}")
+                pairs = [(k, v, asdict(held)[k]) for k, v in asdict(config).items()]
+                other = "; ".join(f"{k} {a}, found {b}" for k, a, b in pairs if a != b)
+                raise ConfigError(f"{folder}: expected results with {other}")
         else:
             more: dict[str, Any] = {"xi": [config.xi], "chosen": None} if sweep else {}
             result = start(
