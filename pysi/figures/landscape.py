@@ -52,7 +52,7 @@ def figure_landscape(overview: Any) -> "Figure":
             ax.errorbar(
                 values.mean(), place, xerr=error, fmt="o", ms=5, color=colour, capsize=2, zorder=3
             )  # fmt: skip
-        ax.set(title=f"{scenario}-incremental", xlim=(min(0.0, chance), 1.02))
+        ax.set(title=f"{scenario}-incremental", xlim=(max(0.0, chance - 0.06), 1.02))
         ax.grid(axis="x", lw=0.4, color="0.85")
         ax.spines[["top", "right"]].set_visible(False)
     labels = [METHODS[name].label.partition(", c")[0] for name in methods]
