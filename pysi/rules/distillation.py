@@ -1,23 +1,49 @@
 """Distillation: how far a network's outputs are from those that an old network gave."""
 
+from typing import Any
+
 import numpy as np
 
+from pysi.arguments import number
 from pysi.backend import namespace
-from pysi.errors import ConfigError
 from pysi.losses import softmax
 from pysi.typing import Array
 
 
-def distillation(logits: Array, recorded: Array, T: float = 2.0) -> tuple[Array, Array]:
+def temperature(T: Any) -> float:
+    """Return a temperature as a float; a ConfigError unless it is finite and positive."""
+    return number("T", T, "a positive temperature", lambda T: T > 0)
+
+
+def distillation(
+    logits: Array, recorded: Array, T: float = 2.0, active: Array | bool = True
+) -> tuple[Array, Array]:
     """Return the mean over examples of -Σ σ(recorded / T) log σ(logits / T), and its gradient.
 
-    The gradient is the derivative with respect to `logits`; σ is the softmax, `recorded` are an old
-    network's logits, and T > 0 is a temperature. There is no factor T². Source: Hinton, Vinyals &
-    Dean (2015), Distilling the knowledge in a neural network.
+    The gradient is the derivative with respect to `logits`. There is no factor T².
+
+    Parameters
+    ----------
+    logits, recorded : array, (..., B, K)
+        Outputs of this network, and of an old one for the same examples.
+    T : float
+        Temperature, T > 0.
+    active : array of bool, (K,)
+        The classes among which the softmax σ chooses: by default, all. The gradient of all other
+        logits is exactly zero.
+
+    Returns
+    -------
+    loss : array, (...)
+        In nats.
+    gradient : array, (..., B, K)
+
+    References
+    ----------
+    Hinton, Vinyals & Dean (2015), Distilling the knowledge in a neural network.
     """
-    if not T > 0:
-        raise ConfigError(f"T: expected a positive temperature, found {T}")
-    old, new, batch = softmax(recorded / T), softmax(logits / T), logits.shape[-2]
+    T, batch = temperature(T), logits.shape[-2]
+    old, new = softmax(recorded / T, active), softmax(logits / T, active)
     tiny = np.finfo(new.dtype).tiny
     loss = -(old * namespace(new).log(new + tiny)).sum(axis=(-2, -1)) / batch
     return loss, (new - old) / (T * batch)
