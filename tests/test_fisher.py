@@ -276,7 +276,7 @@ def test_functions_for_squares_alone_do_not_serve_the_absolute_value():
     message = "SquaringGain.* with add_squares and squared_gradients, which serve the square alone"
     with pytest.raises(pysi.ConfigError, match=message):
         MAS(1.0).check(net, [])
-    with pytest.raises(pysi.ConfigError, match="write these two functions"):
+    with pytest.raises(pysi.ConfigError, match="write these two functions in their place"):
         sum_over_examples(net, abs, np.ones((3, 4)))
 
 

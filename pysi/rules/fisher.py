@@ -47,16 +47,17 @@ def square(x: Array) -> Array:
 
 def functions(layer: Any, f: Callable[[Array], Array]) -> tuple[Callable, Callable]:
     """Return a layer's two functions for f; a ConfigError if it has none."""
-    found = f"{layer}"
+    found, place = f"{layer}", ""
     if hasattr(layer, "add_squares"):
         if f is square:
             return layer.add_squares, layer.squared_gradients
         found += " with add_squares and squared_gradients, which serve the square alone"
+        place = " in their place"
     elif hasattr(layer, "add_examples"):
         return partial(layer.add_examples, f), partial(layer.example_sums, f)
     raise ConfigError(
         f"layers: expected layers with add_examples and example_sums, for the gradients of single "
-        f"examples, found {found}; write these two functions (see pysi.rules.fisher)"
+        f"examples, found {found}; write these two functions{place} (see pysi.rules.fisher)"
     )
 
 
