@@ -64,7 +64,7 @@ class Layer(Arguments):
         raise NotImplementedError
 
     def input_gradient(self, dy: Array, kept: Any, memory: Any) -> Array | None:
-        """Return ∂L/∂x alone, for the Fisher information (see `pysi.rules.fisher`)."""
+        """Return ∂L/∂x alone, for gradients of single examples (see `pysi.rules.fisher`)."""
         return self.backward(dy, kept, memory)
 
 
@@ -114,12 +114,12 @@ class Dense(Layer):
         dx = memory.passing("dx", (*dy.shape[:-1], self.n_in))
         return matmul(dy, W.swapaxes(-1, -2), out=dx)
 
-    def add_squares(self, total: Any, dy: Array, x: Array, memory: Any) -> Array:
-        return total + dy * dy
+    def add_examples(self, f: Any, total: Any, dy: Array, x: Array, memory: Any) -> Array:
+        return total + f(dy)
 
-    def squared_gradients(self, total: Array, x: Array) -> tuple[Array, Array]:
-        # the gradient of one example is the product x_i dy_j, so its square is a product of squares
-        return matmul((x * x).swapaxes(-1, -2), total), total.sum(axis=-2)
+    def example_sums(self, f: Any, total: Array, x: Array) -> tuple[Array, Array]:
+        # the gradient of one example is the product x_i dy_j, and f of it is f(x_i) f(dy_j)
+        return matmul(f(x).swapaxes(-1, -2), total), total.sum(axis=-2)
 
 
 @elementwise

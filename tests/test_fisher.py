@@ -9,7 +9,14 @@ import pysi
 import strict_array
 from pysi.layers import Layer
 from pysi.losses import softmax, softmax_cross_entropy
-from pysi.rules.fisher import diagonal_fisher, empirical_fisher, squared_gradients
+from pysi.rules.fisher import (
+    diagonal_fisher,
+    empirical_fisher,
+    square,
+    squared_gradients,
+    sum_over_examples,
+)
+from pysi.rules.mas import MAS
 from strategies import dtypes, leads, seeds, toy_cnn, toy_image_tasks
 
 widths = st.lists(st.integers(1, 5), min_size=1, max_size=3)
@@ -146,6 +153,17 @@ def test_of_several_losses_the_squares_are_added_up(seed, activation, lead, n):
     assert np.allclose(squared_gradients(net, *dlogits), expected, rtol=1e-12)
 
 
+@pytest.mark.parametrize("f", [square, abs, np.sign])
+@pytest.mark.parametrize("lead", [(), (3,)])
+def test_sums_over_examples_are_those_of_a_loop(f, lead):
+    net, x, labels, active = problem(1, [3, 4], "tanh", lead)
+    expected = sum(f(example_gradient(net, *pair, active)) for pair in zip(x, labels, strict=True))
+    dlogits = softmax(net.forward(x), active) - (labels[:, None] == np.arange(4))
+    found = sum_over_examples(net, f, dlogits * active)
+    assert np.allclose(found, expected, rtol=1e-10, atol=1e-14)
+    assert abs(expected).max() > 0.1
+
+
 @given(seeds)
 def test_synapses_without_influence_have_none(seed):
     net, x, _, active = problem(seed, [3, 4])
@@ -183,20 +201,83 @@ def test_probabilities_survive_huge_logits():
     assert np.array_equal(p, [[1.0, 0.0, 0.0, 0.0]])
 
 
+class Gain(Layer):
+    """A factor for every feature, written for training alone."""
+
+    kind = "gain"
+    parameters = {"k": (2,)}
+
+    def initial(self, rng):
+        return {"k": rng.uniform(0.5, 1.5, 2)}
+
+    def forward(self, x, memory):
+        return x * memory.weights[0][..., None, :], x
+
+    def backward(self, dy, x, memory):
+        (k,), (dk,) = memory.weights, memory.gradients
+        dk[...] = (dy * x).sum(axis=-2)
+        return dy * k[..., None, :]
+
+
+class SquaringGain(Gain):
+    """The same, with the two functions for squares alone."""
+
+    def add_squares(self, total, dy, x, memory):
+        return total + (dy * x) ** 2
+
+    def squared_gradients(self, total, x):
+        return (total.sum(axis=-2),)
+
+
+class SummingGain(Gain):
+    """The same, with the two functions for every f."""
+
+    def add_examples(self, f, total, dy, x, memory):
+        return total + f(dy * x)
+
+    def example_sums(self, f, total, x):
+        return (total.sum(axis=-2),)
+
+
+def gain_network(kind, lead=()):
+    seed = list(range(*lead)) if lead else 0
+    return pysi.Network([kind(), pysi.layers.Dense(2, 4)], dtype=np.float64, seed=seed)
+
+
 def test_weights_in_unknown_layers_are_a_config_error():
-    class Gain(Layer):
-        kind = "gain"
-        parameters = {"k": (2,)}
-
-        def forward(self, x, memory):
-            return x, None
-
     net = pysi.Network([Gain()], dtype=np.float64, input_shape=(2,))
     net.forward(np.ones((3, 2)))
-    with pytest.raises(pysi.ConfigError, match="Gain"):
-        pysi.EWC(1.0).check(net, [])
-    with pytest.raises(pysi.ConfigError, match="Gain"):
-        squared_gradients(net, np.ones((3, 2)))
+    message = "layers: expected layers with add_examples and example_sums, .* found Gain.*; write"
+    for work in (
+        lambda: pysi.EWC(1.0).check(net, []),
+        lambda: MAS(1.0).check(net, []),
+        lambda: squared_gradients(net, np.ones((3, 2))),
+        lambda: sum_over_examples(net, abs, np.ones((3, 2))),
+    ):
+        with pytest.raises(pysi.ConfigError, match=message):
+            work()
+
+
+@pytest.mark.parametrize("kind", [SquaringGain, SummingGain])
+@pytest.mark.parametrize("lead", [(), (2,)])
+def test_a_user_s_layer_takes_part_by_either_pair_of_functions(kind, lead):
+    net = gain_network(kind, lead)
+    _, x, labels, active = problem(0, [2])
+    pysi.EWC(1.0).check(net, [])
+    squares = [example_gradient(net, *pair, active) ** 2 for pair in zip(x, labels, strict=True)]
+    fisher = empirical_fisher(net, x, labels, active)
+    assert np.allclose(fisher, np.mean(squares, axis=0), rtol=1e-10, atol=1e-14)
+    assert (fisher[..., net.synapses.group("gain1.k").columns] > 0).all()
+
+
+def test_functions_for_squares_alone_do_not_serve_the_absolute_value():
+    net = gain_network(SquaringGain)
+    net.forward(np.ones((3, 2)))
+    message = "SquaringGain.* with add_squares and squared_gradients, which serve the square alone"
+    with pytest.raises(pysi.ConfigError, match=message):
+        MAS(1.0).check(net, [])
+    with pytest.raises(pysi.ConfigError, match="write these two functions in their place"):
+        sum_over_examples(net, abs, np.ones((3, 4)))
 
 
 @pytest.mark.parametrize("fast", [True, False])

@@ -21,6 +21,7 @@ A pixel lies in many windows, and its derivative is the sum over all of them: �
 back to where the columns were taken from.
 """
 
+from collections.abc import Callable
 from math import prod, sqrt
 from typing import Any
 
@@ -182,14 +183,17 @@ class Conv2D(Layer):
                 under[..., :h, :w, :] += back[..., i, j, :]
         return inner
 
-    def add_squares(self, total: Any, dy: Array, kept: Any, memory: Memory) -> tuple[Array, Array]:
-        """Return total + Σ_n (Σ over places)²: an example's gradient is a sum over places."""
+    def add_examples(
+        self, f: Callable, total: Any, dy: Array, kept: Any, memory: Memory
+    ) -> tuple[Array, Array]:
+        """Return total + Σ_n f(Σ over places): an example's gradient is a sum over places."""
         *lead, n, h, w, _ = dy.shape
         columns = kept[0].reshape(*kept[1][:-4], n, h * w, -1)
         rows = dy.reshape(*lead, n, h * w, self.n_out)
         dW, db = matmul(columns.swapaxes(-1, -2), rows), rows.sum(axis=-2)
-        dW2, db2 = total or (0, 0)
-        return dW2 + (dW * dW).sum(axis=-3), db2 + (db * db).sum(axis=-2)
+        sum_W, sum_b = total or (0, 0)
+        return sum_W + f(dW).sum(axis=-3), sum_b + f(db).sum(axis=-2)
 
-    def squared_gradients(self, total: Any, kept: Any) -> tuple[Array, Array]:
+    def example_sums(self, f: Callable, total: Any, kept: Any) -> tuple[Array, Array]:
+        """Return the sums, which `add_examples` has completed."""
         return total

@@ -30,6 +30,7 @@ copy. Windows that run over an image's edge are computed too, and ignored.
 Source: Lavin & Gray (2016), Fast algorithms for convolutional neural networks; Winograd (1980).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -165,10 +166,12 @@ class WinogradConv2D(Conv2D):
         self.transform(space, dy, held)
         return self.filter(space, held.mirrored, held)
 
-    def add_squares(self, total: Any, dy: Array, x: Array, memory: Memory) -> tuple[Array, Array]:
+    def add_examples(
+        self, f: Callable, total: Any, dy: Array, x: Array, memory: Memory
+    ) -> tuple[Array, Array]:
         columns = self.columns(x, memory)
         columns = columns.reshape(*x.shape[:-4], -1, 9 * self.n_in)
-        return super().add_squares(total, dy, (columns, x.shape), memory)
+        return super().add_examples(f, total, dy, (columns, x.shape), memory)
 
     def transform(self, space: Workspace, x: Array, held: Derived) -> None:
         """Compute D, at all points, of the rows of x with their margins."""

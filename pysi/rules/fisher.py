@@ -14,13 +14,19 @@ dense layer y = x W + b the gradient of one example n is a product, :math:`x_{ni
 .. math:: \sum_n (x_{ni} δ_{nj})^2 = \sum_n x_{ni}^2 δ_{nj}^2 = \bigl[(x^2)^T δ^2\bigr]_{ij},
           \qquad \sum_n δ_{nj}^2 \text{ for the bias.}
 
-The sum over labels needs a δ for each, but the input x is the same for all of them: the squares are
-added up before the product. So a layer with weights has two functions for this:
-``add_squares(total, dy, kept, memory)`` returns the total with one dy (the first total is 0), and
-``squared_gradients(total, kept)`` the sums of squares for each of its parameters.
+The same holds for every f with f(xy) = f(x) f(y), such as the absolute value, which the importance
+of memory aware synapses needs (`pysi.rules.mas`).
+
+The sum over labels needs a δ for each, but the input x is the same for all of them: f(δ) is added
+up before the product. So a layer with weights has two functions for this:
+``add_examples(f, total, dy, kept, memory)`` returns the total with one dy (the first total is 0),
+and ``example_sums(f, total, kept)`` returns Σ_n f(g_n) for each of its parameters. In their place
+it may have two functions for the square alone: ``add_squares(total, dy, kept, memory)`` and
+``squared_gradients(total, kept)``.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from pysi.backend import to_host
@@ -34,46 +40,66 @@ IMAGES = 50
 """How many images are taken at a time: the gradient of each of them is kept."""
 
 
-def check_layers(net: Network) -> None:
-    """Raise a ConfigError if a layer with weights cannot square its gradients."""
+def square(x: Array) -> Array:
+    """Return x²."""
+    return x * x
+
+
+def functions(layer: Any, f: Callable[[Array], Array]) -> tuple[Callable, Callable]:
+    """Return a layer's two functions for f; a ConfigError if it has none."""
+    found, place = f"{layer}", ""
+    if hasattr(layer, "add_squares"):
+        if f is square:
+            return layer.add_squares, layer.squared_gradients
+        found += " with add_squares and squared_gradients, which serve the square alone"
+        place = " in their place"
+    elif hasattr(layer, "add_examples"):
+        return partial(layer.add_examples, f), partial(layer.example_sums, f)
+    raise ConfigError(
+        f"layers: expected layers with add_examples and example_sums, for the gradients of single "
+        f"examples, found {found}; write these two functions{place} (see pysi.rules.fisher)"
+    )
+
+
+def check_layers(net: Network, f: Callable[[Array], Array] = square) -> None:
+    """Raise a ConfigError if a layer has no sum over examples of f of the gradient of each."""
     for layer in net.layers:
-        if layer.parameters and not hasattr(layer, "add_squares"):
-            raise ConfigError(
-                f"layers: expected layers that can square the gradients of single examples "
-                f"(add_squares and squared_gradients), found {layer}"
-            )
+        if layer.parameters:
+            functions(layer, f)
 
 
-def squared_gradients(net: Network, *dlogits: Array) -> Array:
-    """Return the sum over examples of the squared gradient of each example, for every synapse.
+def sum_over_examples(net: Network, f: Callable[[Array], Array], *dlogits: Array) -> Array:
+    """Return the sum over examples of f of the gradient of each example, for every synapse.
 
     It belongs to the network's last forward pass without `train`, and leaves the table as it is.
 
     Parameters
     ----------
     net : Network
+    f : callable
+        An elementwise function with f(xy) = f(x) f(y): `square` or `abs`.
     *dlogits : array, (..., B, K)
-        For each example, the derivative of *its own* loss: not divided by B. Multiply it by √w to
-        count an example w times. The squares of several losses, such as one per label, are added.
+        For each example, the derivative of *its own* loss: not divided by B. The sums of several
+        losses, such as one per label, are added.
 
     Returns
     -------
     array, (..., P)
-        Σ_n g_n², in units of (loss / weight)².
+        Σ_n f(g_n).
 
     Raises
     ------
     ConfigError
-        A layer with weights cannot square the gradients of single examples.
+        A layer with weights does not have the two functions.
     """
-    check_layers(net)
+    check_layers(net, f)
     totals: dict[Memory, Any] = {}
 
     def visit(memory: Memory, dy: Array, share: int) -> Array:
         layer: Any = memory.slot.layer
         if layer.parameters:
-            total = totals.get(memory, 0)
-            totals[memory] = layer.add_squares(total, dy, memory.kept, memory)
+            add, _ = functions(layer, f)
+            totals[memory] = add(totals.get(memory, 0), dy, memory.kept, memory)
         gradients = memory.gradients  # in the table, where they stay as they are
         memory.gradients = tuple(
             memory.passing(("unused", i), array.shape) for i, array in enumerate(memory.weights)
@@ -85,13 +111,20 @@ def squared_gradients(net: Network, *dlogits: Array) -> Array:
     for dy in dlogits:
         net.tested.visit(dy, visit)
     s = net.synapses
-    squared = s.zeros()
+    result = s.zeros()
     for memory, total in sorted(totals.items(), key=lambda item: item[0].order):
-        layer: Any = memory.slot.layer
-        squares = layer.squared_gradients(total, memory.kept)
-        for group, square in zip(memory.slot.groups, squares, strict=True):
-            squared[..., group.columns] += square.reshape(*s.lead, -1)
-    return squared
+        _, sums = functions(memory.slot.layer, f)
+        for group, part in zip(memory.slot.groups, sums(total, memory.kept), strict=True):
+            result[..., group.columns] += part.reshape(*s.lead, -1)
+    return result
+
+
+def squared_gradients(net: Network, *dlogits: Array) -> Array:
+    """Return Σ_n g_n², (..., P), in units of (loss / weight)²; see `sum_over_examples`.
+
+    Multiply an example's derivative by √w to count the example w times.
+    """
+    return sum_over_examples(net, square, *dlogits)
 
 
 def batches(net: Network, x: Array, batch: int) -> Iterator[tuple[slice, Array]]:
