@@ -391,7 +391,7 @@ class Stopped(Exception):
     pass
 
 
-def stopped(folder, rule, stop=None, seed=0, xp=np):
+def stopped(folder, rule, stop=None, seed=0, xp=np, net=toy_net, tasks=TASKS):
     """Train with a checkpoint, and stop after so many epochs."""
     left = [stop]
 
@@ -402,7 +402,7 @@ def stopped(folder, rule, stop=None, seed=0, xp=np):
                 raise Stopped
 
     return toy_run(
-        rule, net=toy_net(seed, dropout=0.2, xp=xp), tasks=TASKS, epochs=3, batch_size=8,
+        rule, net=net(seed, dropout=0.2, xp=xp), tasks=tasks, epochs=3, batch_size=8,
         listeners=[Checkpoint(Path(folder) / "run.npz", {}), every_epoch(on_epoch)],
     )  # fmt: skip
 
