@@ -44,6 +44,6 @@ def distillation(
     """
     T, batch = temperature(T), logits.shape[-2]
     old, new = softmax(recorded / T, active), softmax(logits / T, active)
-    tiny = np.finfo(new.dtype).tiny
+    tiny = float(np.finfo(new.dtype).tiny)
     loss = -(old * namespace(new).log(new + tiny)).sum(axis=(-2, -1)) / batch
     return loss, (new - old) / (T * batch)
