@@ -93,3 +93,5 @@ def check_arguments(
                 f"readout has units, found {len(task.active)}"
             )
     check_pixels(highest)
+    if hasattr(net, "check"):
+        net.check(tasks)
