@@ -18,7 +18,7 @@ There are two reading orders. *An hour* is the core, all that the method itself 
     network optim
     rules: rule quadratic si
     tasks evaluation history resets threads guards training transfer metrics
-    listeners descent scenarios competition progressive
+    listeners descent scenarios competition columns progressive
     rules: distillation fisher ewc
     checking
     storage: lock state checkpoint
