@@ -60,7 +60,7 @@ class ProgressiveNetwork(Network):
 
     @learned.setter
     def learned(self, count: int) -> None:
-        (columns,) = self.layers
+        columns = self.layers[0]
         if not isinstance(columns, Columns):
             raise ConfigError(f"layers: expected the columns of such a network, found {columns!r}")
         self._learned = count
