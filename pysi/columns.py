@@ -10,11 +10,12 @@ them, and is linear. With adapters, a hidden layer reads older columns through o
 column j is scaled by a learned number α_j, V projects all of them together to as many units as the
 layer has, and U reads these::
 
-    U^(k:j) h^(j)  becomes  relu([α_j h_{i-1}^(j)]_j V) U
+    Σ_j h_{i-1}^(j) U^(k:j)   becomes   relu([α_j h_{i-1}^(j)]_j V) U
 
 While column k is trained, the older columns are computed, but never changed.
 """
 
+from collections.abc import Sequence
 from copy import copy
 from itertools import pairwise
 from math import prod
@@ -32,9 +33,10 @@ from pysi.typing import Array, Shape
 class Columns(Layer):
     """All columns of a progressive network, as one layer, of which the newest is trained.
 
-    Columns after the newest are not computed, and their logits are 0. Weights are called
-    "column2.W1" and so on; the rows of U are the units of column 1, of column 2, …; so are the rows
-    of V, and the entries of "a", which is α. The last W, b and U are those of the readout.
+    Columns after the newest are not computed, and their logits are 0. Weights have names such as
+    "column2.W1" (in the table, "progressive1.column2.W1"); "a" is α. The rows of U and V, and the
+    entries of α, belong to column 1, then to column 2, and so on. The last W, b and U are those of
+    the readout.
 
     Parameters
     ----------
@@ -47,8 +49,9 @@ class Columns(Layer):
     kind = "progressive"
 
     def __init__(
-        self, n_in: int, hidden: Any, classes: Any, adapters: bool = False, newest: int = 1
-    ) -> None:
+        self, n_in: int, hidden: Sequence[int], classes: Sequence[int], adapters: bool = False,
+        newest: int = 1,
+    ) -> None:  # fmt: skip
         self.n_in = whole("n_in", n_in)
         self.hidden = wholes("hidden", hidden, 1, "one or more positive whole numbers")
         self.classes = wholes("classes", classes, 1, "one or more positive whole numbers")

@@ -1,5 +1,6 @@
 """A progressive network: a column for each task, of which `pysi.train` trains the newest."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -42,8 +43,9 @@ class ProgressiveNetwork(Network):
     layers: list[Any]
 
     def __init__(
-        self, n_in: int, hidden: Any, classes: Any, *, adapters: bool = False, **options: Any
-    ) -> None:
+        self, n_in: int, hidden: Sequence[int], classes: Sequence[int], *, adapters: bool = False,
+        **options: Any,
+    ) -> None:  # fmt: skip
         super().__init__([Columns(n_in, hidden, classes, adapters)], **options)
 
     def __repr__(self) -> str:
@@ -68,9 +70,9 @@ class ProgressiveNetwork(Network):
         self.synapses = self._table  # from now on with memory for another column
         self.synapses.grad[...] = 0
 
-    def columns(self, newest: int) -> slice:
-        """Return the columns of the table that are the synapses of one column of the network."""
-        return slice(self.parameters_of(newest - 1), self.parameters_of(newest))
+    def columns(self, k: int) -> slice:
+        """Return which columns of the table are the synapses of the network's column k, from 1."""
+        return slice(self.parameters_of(k - 1), self.parameters_of(k))
 
     def parameters_of(self, count: int) -> int:
         """Return how many parameters the first `count` columns have together."""
