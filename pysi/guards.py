@@ -74,6 +74,8 @@ def check_arguments(
             f"net: expected a last layer with weights and one output per class, such as Dense, "
             f"found {found}"
         )
+    if hasattr(net, "check"):
+        net.check(tasks)
     seen: list[Any] = []
     highest = 0
     for task in [*tasks, *tested]:

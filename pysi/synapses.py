@@ -15,7 +15,7 @@ the shape (R, P): R independent networks side by side.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from math import prod
 from typing import Any
 
@@ -132,6 +132,7 @@ class Synapses(Copied, Handle):
             self.shapes, lead=self.lead, dtype=self.dtype, xp=self.xp, block_size=self._block_size
         )
         other.table[...] = self.table
+        other.train_only(self._update.recorder.ranges.part)
         return other
 
     def group(self, name: str) -> SynapseGroup:
@@ -155,9 +156,8 @@ class Synapses(Copied, Handle):
 
     def train_only(self, columns: slice | None = None) -> None:
         """Let updates change these columns alone, or by default all: the others cost nothing."""
-        views, lead = self._views, prod(self.lead)
-        ranges = Ranges(self.size, lead, self.xp, self._block_size, columns)
-        self._update = Recording("update", self.xp, ranges, lambda r: Update(views, r))
+        ranges = Ranges(self.size, prod(self.lead), self.xp, self._block_size, columns)
+        self._update = Recording("update", self.xp, ranges, partial(Update, self._views))
 
     def zeros(self) -> Array:
         """A new row of zeros like the table's, for the state of an optimizer or a rule."""

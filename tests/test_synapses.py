@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import pysi
+from pysi.backend.compiled import compiled
 from pysi.storage.tables import SAVED
 from pysi.synapses import ROWS
 from strategies import leads, seeds, shape_tables, tables
@@ -189,3 +190,81 @@ def test_repr_names_the_paper_s_quantities(seed):
     s.theta[...] = np.random.default_rng(seed).standard_normal(4)
     assert all(f"{row}=" in repr(s[3]) for row in ROWS)
     assert "dense1.W" in repr(s.group("dense1.W"))
+
+
+# train_only
+
+
+@given(tables(), st.data())
+def test_only_some_columns_are_updated(s, data):
+    """Those have the bits of a whole update; the others keep theirs, and so does their state."""
+    start = data.draw(st.integers(0, len(s) - 1))
+    stop = data.draw(st.integers(start + 1, len(s)))
+    whole, state = s.copy(), np.arange(s.theta.size, dtype=s.dtype).reshape(s.theta.shape)
+    strength = np.full((*s.lead, 1), 3.0)
+    states = []
+    s.train_only(slice(start, stop))
+    for table in (s, whole):
+        before = table.table.copy()
+        states.append(state.copy())
+        for _ in range(3):
+            with table.update() as rows:
+                u = rows.part(states[-1])
+                u[...] = u * 0.5 + rows.grad
+                delta = rows.part(strength) * u
+                rows.advance(delta)
+                rows.omega[...] = rows.omega - rows.grad * delta
+    part = np.s_[..., start:stop]
+    outside = np.delete(np.arange(len(s)), np.arange(start, stop))
+    assert np.array_equal(s.table[part], whole.table[part])
+    assert np.array_equal(states[0][part], states[1][part])
+    assert np.array_equal(s.table[..., outside], before[..., outside])
+    assert np.array_equal(states[0][..., outside], state[..., outside])
+    assert np.array_equal(s.grad, before[1])
+    s.train_only()
+    with s.update() as rows:
+        rows.advance(rows.grad)
+    assert (s.theta != before[0])[..., outside].any() or not outside.size
+
+
+@pytest.mark.parametrize("on", [False, True])
+@pytest.mark.parametrize("lead", [(), (2,)])
+def test_only_some_columns_are_updated_by_loops_too(lead, on):
+    """Ranges that do not divide the columns, as passes and as one compiled loop."""
+    if on:
+        pytest.importorskip("numba")
+    tables = []
+    for columns in (slice(7, 61), None):
+        s = pysi.Synapses({"a": (10, 10)}, lead=lead, block_size=9)
+        s.table[...] = np.random.default_rng(0).standard_normal(s.table.shape)
+        before = s.table.copy()
+        s.train_only(columns)
+        with compiled(on):
+            for _ in range(2):
+                with s.update() as rows:
+                    rows.omega[...] = rows.omega - rows.grad * rows.theta
+                    rows.advance(rows.grad * -0.1)
+        tables.append(s.table)
+    assert np.array_equal(tables[0][..., 7:61], tables[1][..., 7:61])
+    for rest in (np.s_[..., :7], np.s_[..., 61:]):
+        assert np.array_equal(tables[0][rest], before[rest])
+
+
+def test_a_copy_trains_the_same_columns():
+    s = pysi.Synapses({"a": (3, 4)})
+    s.train_only(slice(2, 5))
+    other = s.copy()
+    s.train_only()
+    with other.update() as rows:
+        rows.advance(rows.theta + 1)
+    assert other.theta.tolist() == [0, 0, 1, 1, 1, *[0] * 7]
+    assert not s.theta.any()
+
+
+@pytest.mark.parametrize(
+    "columns", [slice(3, 3), slice(0, 13), slice(-2, 5), slice(None, 4), slice(0, 6, 2), 3, (0, 3)]
+)
+def test_columns_that_are_no_slice_of_the_table_are_refused(columns):
+    s = pysi.Synapses({"a": (3, 4)})
+    with pytest.raises(pysi.ConfigError, match="columns: expected a slice .* within 0 to 12"):
+        s.train_only(columns)

@@ -141,7 +141,7 @@ class Ranges:
     Raises
     ------
     ConfigError
-        `largest` is no whole number from 1.
+        `largest` is no whole number from 1, or `part` names no columns of the row.
     """
 
     def __init__(
@@ -151,11 +151,24 @@ class Ranges:
         most = max(1, CPU_BLOCK // networks) if largest is None else largest
         if not is_whole(most):
             raise ConfigError(f"block_size: expected a whole number from 1, found {largest!r}")
-        first, end = (part.start, part.stop) if part else (0, size)
+        first, end = (0, size) if part is None else self.ends(part, size)
         n = end - first
         width = -(-n // -(-n // int(most))) if xp is np else n
         self.size, self.part = size, part
         self.ranges = [slice(i, min(i + width, end)) for i in range(first, end, width)]
+
+    @staticmethod
+    def ends(part: Any, size: int) -> tuple[int, int]:
+        """Return where a slice of at least one column starts and stops."""
+        if (
+            not isinstance(part, slice)
+            or part.step not in (None, 1)
+            or not (is_whole(part.start, 0) and is_whole(part.stop, part.start + 1))
+            or part.stop > size
+        ):
+            expected = f"a slice from start to stop, within 0 to {size}"
+            raise ConfigError(f"columns: expected {expected}, found {part!r}")
+        return int(part.start), int(part.stop)
 
     def __call__(self, array: Array) -> list[Array]:
         """Return the ranges of a row; of another array, the whole as often as there are ranges."""
