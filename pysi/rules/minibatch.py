@@ -93,7 +93,7 @@ class SIB(SIU):
 
 
 class SOS(QuadraticPenalty):
-    """Gradients alone (Benzing's SOS): Ω ← Ω + √⟨g²⟩ at the end of a task; there is no division by Δ².
+    """Benzing's SOS: Ω ← Ω + √⟨g²⟩ at the end of a task, without a division by Δ².
 
     ⟨g²⟩ is the running mean of the squared gradient of the task's minibatches, v / (1 - βᵗ) after t
     steps with v ← β v + (1 - β) g². The row ω of the table holds v.

@@ -61,6 +61,14 @@ class Replay(Rule):
     separate = False  # it learns nothing from `grad`
     share = 1.0
     """The weight of the present task's loss."""
+    kind: tuple
+    """What all examples have in common; see `kind_of`."""
+    inputs: Array
+    targets: Array
+    masks: Array
+    """Which classes each example is told from."""
+    keys: Array
+    """The random number of each example."""
 
     def __init__(
         self,
@@ -90,9 +98,11 @@ class Replay(Rule):
         if self.per_class and any(task.y_train.dtype.kind not in "iu" for task in tasks):
             raise refuse("per_class", "labels", tasks[0].y_train, "use capacity for regression")
         (self.kind,), self.outputs = kinds, net.output_shape
-        self.room = self.capacity or (self.filled if going_on else 0) + self.per_class * sum(
-            len(np.unique(to_host(task.y_train))) for task in tasks
-        )
+        if self.per_class:
+            classes = sum(len(np.unique(to_host(task.y_train))) for task in tasks)
+            self.room = self.per_class * classes + (self.filled if going_on else 0)
+        else:
+            self.room = self.capacity or 0
         if going_on:
             self.make_room(net.synapses)
 
@@ -111,9 +121,9 @@ class Replay(Rule):
             setattr(self, name, new)
 
     def start(self, synapses: Synapses) -> None:
-        super().start(synapses)
         if not self.room:
-            raise ConfigError("Replay: expected check(net, tasks) before start, found it missing")
+            raise ConfigError("start: Replay needs check(net, tasks) before, found none")
+        super().start(synapses)
         self.filled, self.steps = 0, 0
         self.make_room(synapses)
         self.replayed = synapses.zeros()
