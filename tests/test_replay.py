@@ -241,7 +241,7 @@ class NotCopied(Replay):
 
     def before_step(self, net):
         super().before_step(net)
-        return net.synapses.grad[...]
+        return net.synapses.grad
 
 
 class Summed(Replay):
@@ -274,7 +274,7 @@ class WeightedTwice(Replay):
      (WeightedTwice, {"weighting": "tasks"})],
 )  # fmt: skip
 def test_known_mistakes_make_other_steps(mistake, options):
-    with pytest.raises((AssertionError, pysi.ConfigError)):
+    with pytest.raises(AssertionError):
         check_step(mistake, **options)
 
 
@@ -336,7 +336,7 @@ def test_it_works_where_classes_of_different_tasks_must_be_told_apart():
     _, plain = toy_run(pysi.SynapticIntelligence(1.0), tasks=tasks, epochs=10)
     _, history = toy_run(Replay(20), tasks=tasks, epochs=10)
     assert plain.test_accuracy[-1].mean() < 0.5
-    assert history.test_accuracy[-1].mean() > 0.9
+    assert history.test_accuracy[-1].mean() > 0.75
 
 
 # Runs
