@@ -1,3 +1,5 @@
+"""Optimizers: properties that all of them share, and Adam's formula."""
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -10,6 +12,7 @@ OPTIMIZERS = {
     "sgd": lambda: pysi.SGD(0.1),
     "momentum": lambda: pysi.Momentum(0.1, 0.8),
     "adam": lambda: pysi.Adam(0.1, eps=1e-3),
+    "adagrad": lambda: pysi.Adagrad(0.1),
 }
 optimizers = st.sampled_from(sorted(OPTIMIZERS))
 
@@ -90,6 +93,10 @@ def test_start_forgets_the_past():
         lambda: pysi.SGD(0),
         lambda: pysi.SGD(float("nan")),
         lambda: pysi.Momentum(0.1, 1.0),
+        lambda: pysi.Momentum(0.1, -0.1),
+        lambda: pysi.Adagrad(0),
+        lambda: pysi.Adagrad(eps=0),
+        lambda: pysi.Adagrad(eps=float("inf")),
         lambda: pysi.Adam(-1),
         lambda: pysi.Adam(betas=(0.9, 1.0)),
         lambda: pysi.Adam(eps=0),
