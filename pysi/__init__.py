@@ -19,7 +19,7 @@ There are two reading orders. *An hour* is the core, all that the method itself 
     rules: rule quadratic si
     tasks evaluation history resets threads guards training transfer metrics
     listeners descent scenarios
-    rules: distillation fisher ewc
+    rules: distillation fisher ewc properties mistakes
     checking
     storage: lock state checkpoint
     data: idx dataset mnist mnist_5k cifar catalogue download sources
