@@ -24,7 +24,8 @@ There are two reading orders. *An hour* is the core, all that the method itself 
     storage: lock state checkpoint
     data: idx dataset mnist mnist_5k cifar catalogue download sources
     images: convolution pooling tiles winograd cnn
-    theory: quadratic importance normalization surrogate paths curvature checks claims
+    theory: quadratic importance normalization surrogate paths ledger curvature
+    theory: batches checks path_claims claims
     experiments: machine correlation omega sequences methods settings progress parallel
     figures: style figure3 figure4 figure5 figure6 sweep histories
     experiments: protocol protocols cell schema summary result folder replicas run sweep
