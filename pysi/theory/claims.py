@@ -6,75 +6,29 @@ sample, the tolerance says so; everywhere else it is what rounding in float64 le
 """
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import numpy as np
 from numpy.random import Generator as Random
 
 from pysi.backend import to_host
 from pysi.losses import softmax_cross_entropy
-from pysi.network import MLP
 from pysi.optim import SGD
 from pysi.rules.fisher import diagonal_fisher
 from pysi.rules.si import SynapticIntelligence
 from pysi.synapses import Synapses
-from pysi.theory import curvature, importance, normalization, paths
+from pysi.theory import curvature, importance, normalization
 from pysi.theory.checks import Check, compare
+from pysi.theory.path_claims import (
+    adam_parts,
+    example,
+    ledgers,
+    path_integrals,
+    second_minibatch,
+)
 from pysi.theory.quadratic import Quadratic, random_hessian
 from pysi.theory.surrogate import joint_minima, surrogate
 from pysi.training import update
-from pysi.typing import Device, Seeds
-
-
-def example(rng: Random, xp: Device, activation: str = "tanh", seed: Seeds = 0) -> tuple[Any, ...]:
-    """Return a small network, or several, and random data for it: (net, x, labels, active)."""
-    net = MLP((5, 6, 4, 3), activation=activation, seed=seed, dtype=np.float64, xp=xp)
-    labels = rng.integers(0, 3, 60)
-    x = rng.standard_normal((60, 5)) + np.eye(3, 5)[labels]
-    return net, xp.asarray(x), xp.asarray(labels), xp.ones(3, bool)
-
-
-def path_integrals(rng: Random, xp: Device) -> Iterator[Check]:
-    """Check Eqs. 1 to 3 on a real network."""
-    net, x, labels, active = example(rng, xp)
-    s, h = net.synapses, 1e-6
-    loss, dlogits = softmax_cross_entropy(net.forward(x), labels, active)
-    net.backward(dlogits)
-    delta = xp.asarray(h * rng.standard_normal(len(s)))
-    predicted = (s.grad * delta).sum()
-    s.theta[...] += delta
-    after, _ = softmax_cross_entropy(net.forward(x), labels, active)
-    s.theta[...] -= delta
-    # the error is ½ δᵀHδ, of relative size h, and the rounding of the loss, of size ε/h
-    yield compare("1", "loss change of one small step: g·δ", predicted, after - loss, 1e-4)
-
-    start = s.theta.copy()
-    omega, drop = paths.gradient_flow(net, x, labels, active, time=1.0, steps=40, levels=5)
-    # five levels of Richardson leave an error of order η⁵, η = 1/40
-    yield compare("2, 3", "Σω of gradient flow = loss drop", drop, omega.sum(), 1e-6)
-
-    errors = []
-    for refine in (1, 2):
-        net.synapses.theta[...] = start
-        path = paths.record(net, SGD(0.02 / refine), x, labels, active, 50 * refine)
-        errors.append((path.omega.sum() - path.drop).item())
-    # the error is a η (1 + O(η)): the ratio is 2 up to the next order
-    yield compare("3", "half the step, half the error of Σω", 2.0, errors[0] / errors[1], 0.05)
-
-    net, x, labels, active = example(rng, xp, seed=range(64))
-    path = paths.record(net, SGD(0.05), x, labels, active, 40, batch_size=8)
-    bias: Any = path.bias  # an array, because the optimizer is SGD
-    measured = to_host((path.omega - path.omega_full).sum(axis=-1))
-    predicted = to_host(bias.sum(axis=-1))
-    # a mean over independent networks: five standard errors of measured minus predicted
-    noise = (measured - predicted).std(ddof=1) / np.sqrt(len(measured))
-    yield compare(
-        "3",
-        "minibatch noise overestimates Σω by Σ η tr C",
-        predicted.mean(),
-        measured.mean(),
-        5 * noise / predicted.mean(),
-    )
+from pysi.typing import Device
 
 
 def surrogates(rng: Random, xp: Device) -> Iterator[Check]:
@@ -233,7 +187,8 @@ def endpoint_curvature(rng: Random, xp: Device) -> Iterator[Check]:
 
 
 PARTS: tuple[Callable[..., Iterator[Check]], ...] = (
-    path_integrals, surrogates, flow, Q_matrices, special_cases, endpoint_curvature,
+    path_integrals, ledgers, second_minibatch, adam_parts,
+    surrogates, flow, Q_matrices, special_cases, endpoint_curvature,
 )  # fmt: skip
 CLOSED_FORMS = (flow, Q_matrices, special_cases)
 """Checks without synapses: they use NumPy and SciPy, whatever the device."""

@@ -1,0 +1,273 @@
+r"""The ledger: what the path integral ω of a real run is made of, step by step.
+
+A step Δ changes the true loss L, the mean over all examples, from L(θ) to L(θ + Δ). Let G be the
+gradient of L at θ, and g that of the minibatch. Then, as an identity,
+
+.. math:: -g \cdot Δ = \underbrace{L(θ) - L(θ + Δ)}_{\text{drop}}
+    + \underbrace{-G \cdot Δ - \bigl(L(θ) - L(θ + Δ)\bigr)}_{\text{discretisation}}
+    + \underbrace{-(g - G) \cdot Δ^{own}}_{\text{noise}}
+    + \underbrace{-(g - G) \cdot Δ^{carried}}_{\text{memory}} .
+
+The step is split in two. :math:`Δ^{own} = -r\,g` is the part that is linear in this minibatch's
+own gradient, at the rate r of each synapse (`own_rate`), and the optimizer's moments carry the rest
+over from earlier minibatches. Three of the terms can be predicted:
+
+- discretisation by the trapezoid rule, :math:`\frac12 (G(θ+Δ) - G(θ)) \cdot Δ ≈ \frac12 Δ^T H Δ`;
+- noise by the variance :math:`C_{kk}` of a minibatch's mean gradient, :math:`\sum_k r_k C_{kk}`,
+  with the rate that the mean of g² gives, :math:`⟨g_k^2⟩ = G_k^2 + C_{kk}`, where r depends on g²;
+- memory by the covariance of two minibatches of one epoch. They have no example in common, so that
+  it is not zero but :math:`-σ_k^2 / (N - 1)`, with the variance σ² over the N examples.
+
+What is independent of the present minibatch is blind to its noise. So the mean of -G·Δ is what an
+independent second minibatch would give, and noise + memory is the bias of ω.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from itertools import islice
+from math import sqrt
+from typing import Any
+
+from pysi.arguments import refuse, whole
+from pysi.descent import Adagrad, Momentum
+from pysi.errors import ConfigError
+from pysi.history import Step
+from pysi.layers import Dropout
+from pysi.network import Network
+from pysi.optim import SGD, Adam, Optimizer
+from pysi.rules.fisher import batches, check_layers, squared_gradients
+from pysi.rules.rule import Rule
+from pysi.tasks import Task
+from pysi.threads import computing
+from pysi.training import Run
+from pysi.typing import Array
+
+SPLIT = (SGD, Momentum, Adagrad, Adam)
+"""Optimizers of whose steps we know the part that is linear in the minibatch's own gradient."""
+CHUNK = 2000
+"""How many examples are evaluated at a time: this bounds the memory, and changes nothing else."""
+
+
+@dataclass(frozen=True)
+class Account:
+    """The entries of a ledger; omega = drop + discretisation + noise + memory.
+
+    Attributes
+    ----------
+    omega : array
+        -g Δ, as in Synaptic Intelligence.
+    own : array
+        Its part -g Δ_own; the other part is `carried`.
+    drop : array
+        By how much the true loss fell. A synapse has its share by the trapezoid rule.
+    discretisation : array
+        What finite steps add: -G Δ minus the drop.
+    noise, memory : array
+        What the minibatch's deviation g - G adds, together with Δ_own and with Δ_carried.
+    expected_discretisation, expected_noise, expected_memory : array
+        The predictions for these three.
+    """
+
+    omega: Array
+    own: Array
+    drop: Array
+    discretisation: Array
+    noise: Array
+    memory: Array
+    expected_discretisation: Array
+    expected_noise: Array
+    expected_memory: Array
+
+    @property
+    def carried(self) -> Array:
+        """The part -g Δ_carried of ω."""
+        return self.omega - self.own
+
+    @property
+    def full(self) -> Array:
+        """-G Δ: ω without its bias, which is the mean over independent second minibatches."""
+        return self.drop + self.discretisation
+
+    @property
+    def bias(self) -> Array:
+        """-(g - G) Δ: what the minibatch's noise adds to ω."""
+        return self.noise + self.memory
+
+    def bias_without_evaluation(self, decay: float) -> Array:
+        """Return an estimate of `bias` from own and carried alone, for a decay > 0 of `own_rate`.
+
+        Where G changes little while a step is remembered, the present minibatch has the share
+        1 - decay of -G Δ, and the earlier ones, which are blind to its noise, have the share decay.
+        """
+        return self.own - (1 - decay) / decay * self.carried
+
+    def totals(self) -> dict[str, Array]:
+        """Return the sum of every entry over its last axis, (...)."""
+        names = [field.name for field in fields(self)]
+        return {name: getattr(self, name).sum(axis=-1) for name in names}
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """The accounts of one run.
+
+    Attributes
+    ----------
+    steps : Account
+        Arrays (..., T): each step, summed over the synapses.
+    synapses : Account
+        Arrays (..., P): each synapse, summed over the steps. Its drop and its discretisation are
+        those of the trapezoid rule, and therefore add up to those of the steps only in the third
+        order of the step.
+    """
+
+    steps: Account
+    synapses: Account
+
+
+def own_rate(optimizer: Optimizer, excess: Any = 0) -> tuple[Any, float]:
+    """Return the rate r of the step just made, Δ_own = -r g, and how much a step keeps of the last.
+
+    Parameters
+    ----------
+    optimizer : SGD, Momentum, Adagrad or Adam
+    excess : array, (..., P), optional
+        What is added to the present g² in the sum of squares by which Adagrad and Adam divide.
+
+    Returns
+    -------
+    rate : float or array, (..., P)
+    decay : float
+        The gradient of j steps ago is in the step with the weight -r decayʲ.
+    """
+    if isinstance(optimizer, SGD):
+        return optimizer.lr, 0.0
+    if isinstance(optimizer, Momentum):
+        return optimizer.lr, optimizer.momentum
+    if isinstance(optimizer, Adagrad):
+        return optimizer.lr / ((optimizer.G + excess).clip(0) ** 0.5 + optimizer.eps), 0.0
+    adam: Any = optimizer
+    (beta1, beta2), t = adam.betas, adam.t
+    a = adam.lr * (1 - beta1) / (1 - beta1**t)
+    b = sqrt((1 - beta2) / (1 - beta2**t))
+    return a / (b * (adam.V + excess).clip(0) ** 0.5 + adam.eps), beta1
+
+
+def evaluate(net: Network, task: Task) -> tuple[Array, Array, Array]:
+    """Return the loss over all training examples, its gradient G, and the variance σ² behind it.
+
+    It overwrites `grad`.
+
+    Returns
+    -------
+    loss : array, (...)
+    gradient, variance : array, (..., P)
+        Mean and variance, over the examples, of the gradient of one example's loss.
+    """
+    s, (x, targets) = net.synapses, task.part("train")
+    n, loss = len(targets), s.xp.zeros(s.lead, s.dtype)
+    gradient, squares = s.zeros(), s.zeros()
+    for part, shown in batches(net, x, CHUNK):
+        size = len(targets[part])
+        mean, dlogits = task.loss(net.forward(shown), targets[part], task.active)
+        net.backward(dlogits)
+        loss += mean * (size / n)
+        gradient += s.grad * (size / n)
+        squares += squared_gradients(net, size * dlogits) / n
+    return loss, gradient, squares - gradient**2
+
+
+def check(net: Network, optimizer: Optimizer, rule: Rule) -> None:
+    """Raise a ConfigError if the steps of this network, optimizer and rule cannot be accounted."""
+    check_layers(net)
+    if not isinstance(optimizer, SPLIT):
+        names = ", ".join(kind.__name__ for kind in SPLIT)
+        raise refuse("optimizer", f"one whose steps can be split ({names})", optimizer)
+    if any(isinstance(layer, Dropout) for layer in net.layers):
+        raise ConfigError(
+            "layers: expected no Dropout, whose noise has no entry in the ledger, found one; "
+            "make the network without"
+        )
+    if type(rule).modulate is not Rule.modulate or not rule.separate:
+        raise refuse("rule", "one that leaves the task's g and the optimizer's step alone", rule)
+
+
+def keep(
+    net: Network, optimizer: Optimizer, rule: Rule, task: Task, *, steps: int, batch_size: int
+) -> Ledger:
+    """Train on a task as `pysi.train` does, and keep a ledger of every step.
+
+    After each step all of the task's training examples are evaluated, which changes nothing in the
+    run. It stops after so many steps, before the rule's `end_task`: ω is still in the table.
+
+    Parameters
+    ----------
+    net : Network
+        It is trained from where it stands, without dropout. Several networks are trained side by
+        side.
+    optimizer : SGD, Momentum, Adagrad or Adam
+    rule : Rule
+        Its penalty, if it has one, counts as carried, because it is not linear in g.
+    task : Task
+    steps, batch_size : int
+        As many epochs are begun as the steps need.
+
+    Returns
+    -------
+    Ledger
+
+    Raises
+    ------
+    ConfigError
+        An argument is not fit for `pysi.train`; or the network has dropout, or the steps cannot be
+        split, because another optimizer makes them or the rule changes them.
+    """
+    check(net, optimizer, rule)
+    steps = whole("steps", steps)
+    run = Run(net, optimizer, rule, [task], epochs=steps, batch_size=batch_size)
+    rows: dict[str, Array] = {}
+    sums: dict[str, list[Array]] = {}
+    with computing(net, run.batch_size):
+        for by_synapse, in_all in islice(entries(run), steps):
+            rows = {name: rows.get(name, 0) + row for name, row in by_synapse.items()}
+            for name, total in in_all.items():
+                sums.setdefault(name, []).append(total)
+    history = {name: net.synapses.xp.stack(values, axis=-1) for name, values in sums.items()}
+    return Ledger(Account(**history), Account(**rows))
+
+
+def entries(run: Run) -> Iterator[tuple[dict[str, Array], dict[str, Array]]]:
+    """Train, and yield the entries of every step: by synapse, (..., P), and their sums, (...)."""
+    net, s, task = run.net, run.net.synapses, run.tasks[0]
+    n, theta = len(task.y_train), s.theta.copy()
+    loss, G, variance = evaluate(net, task)
+    for event in run.learn():
+        if not isinstance(event, Step):
+            continue
+        delta, g, size = s.theta - theta, s.grad.copy(), run.rule.examples.shape[-1]
+        rate, decay = own_rate(run.optimizer)
+        own = -rate * g
+        between = variance / max(n - 1, 1)  # minus the covariance of two disjoint minibatches
+        noise = between * ((n - size) / size)
+        expected, _ = own_rate(run.optimizer, G**2 + noise - g**2)
+        # how much is left in the step of the epoch's earlier minibatches
+        left = sum(decay**j for j in range(1, event.step))
+        old_loss, old_G = loss, G
+        theta[...] = s.theta
+        loss, G, variance = evaluate(net, task)
+        bend = (G - old_G) / 2 * delta
+        rows = {
+            "omega": -g * delta,
+            "own": -g * own,
+            "drop": -(old_G + G) / 2 * delta,
+            "discretisation": bend,
+            "noise": (old_G - g) * own,
+            "memory": (old_G - g) * (delta - own),
+            "expected_discretisation": bend,
+            "expected_noise": expected * noise,
+            "expected_memory": expected * between * -left,
+        }
+        sums = {name: row.sum(axis=-1) for name, row in rows.items()}
+        drop = old_loss - loss
+        sums |= {"drop": drop, "discretisation": -(old_G * delta).sum(axis=-1) - drop}
+        yield rows, sums
