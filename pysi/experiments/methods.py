@@ -3,12 +3,30 @@
 A new method is one entry in `METHODS`; nothing else knows any of them by name.
 """
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
+from pysi.descent import Adagrad, Momentum
+from pysi.errors import ConfigError
 from pysi.experiments.course import Course, Method, Register
+from pysi.network import Network
+from pysi.optim import SGD, Optimizer
+from pysi.progressive import ProgressiveNetwork
 from pysi.rules.ewc import EWC, OnlineEWC
+from pysi.rules.l2 import L2
+from pysi.rules.lfl import LFL
+from pysi.rules.lwf import LwF
+from pysi.rules.mas import MAS
+from pysi.rules.minibatch import SIB, SIU, SOS
+from pysi.rules.mistakes import MISTAKES
+from pysi.rules.rates import LowerRate
+from pysi.rules.replay import Replay
 from pysi.rules.rule import FineTuning, Rule
+from pysi.rules.rwalk import RWalk
 from pysi.rules.si import SynapticIntelligence
+from pysi.rules.together import Together
+from pysi.typing import Seeds
 
 
 def synaptic_intelligence(config: Any, c: Any) -> Rule:
@@ -16,27 +34,62 @@ def synaptic_intelligence(config: Any, c: Any) -> Rule:
     return SynapticIntelligence(c, xi=config.xi, clamp=config.clamp)
 
 
-def ewc(config: Any, c: Any) -> Rule:
-    """Return elastic weight consolidation with one penalty per task."""
-    return EWC(c)
-
-
-def online_ewc(config: Any, c: Any) -> Rule:
-    """Return elastic weight consolidation with one running penalty."""
-    return OnlineEWC(c)
-
-
 def no_rule(config: Any, c: Any) -> Rule:
     """Return the rule of plain training."""
     return FineTuning()
 
 
+def of_strength(rule: Callable[[Any], Rule]) -> Callable[[Any, Any], Rule]:
+    """Return a function of a protocol and a strength c, for a rule that depends on c alone."""
+    return lambda config, c: rule(c)
+
+
+def damped(rule: Callable[..., Rule]) -> Callable[[Any, Any], Rule]:
+    """Return a function of a protocol and a strength c, for a rule with the protocol's ξ."""
+    return lambda config, c: rule(c, xi=config.xi)
+
+
+def with_lwf(config: Any, c: Any) -> Rule:
+    """Return Synaptic Intelligence of strength c together with LwF, λ = 1."""
+    return Together(synaptic_intelligence(config, c), LwF(1.0))
+
+
+def replay(config: Any, c: Any) -> Rule:
+    """Return replay of c examples per class."""
+    return Replay(per_class=int(c) if float(c).is_integer() else c)
+
+
+def at_rate(optimizer: Callable[[float], Optimizer]) -> Callable[[Any, Any], Optimizer]:
+    """Return a function of a protocol and a learning rate."""
+    return lambda config, lr: optimizer(lr)
+
+
+def competing(units: str) -> Callable[[Any, Seeds], Network]:
+    """Return a function of a protocol and seeds, for a network of such units."""
+
+    def make(config: Any, seed: Seeds) -> Network:
+        if not hasattr(config, "units"):
+            raise ConfigError(f"methods: expected an experiment on digits for {units}")
+        return replace(config, units=units).make_network(seed)
+
+    return make
+
+
+def progressive(config: Any, seed: Seeds) -> Network:
+    """Return a progressive network with a column per task of an experiment on digits."""
+    if not hasattr(config, "class_counts"):
+        raise ConfigError(f"methods: expected no progressive networks for {config.name}")
+    return ProgressiveNetwork(784, config.hidden, config.class_counts, **config.building(seed))
+
+
+TOLD = "the network must be told the task"
+SHARED = "it needs one readout for all tasks"
+
 # Colours are those of the paper's Figure 4, where it has the method.
 METHODS = Register("methods", {
     "single": Method(
         "single task", synaptic_intelligence, None, trains=Course(first_only=True), omega=True,
-        family="bound",
-        colour="#222222", marker="P", mark="line",
+        family="bound", colour="#222222", marker="P", mark="line",
     ),
     "fine-tuning": Method(
         "fine-tuning", synaptic_intelligence, None, trunk="single", omega=True, family="none",
@@ -44,29 +97,86 @@ METHODS = Register("methods", {
     ),
     "si": Method(
         "SI, c = {c:g}", synaptic_intelligence, at_zero="fine-tuning", xi=True, trunk="single",
-        grid=(0.1, 1.0, 10.0, 100.0),
-        omega=True, short="c = {c:g}", colour="#3b6fb6", marker="o", zorder=3,
+        grid=(0.1, 1.0, 10.0, 100.0), omega=True, short="c = {c:g}", colour="#3b6fb6", marker="o",
+        zorder=3,
     ),
     "ewc": Method(
-        "EWC, c = {c:g}", ewc, "ewc_c", trunk="single", grid=(1.0, 10.0, 100.0, 1000.0),
-        colour="#777777", marker="s",
+        "EWC, c = {c:g}", of_strength(EWC), "ewc_c", trunk="single",
+        grid=(1.0, 10.0, 100.0, 1000.0), colour="#777777", marker="s",
     ),
     "online-ewc": Method(
-        "online EWC, c = {c:g}", online_ewc, "ewc_c", trunk="single",
+        "online EWC, c = {c:g}", of_strength(OnlineEWC), "ewc_c", trunk="single",
         grid=(1.0, 10.0, 100.0, 1000.0), colour="#8d6cab", marker="D",
     ),
+    "l2": Method(
+        "L2, c = {c:g}", of_strength(L2), at_zero="fine-tuning", trunk="single",
+        grid=(1e-4, 1e-3, 1e-2, 1e-1),
+    ),
+    "mas": Method(
+        "MAS, c = {c:g}", of_strength(MAS), at_zero="fine-tuning", trunk="single",
+        grid=(0.01, 0.1, 1.0, 10.0),
+    ),
+    "rwalk": Method("RWalk, c = {c:g}", of_strength(RWalk), grid=(0.01, 0.1, 1.0, 10.0)),
+    "siu": Method("SIU, c = {c:g}", damped(SIU), xi=True, grid=(0.1, 1.0, 10.0, 100.0)),
+    "sib": Method("SIB, c = {c:g}", damped(SIB), xi=True, grid=(0.1, 1.0, 10.0, 100.0)),
+    "sos": Method("SOS, c = {c:g}", of_strength(SOS), grid=(1.0, 10.0, 100.0, 1000.0)),
+    "lwf": Method(
+        "LwF, λ = {c:g}", of_strength(LwF), None, values=(1.0,), trunk="single",
+        family="functional", grid=(0.3, 1.0, 3.0, 10.0),
+    ),
+    "lfl": Method(
+        "LFL, λ = {c:g}", of_strength(LFL), None, values=(1.6e-3,), trunk="single",
+        family="functional", grid=(1e-4, 1e-3, 1e-2, 1e-1),
+        unfit={"task": SHARED, "class": SHARED},
+    ),
+    "si-lwf": Method(
+        "SI and LwF, c = {c:g}", with_lwf, xi=True, trunk="single", family="functional",
+        omega=True, grid=(0.1, 1.0, 10.0, 100.0),
+    ),
+    "freezing": Method(
+        "freezing", lambda config, c: LowerRate(0.0), None, trunk="single", family="rates"
+    ),
+    "lower-rate": Method(
+        "lower rate, r = {c:g}", of_strength(LowerRate), None, values=(0.1,), trunk="single",
+        family="rates", grid=(0.01, 0.03, 0.1, 0.3),
+    ),
+    "sgd": Method(
+        "SGD, η = {c:g}", no_rule, None, values=(0.01,), optimizer=at_rate(SGD), alike=True,
+        family="none", grid=(0.003, 0.01, 0.03, 0.1),
+    ),
+    "momentum": Method(
+        "momentum, η = {c:g}", no_rule, None, values=(0.001,), optimizer=at_rate(Momentum),
+        alike=True, family="none", grid=(0.0003, 0.001, 0.003, 0.01),
+    ),
+    "adagrad": Method(
+        "Adagrad, η = {c:g}", no_rule, None, values=(0.001,), optimizer=at_rate(Adagrad),
+        alike=True, family="none", grid=(0.0003, 0.001, 0.003, 0.01),
+    ),
     "dropout": Method(
-        "fine-tuning, dropout 0.5", no_rule, None, dropout=0.5, colour="#c8403a", marker="v",
-        family="network",
+        "fine-tuning, dropout 0.5", no_rule, None, dropout=0.5, family="network",
+        colour="#c8403a", marker="v",
+    ),
+    "maxout": Method("maxout", no_rule, None, network=competing("maxout"), family="network"),
+    "lwta": Method("LWTA", no_rule, None, network=competing("lwta"), family="network"),
+    "progressive": Method(
+        "progressive network", no_rule, None, network=progressive, family="network",
+        unfit={"domain": TOLD, "class": TOLD},
+    ),
+    "replay": Method(
+        "replay, {c:g} per class", replay, None, values=(20.0,), alike=True, trunk="single",
+        family="replay",
     ),
     "scratch": Method(
         "from scratch", no_rule, None, trunk="single", trains=Course(reset=True), family="bound",
+        unfit={"class": "a network that knows one task alone cannot tell its classes from others"},
         colour="#999999", marker="X",
     ),
     "joint": Method(
-        "all tasks at once", no_rule, None, trains=Course(together=True), colour="#b8860b",
-        family="bound",
-        marker="*", mark="arrow",
+        "all tasks at once", no_rule, None, trains=Course(together=True), family="bound",
+        colour="#b8860b", marker="*", mark="arrow",
     ),
+} | {
+    f"mistake-{name}": Method(f"{name}, c = {{c:g}}", damped(rule), xi=True, family="mistake")
+    for name, rule in MISTAKES.items()
 })  # fmt: skip
 """All methods by name, in the order of tables."""

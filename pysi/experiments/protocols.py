@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from pysi.arguments import is_whole
+from pysi.competition import LWTA, Maxout
 from pysi.data.dataset import Dataset
 from pysi.errors import ConfigError
 from pysi.experiments.course import Register
@@ -14,13 +14,17 @@ from pysi.experiments.sequences import cifar_tasks
 from pysi.experiments.settings import option
 from pysi.figures import figure3, figure4, figure5, figure6
 from pysi.images.cnn import CNN
-from pysi.layers import ReLU
+from pysi.layers import Layer, ReLU
 from pysi.network import MLP, Network
 from pysi.scenarios import in_scenario
 from pysi.tasks import Task, permuted_tasks, split_tasks
 from pysi.typing import Seeds
 
-NETWORKS: dict[str, Callable[[int], Any]] = {"relu": lambda k: ReLU()}
+NETWORKS: dict[str, Callable[[int], Layer]] = {
+    "relu": lambda k: ReLU(),
+    "maxout": Maxout,
+    "lwta": LWTA,
+}
 """Nonlinearities of the hidden layers, made for so many pieces."""
 
 
@@ -106,7 +110,12 @@ class SplitMNIST(OnDigits):
     @property
     def n_outputs(self) -> int:
         """The number of units of the readout: one for each place in a pair, or for each digit."""
-        return max(self.classes or (10 // self.tasks,)) if self.scenario == "domain" else 10
+        return max(self.class_counts) if self.scenario == "domain" else 10
+
+    @property
+    def class_counts(self) -> tuple[int, ...]:
+        """The number of digits of each task."""
+        return self.classes or (10 // self.tasks,) * self.tasks
 
     def make_tasks(self, dataset: Dataset) -> list[Task]:
         return in_scenario(split_tasks(dataset, self.classes or self.tasks), self.scenario)
