@@ -11,8 +11,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from pysi.arguments import whole
 from pysi.data.dataset import Dataset
 from pysi.errors import ConfigError, DataError
@@ -190,5 +188,5 @@ class Landscape:
 def beyond(grid: Sequence[float], best: float) -> float:
     """Return the next strength after the best one, which is at the edge of a grid."""
     ordered = sorted(c for c in grid if c > 0)
-    ratio = float(np.round((ordered[-1] / ordered[0]) ** (1 / (len(ordered) - 1)), 2))
-    return float(f"{best * ratio if best == ordered[-1] else best / ratio:.3g}")
+    ratio = (ordered[-1] / ordered[0]) ** (1 / (len(ordered) - 1))
+    return float(f"{best * ratio if best == ordered[-1] else best / ratio:.1g}")

@@ -19,7 +19,7 @@ from pysi.rules.lfl import LFL
 from pysi.rules.lwf import LwF
 from pysi.rules.mas import MAS
 from pysi.rules.minibatch import SIB, SIU, SOS
-from pysi.rules.mistakes import MISTAKES
+from pysi.rules.mistakes import MISTAKES, LearningRateSquared
 from pysi.rules.rates import LowerRate
 from pysi.rules.replay import Replay
 from pysi.rules.rule import FineTuning, Rule
@@ -49,6 +49,16 @@ def damped(rule: Callable[..., Rule]) -> Callable[[Any, Any], Rule]:
     return lambda config, c: rule(c, xi=config.xi)
 
 
+def mistaken(rule: type[SynapticIntelligence]) -> Callable[[Any, Any], Rule]:
+    """Return a function of a protocol and a strength c, for what is called SI."""
+
+    def make(config: Any, c: Any) -> Rule:
+        rate = {"lr": config.lr} if issubclass(rule, LearningRateSquared) else {}
+        return rule(c, xi=config.xi, **rate)
+
+    return make
+
+
 def with_lwf(config: Any, c: Any) -> Rule:
     """Return Synaptic Intelligence of strength c together with LwF, λ = 1."""
     return Together(synaptic_intelligence(config, c), LwF(1.0))
@@ -70,7 +80,8 @@ def competing(units: str) -> Callable[[Any, Seeds], Network]:
     def make(config: Any, seed: Seeds) -> Network:
         if not hasattr(config, "units"):
             raise ConfigError(f"methods: expected an experiment on digits for {units}")
-        return replace(config, units=units).make_network(seed)
+        plain = {"methods": ("fine-tuning",), "strengths": ()}
+        return replace(config, units=units, **plain).make_network(seed)
 
     return make
 
@@ -176,7 +187,7 @@ METHODS = Register("methods", {
         colour="#b8860b", marker="*", mark="arrow",
     ),
 } | {
-    f"mistake-{name}": Method(f"{name}, c = {{c:g}}", damped(rule), xi=True, family="mistake")
+    name: Method(f"{name}, c = {{c:g}}", mistaken(rule), xi=True, family="mistake")
     for name, rule in MISTAKES.items()
 })  # fmt: skip
 """All methods by name, in the order of tables."""
