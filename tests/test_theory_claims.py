@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pysi.cli import main
-from pysi.theory import claims, curvature, importance, normalization, paths
+from pysi.theory import claims, curvature, importance, ledger, normalization, paths
 from pysi.theory.checks import compare, table
 
 
@@ -43,6 +43,17 @@ def test_a_wrong_factor_fails_the_table(module, name, monkeypatch, capsys):
     monkeypatch.setattr(module, name, twice(getattr(module, name)))
     assert main(["theory"]) == 1
     assert "FAIL" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("wrong", [(2, 1), (1, 0.5)])
+def test_a_wrong_split_of_the_step_fails_the_table(wrong, monkeypatch):
+    right = ledger.own_rate
+    monkeypatch.setattr(
+        ledger,
+        "own_rate",
+        lambda *args: tuple(np.multiply(a, b) for a, b in zip(right(*args), wrong, strict=True)),
+    )
+    assert [check.what for check in claims.run() if not check.passed]
 
 
 @pytest.mark.smoke

@@ -1,5 +1,7 @@
 """The ledger of ω: its identity, its terms beside predictions, what it refuses, and its page."""
 
+import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ import pysi
 from pysi.layers import Dense, Dropout
 from pysi.network import Network
 from pysi.rules.rule import Rule
+from pysi.theory import batches
 from pysi.theory.ledger import evaluate, keep, own_rate
 from strategies import seeds
 
@@ -221,3 +224,94 @@ def test_what_cannot_be_accounted_is_refused_before_any_work(change, message):
     with pytest.raises(pysi.ConfigError, match=message):
         keep(**{**arguments, "task": task, "steps": 3, "batch_size": 5, **change})
     assert (net.synapses.theta == theta).all()
+
+
+RESULT = json.loads((DOCS / "results" / "omega-fisher.json").read_text(encoding="utf-8"))
+
+
+def ledger_lines():
+    """Yield the lines of the page's first table: means over the seeds."""
+    for cell in RESULT["ledgers"]:
+        mean = {name: np.mean(values) for name, values in cell["totals"].items()}
+        terms = " | ".join(
+            f"{mean[name]:.3f} ({mean[f'expected_{name}']:.3f})"
+            for name in ("discretisation", "noise", "memory")
+        )
+        if cell["optimizer"] == "SGD":
+            terms = terms.rpartition(" | ")[0] + " | 0"
+        yield (
+            f"| {cell['task']}, {cell['optimizer']}, {cell['batch_size']} | {mean['omega']:.3f} "
+            f"| {mean['drop']:.3f} | {terms} |"
+        )
+
+
+def run_lines():
+    """Yield the lines of the second table: Pearson's correlation, means over the seeds."""
+    chosen = {("SGD", 0.03): 0, ("Adam", 0.001): 1}  # with F itself, with its root
+    for task in ("permuted", "split"):
+        for (optimizer, lr), which in chosen.items():
+            rows = ["omega", "own", "Omega"] if which else ["omega", "Omega"]
+            for row in rows:
+                values = [
+                    np.mean(cell["likeness"]["all"][row]["empirical"], axis=0)[which]
+                    for cell in RESULT["runs"]
+                    if (cell["task"], cell["optimizer"], cell["lr"]) == (task, optimizer, lr)
+                ]
+                shown = " | ".join(f"{value:.2f}" for value in values)
+                name = {"omega": "ω", "own": "ω_own", "Omega": "Ω"}[row]
+                root = "√F" if which else "F"
+                yield f"| {task}, {optimizer}, {name} with {root} | {shown} |"
+
+
+def split_lines():
+    """Yield the lines of the third table: √F with the terms of Adam's ledger."""
+    for cell in RESULT["ledgers"]:
+        if cell["optimizer"] == "Adam":
+            like = cell["likeness"]
+            values = [
+                np.mean(like[name]["empirical"], axis=0)[1]
+                for name in ("omega", "own", "carried", "full", "bias")
+            ]
+            shown = " | ".join(f"{value:.2f}" for value in values)
+            yield f"| {cell['task']}, {cell['batch_size']} | {shown} |"
+
+
+def test_the_page_has_the_numbers_of_the_file():
+    page = (DOCS / "derivations" / "ledger.md").read_text(encoding="utf-8").splitlines()
+    expected = [*ledger_lines(), *run_lines(), *split_lines()]
+    assert [line for line in page if re.match(r"\| (permuted|split), ", line)] == expected
+
+
+def test_a_small_plan_gives_every_cell_and_a_line_for_it(mnist_5k):
+    plan = batches.Plan(
+        hidden=(4,), seeds=2, examples=64, steps=3, batch_sizes=(16, 64),
+        rates=(("SGD", 0.1), ("Adam", 1e-3)), ledger_steps=2, ledger_batch_sizes=(16,),
+    )  # fmt: skip
+    found = list(batches.cells(plan, batches.first_tasks(mnist_5k, plan.examples)))
+    assert [part for part, _ in found] == ["runs"] * 8 + ["ledgers"] * 6
+    for part, cell in found:
+        assert str(cell["batch_size"]) in batches.line(part, cell)
+    runs = [cell for part, cell in found if part == "runs"]
+    for cell in runs:
+        assert set(cell["likeness"]) == {"all", "dense1", "dense2"}
+        if cell["optimizer"] == "SGD":  # all of ω is the step's own: η Σ g²
+            assert np.allclose(cell["own_share"], 1, atol=1e-3)
+            path = np.array(cell["likeness"]["all"]["omega"]["path"])
+            assert np.allclose(path[:, [0, 2]], 1, atol=1e-3)
+    json.dumps(found)
+
+
+def test_the_program_writes_its_file(tmp_path, monkeypatch, capsys):
+    plan = batches.Plan(
+        hidden=(3,), seeds=1, examples=32, steps=1, batch_sizes=(16,), rates=(("SGD", 0.1),),
+        ledger_steps=1, ledger_batch_sizes=(16,), ledger_rates=(("SGD", 0.1),),
+    )  # fmt: skip
+    monkeypatch.setattr(batches, "Plan", lambda: plan)
+    monkeypatch.setattr(batches, "load_dataset", lambda *args: pysi.load_dataset("mnist-5k"))
+    batches.main(["--out", str(tmp_path / "found.json")])
+    found = json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))
+    assert found["dataset"] == "mnist-5k"
+    assert (len(found["runs"]), len(found["ledgers"])) == (2, 2)
+    assert capsys.readouterr().out.count("permuted") == 2
+    with pytest.raises(pysi.DataError, match="expected a writable place"):
+        batches.main(["--out", str(tmp_path / "no" / "folder.json")])
