@@ -54,6 +54,7 @@ from pysi.rules.lfl import LFL
 from pysi.rules.lwf import LwF
 from pysi.rules.mas import MAS
 from pysi.rules.minibatch import SIB, SIU, SOS
+from pysi.rules.properties import check_synaptic_intelligence
 from pysi.rules.rates import LowerRate
 from pysi.rules.replay import Replay
 from pysi.rules.rule import FineTuning
@@ -105,6 +106,7 @@ __all__ = [
     "Together",
     "average_accuracy",
     "check_layer",
+    "check_synaptic_intelligence",
     "cifar_tasks",
     "forgetting",
     "in_scenario",

@@ -60,7 +60,7 @@ def check_options(given: Iterable[str], known: Any, threads: Any) -> None:
 
 def check_arguments(
     net: Any, optimizer: Any, rule: Any, tasks: list[Task], tested: list[Task], epochs: Any,
-    batch_size: Any,
+    batch_size: Any, reset_network: bool = False,
 ) -> None:  # fmt: skip
     """Raise a ConfigError for what cannot be trained, before any work is done."""
     instance("net", net, Network)
@@ -75,6 +75,9 @@ def check_arguments(
             f"found {found}"
         )
     if hasattr(net, "check"):
+        if reset_network:
+            kind = type(net).__name__
+            raise ConfigError(f"reset_network: expected False with a {kind}, which keeps old tasks")
         net.check(tasks)
     seen: list[Any] = []
     highest = 0

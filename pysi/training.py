@@ -67,7 +67,7 @@ class Run:
     ) -> None:  # fmt: skip
         tasks = several("tasks", tasks, Task)
         tested = tasks if tested is None else several("tested", tested, Task)
-        check_arguments(net, optimizer, rule, tasks, tested, epochs, batch_size)
+        check_arguments(net, optimizer, rule, tasks, tested, epochs, batch_size, reset_network)
         mode = reset_mode(reset_optimizer)
         rule.check(net, tasks)
         self.net, self.optimizer, self.rule = net, optimizer, rule

@@ -24,6 +24,9 @@ pages = [
     DOCS / "start.md",
     DOCS / "extend.md",
     DOCS / "cpu.md",
+    DOCS / "scenarios.md",
+    DOCS / "mistakes.md",
+    *sorted(DOCS.glob("methods/*.md")),
     *sorted(DOCS.glob("derivations/*.md")),
 ]
 with_examples = [page for page in pages if EXAMPLES.search(page.read_text())]

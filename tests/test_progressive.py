@@ -452,5 +452,13 @@ def test_a_column_that_is_not_there_is_refused():
 
 
 def test_elastic_weight_consolidation_does_not_fit():
-    with pytest.raises(pysi.ConfigError, match="square the gradients"):
+    with pytest.raises(pysi.ConfigError, match="add_examples"):
         toy_run(pysi.EWC(1.0), net=make())
+
+
+def test_a_network_that_keeps_old_tasks_is_not_reset():
+    with pytest.raises(pysi.ConfigError, match="reset_network: expected False"):
+        pysi.train(
+            make(), pysi.Adam(), FineTuning(), toy_tasks(), epochs=1, batch_size=16,
+            reset_network=True,
+        )  # fmt: skip

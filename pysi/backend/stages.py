@@ -152,7 +152,8 @@ class Stage:
                 for i, memory in reversed(list(enumerate(self.parts[k]))):
                     memory.forwards, memory.need_dx = False, need_dx or i > 0
                     part = visit(memory, part, share)
-                    if dfeatures is not None and i == len(self.slots) - 1:
+                    last_layer = i == len(self.slots) - 1
+                    if last_layer and dfeatures is not None and part is not None:
                         part = part + dfeatures
                 last["dx"] = part
 

@@ -55,6 +55,7 @@ class EWC(QuadraticPenalty):
 
     name = "ewc"
     kept = ("constant",)
+    separate = False  # it learns nothing from `grad`
 
     def __init__(self, c: Strengths, *, fisher: str = "exact") -> None:
         super().__init__(c)

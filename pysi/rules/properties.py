@@ -22,10 +22,10 @@ from pysi.typing import Array
 LAYERS = {"dense1.W": (3, 4), "dense1.b": (4,), "dense2.W": (4, 2), "dense2.b": (2,)}
 RATE, STEPS, EXAMPLES = 0.05, 8, 4
 
+# make(c, xi=ξ) returns a new rule, as the class `SynapticIntelligence` does
 Make: TypeAlias = Callable[..., Rule]
-"""make(c, xi=ξ) returns a new rule, as the class `SynapticIntelligence` does."""
+# what was found, what is expected, and how far apart they may be
 Comparison: TypeAlias = tuple[Any, Any, Any]
-"""What was found, what is expected, and how far apart they may be."""
 
 
 class Trial:
