@@ -93,8 +93,8 @@ def run(
         out = resume
         result, config = resumed(out, experiment=experiment, kind=kind, **settings)
     else:
-        chosen_for = {"methods": protocol.swept} if sweep else {}
-        config = protocol(**protocol.presets[preset or "full"] | chosen_for | settings)
+        chosen_for = {"methods": protocol.swept} if sweep else protocol.fitting(settings)
+        config = protocol(**chosen_for | protocol.presets[preset or "full"] | settings)
         out = out or default_out(f"{experiment}{'-sweep' if sweep else ''}")
     require_matplotlib()  # before any work
     # a GPU is used by one process

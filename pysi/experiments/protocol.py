@@ -147,6 +147,13 @@ class Protocol:
             if name not in cls.refuses and method.strengths in (None, *cls.lists("strengths"))
         )
 
+    @classmethod
+    def fitting(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the methods by default, where nobody has named any: those that fit a scenario."""
+        scenario = settings.get("scenario", cls.scenario)
+        fit = tuple(name for name in cls.methods if scenario not in METHODS[name].unfit)
+        return {} if "methods" in settings else {"methods": fit}
+
     def __post_init__(self) -> None:
         for setting in fields(self):
             check_type(setting, self.about(setting.name), getattr(self, setting.name))
