@@ -12,6 +12,7 @@ from pysi.backend import stream, to_host
 from pysi.backend.arrays import device_namespace
 from pysi.backend.matmul import matmul, tensor_float_32
 from pysi.cli import main
+from pysi.competition import LWTA, Maxout
 from pysi.experiments.cell import Cell
 from pysi.experiments.protocols import SplitMNIST
 from pysi.experiments.replicas import bytes_of_one, side_by_side
@@ -103,7 +104,7 @@ def test_one_step_agrees_with_numpy(xp, network, seed, optimizer, dtype, toleran
 LAYERS = [
     Dense(3, 4), ReLU(), Tanh(), Dropout(0.0), Conv2D(3, 4, (2, 3), stride=(2, 1)),
     Conv2D(3, 4, padding="valid"), WinogradConv2D(3, 4), WinogradConv2D(3, 4, padding="valid"),
-    MaxPool2D((2, 3)), Flatten(),
+    MaxPool2D((2, 3)), Flatten(), Maxout(3), LWTA(3),
 ]  # fmt: skip
 
 
@@ -200,6 +201,22 @@ def test_every_rule_agrees_with_numpy(xp, rule):
         assert close(getattr(host, row), getattr(device, row), 1e-11), row
     assert np.allclose(*penalties, rtol=1e-9)
     assert (np.array(penalties[0]) > 0).all() or rule.name == "fine-tuning"
+
+
+OTHERS = [
+    pysi.L2(0.5), pysi.MAS(0.1), pysi.RWalk(0.5), pysi.SIU(0.5), pysi.SIB(0.5), pysi.SOS(0.5),
+    pysi.LwF(1.0), pysi.LwF(1.0, warm_up=2, weighting="tasks"), pysi.Replay(3),
+    pysi.Replay(capacity=9, weighting="tasks"), pysi.LowerRate(0.1),
+    pysi.Together(pysi.SynapticIntelligence(0.5), pysi.LwF(1.0)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("rule", OTHERS, ids=repr)
+def test_every_other_rule_agrees_with_numpy(xp, rule):
+    (host, device), penalties = both_devices(xp, rule, pysi.SGD(0.1))
+    for row in ROWS:
+        assert close(getattr(host, row), getattr(device, row), 1e-10), row
+    assert np.allclose(*penalties, rtol=1e-9)
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
