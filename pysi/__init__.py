@@ -25,8 +25,8 @@ There are two reading orders. *An hour* is the core, all that the method itself 
     storage: lock state checkpoint
     data: idx dataset mnist mnist_5k cifar catalogue download sources
     images: convolution pooling tiles winograd cnn
-    theory: quadratic importance normalization surrogate paths curvature ledger batches
-    theory: checks path_claims claims
+    theory: quadratic importance normalization surrogate paths curvature account ledger
+    theory: batches checks path_claims claims
     experiments: machine correlation omega sequences course methods settings progress parallel
     figures: style figure3 figure4 figure5 figure6 sweep histories landscape
     experiments: protocol protocols cell outcomes schema summary result folder replicas run

@@ -88,7 +88,7 @@ def chance_level(tasks: Sequence[Task]) -> float:
     """Return the mean accuracy of guessing on all tasks, after the last one."""
     if tasks[-1].cumulative:
         return tasks[-1].chance
-    return float(np.mean([task.chance for task in tasks]))
+    return round(float(np.mean([task.chance for task in tasks])), 12)
 
 
 def place(task: Task, labels: Array) -> Array:

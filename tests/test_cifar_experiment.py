@@ -68,7 +68,8 @@ def test_the_default_is_the_paper_s_protocol():
         {"examples": 0},
         {"examples": 2.5},
         {"methods": ("si", "dropout")},
-        {"methods": ("joint",)},
+        {"methods": ("progressive",)},
+        {"scenario": "domain"},
         {"dataset": "mnist"},
     ],
     ids=str,
@@ -220,8 +221,8 @@ def test_help_shows_the_settings_that_an_experiment_has(capsys):
     common = (
         "--help --methods --c --seeds --epochs --xi --clamp --tasks --hidden --reset-optimizer "
         "--no-reset-optimizer --dtype --device --tf32 --dataset --preset --data --out --csv --jobs "
-        "--resume --vectorise --no-compile"
+        "--resume --vectorise --no-compile --scenario --strengths"
     ).split()
     assert shown["run split-cifar"] == {*common, "--examples", "--ewc-c"}
     assert shown["sweep split-cifar"] == {*common, "--examples", "--ewc-c", "--dask"}
-    assert shown["run split-mnist"] == {*common, "--ewc-c"}
+    assert shown["run split-mnist"] == {*common, "--ewc-c", "--classes", "--units", "--pieces"}

@@ -10,7 +10,7 @@ from pysi.experiments.methods import METHODS
 from pysi.experiments.protocols import PROTOCOLS
 from pysi.experiments.result import Result
 from pysi.figures import draw, figure3, figure4
-from pysi.figures.style import SPARE, colour_of
+from pysi.figures.style import SPARE, colour_of, marker_of
 
 PAPER = [
     ("single", 0.0),
@@ -134,17 +134,19 @@ def test_figures_are_written_whole(experiment, curves, figures, tmp_path):
         assert path.read_bytes().startswith(start)
 
 
-def test_every_experiment_has_figures_and_every_method_a_colour_of_its_own():
+def test_every_experiment_has_figures_and_every_method_a_look_of_its_own():
     assert all(protocol.figures for protocol in PROTOCOLS.values())
-    assert len({colour_of(name) for name in METHODS}) == len(METHODS)
-    assert len({method.marker for method in METHODS.values()}) == len(METHODS)
+    looks = {(colour_of(name), marker_of(name)) for name in METHODS}
+    assert len(looks) == len(METHODS)
 
 
 def test_methods_without_a_colour_get_different_ones(monkeypatch):
     for name in ("one", "two"):
         monkeypatch.setitem(METHODS, name, Method(name, lambda config, c: None))
-    assert [colour_of(name) for name in ("one", "two")] == list(SPARE[:2])
-    assert not {colour_of(name) for name in PAPER_METHODS} & set(SPARE)
+    one, two = (colour_of(name) for name in ("one", "two"))
+    assert one != two and {one, two} <= set(SPARE)
+    named = {name for name in PAPER_METHODS if METHODS[name].colour}
+    assert not {colour_of(name) for name in named} & set(SPARE)
 
 
 def test_an_old_figure_stays_whole_when_writing_fails(tmp_path, monkeypatch):

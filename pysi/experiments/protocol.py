@@ -144,7 +144,9 @@ class Protocol:
         return tuple(
             name
             for name, method in METHODS.items()
-            if name not in cls.refuses and method.strengths in (None, *cls.lists("strengths"))
+            if name not in cls.refuses
+            and method.strengths in (None, *cls.lists("strengths"))
+            and set(cls.scenarios) - method.unfit.keys()
         )
 
     @classmethod

@@ -179,7 +179,8 @@ class SplitCIFAR(Protocol):
     name = "split-cifar"
     scenarios = ("task", "class")
     datasets = {"cifar10-100": ""}
-    refuses = ("dropout",)  # it has dropout anyway
+    # it has dropout anyway, and the other networks are for digits
+    refuses = ("dropout", "maxout", "lwta", "progressive")
     takes_images = True
     tabulates_tasks = True
     figures = {"figure6": figure6, "figure6-train": partial(figure6, part="train")}

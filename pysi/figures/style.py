@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 COLOURS = ("#3b6fb6", "#d95f02", "#2a9d6f", "#8d6cab", "#b8860b", "#666666")
 SPARE = ("#d95f02", "#17a2b8", "#d4569b", "#7a8b1f", "#8c564b")
 """Colours for methods that name none of their own."""
+MARKERS = "h<>pdH8"
+"""Their markers: together with the colours they tell 35 such methods apart."""
 FORMATS = (".png", ".pdf", ".svg")
 """Endings of the files that figures are saved to."""
 
@@ -35,13 +37,21 @@ def colour_of(method: str) -> str:
     return METHODS[method].colour or SPARE[spare.index(method) % len(SPARE)]
 
 
+def marker_of(method: str) -> str:
+    """Return a method's marker, or a spare one: none has the same colour and marker."""
+    if METHODS[method].colour:
+        return METHODS[method].marker
+    spare = [name for name, other in METHODS.items() if not other.colour]
+    return MARKERS[spare.index(method) // len(SPARE) % len(MARKERS)]
+
+
 def curve_style(method: str, c: float, curves: Sequence[tuple[str, float]]) -> dict[str, Any]:
     """Return how a curve is drawn: strengths of one method go from light to full colour."""
     strengths = [other for m, other in curves if m == method]
     weakness = 1 - (strengths.index(c) + 1) / len(strengths)
     rgb = np.array(require("matplotlib.colors").to_rgb(colour_of(method)))
     rgb += 0.7 * weakness * (1 - rgb)
-    return {"color": rgb, "marker": METHODS[method].marker, "zorder": METHODS[method].zorder}
+    return {"color": rgb, "marker": marker_of(method), "zorder": METHODS[method].zorder}
 
 
 def plot(ax: Any, n: int, values: Array, **style: Any) -> None:
