@@ -86,11 +86,16 @@ def competing(units: str) -> Callable[[Any, Seeds], Network]:
     return make
 
 
-def progressive(config: Any, seed: Seeds) -> Network:
-    """Return a progressive network with a column per task of an experiment on digits."""
-    if not hasattr(config, "class_counts"):
-        raise ConfigError(f"methods: expected no progressive networks for {config.name}")
-    return ProgressiveNetwork(784, config.hidden, config.class_counts, **config.building(seed))
+def progressive(adapters: bool) -> Callable[[Any, Seeds], Network]:
+    """Return a function of a protocol and seeds, for a network with a column per task."""
+
+    def make(config: Any, seed: Seeds) -> Network:
+        if not hasattr(config, "class_counts"):
+            raise ConfigError(f"methods: expected no progressive networks for {config.name}")
+        more = config.building(seed) | {"adapters": adapters}
+        return ProgressiveNetwork(784, config.hidden, config.class_counts, **more)
+
+    return make
 
 
 TOLD = "the network must be told the task"
@@ -170,7 +175,11 @@ METHODS = Register("methods", {
     "maxout": Method("maxout", no_rule, None, network=competing("maxout"), family="network"),
     "lwta": Method("LWTA", no_rule, None, network=competing("lwta"), family="network"),
     "progressive": Method(
-        "progressive network", no_rule, None, network=progressive, family="network",
+        "progressive network", no_rule, None, network=progressive(False), family="network",
+        unfit={"domain": TOLD, "class": TOLD},
+    ),
+    "progressive-adapters": Method(
+        "progressive, adapters", no_rule, None, network=progressive(True), family="network",
         unfit={"domain": TOLD, "class": TOLD},
     ),
     "replay": Method(

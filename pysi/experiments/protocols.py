@@ -180,7 +180,7 @@ class SplitCIFAR(Protocol):
     scenarios = ("task", "class")
     datasets = {"cifar10-100": ""}
     # it has dropout anyway, and the other networks are for digits
-    refuses = ("dropout", "maxout", "lwta", "progressive")
+    refuses = ("dropout", "maxout", "lwta", "progressive", "progressive-adapters")
     takes_images = True
     tabulates_tasks = True
     figures = {"figure6": figure6, "figure6-train": partial(figure6, part="train")}
