@@ -76,6 +76,22 @@ def every_epoch(call):
     return lambda event: call(event.task, event.epoch) if isinstance(event, Epoch) else None
 
 
+class Stopped(Exception):
+    """A run was stopped."""
+
+
+def stops_after(count):
+    """Return a listener that raises Stopped after so many epochs; with None, never."""
+    left = [count]
+
+    def on_epoch(task, epoch):
+        left[0] = left[0] and left[0] - 1
+        if left[0] == 0:
+            raise Stopped
+
+    return every_epoch(on_epoch)
+
+
 def every_task(call):
     """Return a listener that calls call(task) when a task is learned, before Ω is updated."""
     return lambda event: call(event.task) if isinstance(event, TaskLearned) else None

@@ -20,7 +20,7 @@ from pysi.experiments.cell import Cell
 from pysi.experiments.protocols import SplitMNIST
 from pysi.storage.checkpoint import Checkpoint
 from pysi.storage.tables import SAVED
-from strategies import every_epoch, seeds, toy_net, toy_run
+from strategies import Stopped, every_epoch, seeds, stops_after, toy_net, toy_run
 
 RULES = {
     "si": lambda: pysi.SynapticIntelligence(1.0),
@@ -35,25 +35,13 @@ OPTIMIZERS = {
 }
 
 
-class Stopped(Exception):
-    pass
-
-
 def run(folder, rule, optimizer, stop=None, seed=0, xp=np, **options):
     """Train with a checkpoint in the folder; stop after so many epochs, as if killed."""
-    left = [stop]
-
-    def on_epoch(task, epoch):
-        if stop is not None:
-            left[0] -= 1
-            if left[0] == 0:
-                raise Stopped
-
     return toy_run(
         RULES[rule](),
         net=toy_net(seed, dropout=0.2, xp=xp),
         optimizer=OPTIMIZERS[optimizer](),
-        listeners=[Checkpoint(Path(folder) / "run.npz", {"rule": rule}), every_epoch(on_epoch)],
+        listeners=[Checkpoint(Path(folder) / "run.npz", {"rule": rule}), stops_after(stop)],
         **options,
     )
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 import pysi
 from pysi.storage.checkpoint import Checkpoint
-from strategies import every_epoch, seeds, toy_net, toy_run, toy_tasks
-from test_checkpoint import Stopped, same
+from strategies import Stopped, seeds, stops_after, toy_net, toy_run, toy_tasks
+from test_checkpoint import same
 from test_optim import steps
 
 OPTIMIZERS = {"adagrad": lambda: pysi.Adagrad(0.05), "momentum": lambda: pysi.Momentum(0.05, 0.8)}
@@ -108,16 +108,9 @@ def test_networks_side_by_side_end_where_each_ends_alone(name):
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_a_run_that_was_stopped_ends_with_the_same_bits(name, mode, tmp_path):
     def run(folder, stop=None):
-        left = [stop]
-
-        def on_epoch(task, epoch):
-            left[0] = left[0] and left[0] - 1
-            if left[0] == 0:
-                raise Stopped
-
         return toy_run(
             pysi.FineTuning(), [0, 1], toy_tasks(), OPTIMIZERS[name](), reset_optimizer=mode,
-            listeners=[Checkpoint(Path(folder) / "run.npz", {}), every_epoch(on_epoch)],
+            listeners=[Checkpoint(Path(folder) / "run.npz", {}), stops_after(stop)],
         )  # fmt: skip
 
     whole = run(tmp_path / "a")

@@ -19,7 +19,16 @@ from pysi.rules.rule import FineTuning
 from pysi.scenarios import SCENARIOS, in_scenario
 from pysi.storage.checkpoint import Checkpoint
 from pysi.training import shuffled, training_step
-from strategies import every_epoch, seeds, toy_cnn, toy_image_tasks, toy_net, toy_run, toy_tasks
+from strategies import (
+    Stopped,
+    seeds,
+    stops_after,
+    toy_cnn,
+    toy_image_tasks,
+    toy_net,
+    toy_run,
+    toy_tasks,
+)
 
 TASKS = toy_tasks(n=12)
 LR = 0.3
@@ -387,23 +396,11 @@ def test_the_warm_up_counts_again_in_every_task():
 # Stopping, copying, other devices
 
 
-class Stopped(Exception):
-    pass
-
-
 def stopped(folder, rule, stop=None, seed=0, xp=np, net=toy_net, tasks=TASKS):
     """Train with a checkpoint, and stop after so many epochs."""
-    left = [stop]
-
-    def on_epoch(task, epoch):
-        if stop is not None:
-            left[0] -= 1
-            if left[0] == 0:
-                raise Stopped
-
     return toy_run(
         rule, net=net(seed, dropout=0.2, xp=xp), tasks=tasks, epochs=3, batch_size=8,
-        listeners=[Checkpoint(Path(folder) / "run.npz", {}), every_epoch(on_epoch)],
+        listeners=[Checkpoint(Path(folder) / "run.npz", {}), stops_after(stop)],
     )  # fmt: skip
 
 

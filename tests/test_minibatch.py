@@ -13,16 +13,17 @@ from pysi.scenarios import in_scenario
 from pysi.storage.checkpoint import Checkpoint
 from pysi.training import training_step
 from strategies import (
-    every_epoch,
+    Stopped,
     every_task,
     seeds,
+    stops_after,
     toy_cnn,
     toy_image_tasks,
     toy_net,
     toy_run,
     toy_tasks,
 )
-from test_checkpoint import Stopped, same
+from test_checkpoint import same
 
 TASKS = toy_tasks()
 RULES = {"siu": lambda c=1.0: SIU(c), "sib": lambda c=1.0: SIB(c), "sos": lambda c=1.0: SOS(c)}
@@ -343,16 +344,9 @@ def test_task_by_task_equals_one_call(rule, seed, dtype):
 @pytest.mark.parametrize(("rule", "xp"), [("siu", np), ("sib", strict_array), ("sos", np)])
 def test_a_run_that_was_stopped_ends_with_the_same_bits(rule, xp, tmp_path):
     def run(folder, stop=None):
-        left = [stop]
-
-        def on_epoch(task, epoch):
-            left[0] = left[0] and left[0] - 1
-            if left[0] == 0:
-                raise Stopped
-
         return toy_run(
             RULES[rule](), net=toy_net([1, 2], xp=xp, dropout=0.2), tasks=TASKS,
-            listeners=[Checkpoint(tmp_path / folder / "run.npz", {}), every_epoch(on_epoch)],
+            listeners=[Checkpoint(tmp_path / folder / "run.npz", {}), stops_after(stop)],
         )  # fmt: skip
 
     whole = run("a")

@@ -11,8 +11,17 @@ from pysi.backend import to_host
 from pysi.rules.rates import LowerRate
 from pysi.storage.checkpoint import Checkpoint
 from pysi.training import training_step
-from strategies import every_epoch, seeds, toy_cnn, toy_image_tasks, toy_net, toy_run, toy_tasks
-from test_checkpoint import Stopped, same
+from strategies import (
+    Stopped,
+    seeds,
+    stops_after,
+    toy_cnn,
+    toy_image_tasks,
+    toy_net,
+    toy_run,
+    toy_tasks,
+)
+from test_checkpoint import same
 
 TASKS = toy_tasks()
 OPTIMIZERS = {
@@ -183,16 +192,9 @@ def test_omega_of_frozen_synapses_does_not_grow():
 @pytest.mark.parametrize("r", [0, (0.1, 0.5)])
 def test_runs_that_go_on(r, xp, tmp_path):
     def run(folder, stop=None):
-        left = [stop]
-
-        def on_epoch(task, epoch):
-            left[0] = left[0] and left[0] - 1
-            if left[0] == 0:
-                raise Stopped
-
         return toy_run(
             LowerRate(r), net=toy_net([1, 2], xp=xp), tasks=TASKS,
-            listeners=[Checkpoint(tmp_path / folder / "run.npz", {}), every_epoch(on_epoch)],
+            listeners=[Checkpoint(tmp_path / folder / "run.npz", {}), stops_after(stop)],
         )  # fmt: skip
 
     whole = run("a")

@@ -13,8 +13,16 @@ from pysi.rules.replay import Replay
 from pysi.scenarios import in_scenario
 from pysi.storage.checkpoint import Checkpoint
 from pysi.training import training_step
-from strategies import every_epoch, toy_cnn, toy_dataset, toy_image_tasks, toy_net, toy_run
-from test_checkpoint import Stopped, same
+from strategies import (
+    Stopped,
+    stops_after,
+    toy_cnn,
+    toy_dataset,
+    toy_image_tasks,
+    toy_net,
+    toy_run,
+)
+from test_checkpoint import same
 
 DATA = toy_dataset()
 TASKS = pysi.split_tasks(DATA, 3)
@@ -370,16 +378,9 @@ def test_task_by_task_equals_one_call(kind, seed, dtype):
 @pytest.mark.parametrize(("kind", "xp"), [("capacity", np), ("weighted", strict_array)])
 def test_a_run_that_was_stopped_ends_with_the_same_bits(kind, xp, tmp_path):
     def run(folder, stop=None):
-        left = [stop]
-
-        def on_epoch(task, epoch):
-            left[0] = left[0] and left[0] - 1
-            if left[0] == 0:
-                raise Stopped
-
         return toy_run(
             KINDS[kind](), net=toy_net([1, 2], xp=xp, dropout=0.2), tasks=TASKS,
-            listeners=[Checkpoint(tmp_path / folder / "run.npz", {}), every_epoch(on_epoch)],
+            listeners=[Checkpoint(tmp_path / folder / "run.npz", {}), stops_after(stop)],
         )  # fmt: skip
 
     whole = run("a")

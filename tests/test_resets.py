@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 import pysi
 from pysi.resets import RESETS, reset, reset_mode
 from pysi.storage.checkpoint import Checkpoint
-from strategies import every_epoch, toy_net, toy_run, toy_tasks
-from test_checkpoint import Stopped, same
+from strategies import Stopped, stops_after, toy_net, toy_run, toy_tasks
+from test_checkpoint import same
 
 TASKS = toy_tasks()
 OPTIMIZERS = {
@@ -133,16 +133,9 @@ def test_task_by_task_equals_one_call(mode, optimizer):
 @pytest.mark.parametrize("mode", RESETS)
 def test_a_run_that_was_stopped_in_task_2_ends_with_the_same_bits(mode, seed, tmp_path):
     def run(folder, stop=None):
-        left = [stop]
-
-        def on_epoch(task, epoch):
-            left[0] = left[0] and left[0] - 1
-            if left[0] == 0:
-                raise Stopped
-
         return toy_run(
             pysi.SynapticIntelligence(1.0), seed, TASKS, reset_optimizer=mode,
-            listeners=[Checkpoint(tmp_path / folder / "run.npz", {}), every_epoch(on_epoch)],
+            listeners=[Checkpoint(tmp_path / folder / "run.npz", {}), stops_after(stop)],
         )  # fmt: skip
 
     whole = run("a")
