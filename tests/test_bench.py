@@ -210,3 +210,22 @@ def test_the_forms_in_pytorch_compute_the_same(form):
         one, other = (torch.cat([p.ravel() for p in t.Omega]) for t in trainers)
         assert ((one - other).abs() <= 1e-4 * one.abs() + 1e-6).float().mean() > 0.95
         assert (one > 0).any()
+
+
+@pytest.mark.slow
+def test_the_cost_of_methods_is_relative_to_plain_training(tmp_path):
+    out = tmp_path / "methods.json"
+    words = f"{BENCH / 'bench_methods.py'} --busy --rounds 2 --steps 1 --dataset mnist-5k"
+    names = ["joint", "si", "replay", "progressive"]
+    command = [sys.executable, *words.split(), "--out", str(out), "--methods", *names]
+    subprocess.run(
+        command, check=True, capture_output=True, env=os.environ | {"PYSI_COMPILED": "0"}
+    )
+    found = json.loads(out.read_text())
+    assert list(found["methods"]) == names
+    assert found["relative"].keys() == {f"{name} / joint" for name in names[1:]}
+    assert found["methods"]["progressive"]["parameters"] == 1_996_810
+    table = 5 * 4 * found["methods"]["si"]["parameters"] / 1e6
+    assert found["methods"]["si"]["megabytes"] > table
+    assert found["methods"]["replay"]["megabytes"] > table
+    assert found["machine"]["busy"]
