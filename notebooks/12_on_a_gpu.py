@@ -19,7 +19,7 @@ import numpy as np
 
 import pysi
 from pysi.backend import elementwise, to_host
-from pysi.backend.arrays import device_namespace
+from pysi.backend.arrays import Ranges, device_namespace
 from pysi.backend.recording import Recording
 from pysi.figures import COLOURS
 from pysi.synapses import ROWS, Update
@@ -105,7 +105,8 @@ rule.refresh()
 optimizer.next_step()
 
 views = [getattr(synapses, row) for row in ROWS]
-with Recording("update", Printer, lambda row: [row], lambda r: Update(views, r)) as rows:
+ranges = Ranges(len(synapses), 1, Printer)  # all columns at once
+with Recording("update", Printer, ranges, lambda r: Update(views, r)) as rows:
     total = rule.total_gradient(rows)
     delta = rule.modulate(optimizer.delta(total, rows), rows)
     rows.advance(delta)

@@ -28,6 +28,7 @@ from math import sqrt
 from typing import Any
 
 from pysi.arguments import refuse, whole
+from pysi.backend import namespace
 from pysi.descent import Adagrad, Momentum
 from pysi.errors import ConfigError
 from pysi.history import Step
@@ -46,6 +47,12 @@ SPLIT = (SGD, Momentum, Adagrad, Adam)
 """Optimizers of whose steps we know the part that is linear in the minibatch's own gradient."""
 CHUNK = 2000
 """How many examples are evaluated at a time: this bounds the memory, and changes nothing else."""
+
+
+def root(squares: Array) -> Array:
+    """Return the square root; sums of squares may be a little below 0, by rounding."""
+    xp = namespace(squares)
+    return xp.sqrt(xp.maximum(squares, 0))
 
 
 def own_rate(optimizer: Optimizer, excess: Any = 0) -> tuple[Any, float]:
@@ -68,12 +75,12 @@ def own_rate(optimizer: Optimizer, excess: Any = 0) -> tuple[Any, float]:
     if isinstance(optimizer, Momentum):
         return optimizer.lr, optimizer.momentum
     if isinstance(optimizer, Adagrad):
-        return optimizer.lr / ((optimizer.G + excess).clip(0) ** 0.5 + optimizer.eps), 0.0
+        return optimizer.lr / (root(optimizer.G + excess) + optimizer.eps), 0.0
     adam: Any = optimizer
     (beta1, beta2), t = adam.betas, adam.t
     a = adam.lr * (1 - beta1) / (1 - beta1**t)
     b = sqrt((1 - beta2) / (1 - beta2**t))
-    return a / (b * (adam.V + excess).clip(0) ** 0.5 + adam.eps), beta1
+    return a / (b * root(adam.V + excess) + adam.eps), beta1
 
 
 def evaluate(net: Network, task: Task) -> tuple[Array, Array, Array]:
