@@ -15,6 +15,7 @@ from pysi.cli import main
 from pysi.data.dataset import Dataset
 from pysi.experiments import parallel
 from pysi.experiments.cell import Cell
+from pysi.experiments.overview import Overview
 from pysi.experiments.protocols import SplitMNIST
 from pysi.experiments.result import key
 from pysi.experiments.sweep import Sweep, validate
@@ -312,3 +313,20 @@ def test_workers_without_the_package_are_refused(cluster, tmp_path):
     cluster.require(1, PYTHONPATH=str(tmp_path))
     with pytest.raises(ConfigError, match="workers with pysi installed, found No module"):
         run_all(cluster, print, [])
+
+
+def test_a_landscape_on_a_cluster_has_the_numbers_of_one_machine(
+    cluster, mnist_5k, tmp_path, monkeypatch
+):
+    words = "landscape split-mnist --dataset mnist-5k --epochs 1 --seeds 1 --sweep-seeds 1"
+    words += " --methods fine-tuning sgd lwf --scenarios class"
+    monkeypatch.setattr("pysi.experiments.protocol.load_dataset", lambda *args: mnist_5k)
+    monkeypatch.setitem(SplitMNIST.presets, "hsu", {"hidden": (9,), "batch_size": 64})
+    cluster.require(2)
+    scenarios = []
+    for where in ("--jobs 1", f"--dask {cluster.address}"):
+        out = tmp_path / where.partition(" ")[0]
+        assert main([*words.split(), *where.split(), "--out", str(out)]) == 0
+        scenarios.append(Overview.load(out).scenarios)
+    assert scenarios[0] == scenarios[1]
+    assert not list((tmp_path / "--dask").rglob("*.npz"))  # workers need not see the folder

@@ -1,6 +1,7 @@
 """What a cell leaves behind: its entries in a result, and its table of synapses in a file."""
 
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from pysi.experiments.omega import OmegaFiles, omega_correlation
 from pysi.experiments.progress import Report
 from pysi.history import Epoch, Event, History
 from pysi.storage.files import make_folder
-from pysi.threads import using
+from pysi.threads import stay, using
 
 
 class Reporter:
@@ -41,7 +42,7 @@ def outcomes(cell: Cell, history: History, accuracy: str = "test_accuracy") -> l
 
 
 def run_cell(
-    cell: Cell, dataset: Dataset, out: Path, threads: int, report: Report
+    cell: Cell, dataset: Dataset, out: Path | None, threads: int, report: Report
 ) -> list[dict[str, Any]]:
     """Train a cell, save its table of synapses, and return its entries for the result.
 
@@ -50,8 +51,9 @@ def run_cell(
     cell : Cell
         Or several that are trained as one: `Replicas`.
     dataset : Dataset
-    out : Path
-        The result folder.
+    out : Path, optional
+        The result folder. Without one nothing is written, and the limit of BLAS threads stays: the
+        process is a cluster's worker, which may be training other cells in other threads.
     threads : int
         Threads to use.
     report : callable
@@ -62,21 +64,26 @@ def run_cell(
     list of dict, one for each network
     """
     began = time.perf_counter()
-    omega = OmegaFiles(cell, out) if cell.how.omega else None
-    with using(threads, images=cell.config.takes_images):
-        saved, told = cell.resumable(out, threads, omega), Reporter(cell.name, report)
-        net, history = cell.train(dataset, [saved, told, *filter(None, [omega])])
+    omega = OmegaFiles(cell, out) if out and cell.how.omega else None
+    if not out:
+        stay(threads)
+    with using(threads, images=cell.config.takes_images) if out else nullcontext():
+        listeners: list[Any] = [Reporter(cell.name, report)]
+        if out:
+            listeners = [cell.resumable(out, threads, omega), *listeners, *filter(None, [omega])]
+        net, history = cell.train(dataset, listeners)
         libraries = machine.libraries()
-    make_folder(out / "synapses")
     found = outcomes(cell, history)
     for r, (one, own) in enumerate(zip(cell.cells, history.replicas(), strict=True)):
-        table = f"synapses/{one.name}.npz"
-        net.synapses.save(out / table, replica=r if net.synapses.lead else ...)
+        if out:
+            table = make_folder(out / "synapses") / f"{one.name}.npz"
+            net.synapses.save(table, replica=r if net.synapses.lead else ...)
+            found[r]["synapses"] = f"synapses/{table.name}"
+        correlation = omega_correlation(net, one, out) if out and omega else None
         found[r] |= libraries | {
-            "omega_correlation": omega_correlation(net, one, out) if omega else None,
+            "omega_correlation": correlation,
             "epochs": own.epochs,
             "consolidation_s": own.consolidation,
-            "synapses": table,
             "peak_memory_mb": machine.peak_memory_mb(),
             "duration_s": time.perf_counter() - began,
         }
