@@ -92,7 +92,7 @@ def check_a_call(module, call):
     return ran
 
 
-@settings(max_examples=600)
+@settings(max_examples=300)
 @given(calls(TEMPLATES))
 def test_a_drawn_formula_as_python(call):
     COUNTS.append(len(check_a_call(PYTHON, call)))

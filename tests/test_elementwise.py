@@ -207,7 +207,7 @@ def copy_of(array):
     return np.ndarray(array.shape, array.dtype, again, start, array.strides)
 
 
-@settings(max_examples=600)
+@settings(max_examples=300)
 @given(calls())
 def test_a_formula_gives_numpy_s_bits_in_one_launch(call):
     source, arrays, numbers, outs, expected = call

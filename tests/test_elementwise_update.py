@@ -40,7 +40,7 @@ def momentum(u, g, mu):
     return u - g, u
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(rules(), dtypes, st.sampled_from([(), (1,), (3,)]), st.integers(1, 12), seeds)
 def test_an_update_gives_numpy_s_bits_in_one_launch(rule, dtype, lead, block, seed):
     rng, size = np.random.default_rng(seed), 11
