@@ -84,7 +84,7 @@ class SplitMNIST(OnDigits):
     presets = {
         "full": {},
         "quick": {"seeds": 2, "epochs": 2},
-        # 21 epochs of 94 to 99 steps stand for their 2000 iterations
+        # 21 epochs of 88 to 99 steps stand for their 2000 iterations
         "van-de-ven": {
             "hidden": (400, 400), "epochs": 21, "batch_size": 128, "reset_optimizer": False
         },
