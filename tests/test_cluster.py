@@ -60,7 +60,7 @@ class Cluster:
     """A Dask scheduler and workers, each in a process of its own, with a folder of their own."""
 
     def __init__(self, folder):
-        self.folder, self.workers, self.begun = folder, {}, 0
+        self.folder, self.workers, self.env, self.begun = folder, {}, {}, 0
         about = folder / "scheduler.json"
         self.scheduler = self.begin("dask_scheduler", "--port", "0", "--scheduler-file", about)
         deadline = time.monotonic() + 60
@@ -81,12 +81,15 @@ class Cluster:
             )
 
     def require(self, n, **env):
-        """Have n workers of one thread each; new ones with these environment variables."""
+        """Have n workers of one thread each, all of them with these environment variables."""
         import distributed
 
         def names(dask_scheduler):
             return {worker.name for worker in dask_scheduler.workers.values()}
 
+        if env != self.env:  # what one test breaks, the next one must not meet
+            self.kill_workers()
+            self.env = env
         self.workers = {k: worker for k, worker in self.workers.items() if worker.poll() is None}
         while len(self.workers) < n:
             self.begun += 1
