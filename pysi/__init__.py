@@ -27,7 +27,8 @@ There are two reading orders. *An hour* is the core, all that the method itself 
     images: convolution pooling tiles winograd cnn
     theory: quadratic importance normalization surrogate paths curvature account ledger
     theory: batches checks path_claims claims
-    experiments: machine correlation omega sequences course methods settings progress parallel
+    experiments: machine intervals correlation omega sequences course methods settings progress
+    experiments: parallel
     figures: style figure3 figure4 figure5 figure6 sweep histories landscape
     experiments: protocol protocols cell outcomes schema summary result folder replicas run
     experiments: sweep overview landscape
@@ -40,6 +41,7 @@ from pysi.competition import LWTA, Maxout
 from pysi.data import load_dataset
 from pysi.descent import Adagrad, Momentum
 from pysi.errors import ConfigError, DataError, DivergenceError, PysiError
+from pysi.experiments.intervals import interval
 from pysi.experiments.sequences import cifar_tasks
 from pysi.history import History
 from pysi.images.cnn import CNN
@@ -110,6 +112,7 @@ __all__ = [
     "cifar_tasks",
     "forgetting",
     "in_scenario",
+    "interval",
     "load_dataset",
     "permuted_tasks",
     "sem",
