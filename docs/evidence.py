@@ -180,6 +180,48 @@ def reset_chance(mode, task):
     return said(interval(result(RESETS[mode]).select("fine-tuning")[:, -1, task - 1]), high=0.6)
 
 
+# The landscape: every method in every scenario
+
+ELSEWHERE = {  # Hsu et al. (2018): 2 x 400 units, four epochs, batches of 128, ten runs
+    "fine-tuning": (".9346 ± .020", "", ""),
+    "sgd": (".9798", "", ""),
+    "l2": (".9818", "", ""),
+    "ewc": (".9770", ".589", ".198"),
+    "online-ewc": (".9804", "", ""),
+    "si": (".9856 ± .005", ".648", ".197"),
+    "mas": (".9922 ± .002", ".686", ".195"),
+    "lwf": (".9960 ± .0003", ".710", ".242"),
+    "joint": (".9952", ".986", ".975"),
+}
+
+
+def landscape(name):
+    """Every method in every scenario, or that it has not been measured."""
+    if not there(name):
+        return "This has not been measured yet."
+    return tables.landscape(result(name)).markdown()
+
+
+def beside_elsewhere(name):
+    """The methods for which Hsu et al. recorded numbers with the same protocol."""
+    if not there(name):
+        return ""
+    found, rows = result(name), []
+    for method, recorded in ELSEWHERE.items():
+        cells = [f"`{method}`"]
+        for scenario, number in zip(("task", "domain", "class"), recorded, strict=True):
+            own = method in found.rows(scenario) if scenario in found.scenarios else False
+            cells += [mean(found.accuracy(scenario, method)) if own else "–", number]
+        rows.append(cells)
+    head = [text for scenario in ("task", "domain", "class") for text in (scenario, "Hsu et al.")]
+    return tables.Table(["method", *head], rows).markdown()
+
+
+def ahead(name, scenario, method, other):
+    """A method's average accuracy minus another's in a scenario, paired by seed."""
+    return str(interval(result(name).difference(scenario, method, other)))
+
+
 # Equations: what `pysi theory` prints
 
 
