@@ -34,7 +34,8 @@ def test_one_seed_carries_no_verdict():
     found = interval([0.7])
     assert not found.above(-1e9)
     assert not found.below(1e9)
-    assert not found.within(-1e9, 1e9)
+    assert not found.within(-np.inf, np.inf)
+    assert found.lies() is found.lies(0.9) is found.lies(high=0.1) is None
     assert str(found) == "0.7000 (one seed)"
 
 
@@ -51,6 +52,13 @@ def test_what_a_seed_does_to_both_methods_cancels():
     better, worse = seeds + 0.1, seeds + 1e-3 * np.arange(10)
     assert interval(better - worse).above(0)
     assert interval(better).low < interval(worse).high  # the two intervals overlap widely
+
+
+def test_where_an_interval_lies():
+    found = interval([0.1, 0.2, 0.3])  # -0.05 to 0.45
+    assert found.lies(-0.1, 0.5) is found.lies(-0.1) is found.lies(high=0.5) is True
+    assert found.lies(0.5) is found.lies(high=-0.1) is found.lies(0.5, 0.9) is False
+    assert found.lies(0.0) is found.lies(high=0.2) is found.lies(0.0, 0.2) is None
 
 
 @pytest.mark.parametrize("values", [[], [[0.1, 0.2]], [0.1, np.nan], 0.3, [np.inf, 1]])

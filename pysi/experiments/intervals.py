@@ -45,13 +45,20 @@ class Interval:
         return self.high < bound
 
     def within(self, low: float, high: float) -> bool:
-        """Return whether the whole interval lies between two bounds."""
-        return self.above(low) and self.below(high)
+        """Return whether the whole interval lies between two bounds; never for a single value."""
+        return self.n > 1 and self.low > low and self.high < high
+
+    def lies(self, low: float = -inf, high: float = inf) -> bool | None:
+        """Return whether it lies between two bounds; None if a bound is inside, or n is 1."""
+        if self.within(low, high):
+            return True
+        return False if self.below(low) or self.above(high) else None
 
     def __str__(self) -> str:
+        mean, low, high = (f"{round(x, 4) + 0.0:.4f}" for x in (self.mean, self.low, self.high))
         if self.n == 1:
-            return f"{self.mean:.4f} (one seed)"
-        return f"{self.mean:.4f} [{self.low:.4f}, {self.high:.4f}]"
+            return f"{mean} (one seed)"
+        return f"{mean} [{low}, {high}]"
 
 
 def interval(values: Any, level: float = 0.95) -> Interval:

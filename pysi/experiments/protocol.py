@@ -1,6 +1,6 @@
 """What all experiments have in common: settings that know how to build what they describe."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
@@ -19,6 +19,7 @@ from pysi.resets import reset_mode
 from pysi.scenarios import SCENARIOS
 from pysi.tasks import Task
 from pysi.typing import File, Seeds
+from pysi.verdicts.verdict import Claim
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,8 @@ class Protocol:
     """Weight matrices that Figure 5 shows, with a title for each."""
     figures: ClassVar[Mapping[str, Callable[[Any], Any]]] = {"accuracy": figure4}
     """Functions from a result to a Matplotlib figure, or None if it lacks what is shown."""
+    claims: ClassVar[Sequence[Claim]] = ()
+    """What the paper says of its figures."""
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"full": {}}
     """Settings by the name of a preset."""
     landscape: ClassVar[str] = "full"

@@ -19,6 +19,7 @@ from pysi.network import MLP, Network
 from pysi.scenarios import in_scenario
 from pysi.tasks import Task, permuted_tasks, split_tasks
 from pysi.typing import Seeds
+from pysi.verdicts import importances, permuted_mnist, split_cifar, split_mnist
 
 NETWORKS: dict[str, Callable[[int], Layer]] = {
     "relu": lambda k: ReLU(),
@@ -81,6 +82,7 @@ class SplitMNIST(OnDigits):
     zero_readout = True
     landscape = "hsu"
     figures = {"figure3": figure3}
+    claims = split_mnist.CLAIMS
     presets = {
         "full": {},
         "quick": {"seeds": 2, "epochs": 2},
@@ -140,6 +142,7 @@ class PermutedMNIST(OnDigits):
         "figure4-train": partial(figure4, part="train"),
         "figure5": figure5,
     }
+    claims = (*permuted_mnist.CLAIMS, *importances.CLAIMS)
     presets = {
         "full": {},
         "quick": {  # strengths chosen for this smaller network on held-out data
@@ -184,6 +187,7 @@ class SplitCIFAR(Protocol):
     takes_images = True
     tabulates_tasks = True
     figures = {"figure6": figure6, "figure6-train": partial(figure6, part="train")}
+    claims = split_cifar.CLAIMS
     presets = {
         "full": {},
         "quick": {  # few images need small batches; c was chosen on held-out ones

@@ -101,6 +101,22 @@ class Result:
         """Return the finished runs of a curve, one per seed."""
         return [run for run in self.runs if (run["method"], run["c"]) == (method, c)]
 
+    def difference(
+        self, curve: tuple[str, float], other: tuple[str, float], part: str = "test"
+    ) -> Array:
+        """Return by how much more one curve, (method, c), has in the end than another.
+
+        It is the difference between their accuracies on each task, seed by seed, for the seeds that
+        both have: (seeds, tasks).
+        """
+        a, b = (
+            dict(zip((run["seed"] for run in self.runs_of(*each)), self.final(*each, part=part),
+                     strict=True))
+            for each in (curve, other)
+        )  # fmt: skip
+        shared = [seed for seed in a if seed in b]
+        return np.array([a[seed] - b[seed] for seed in shared])
+
     def correlations(self, layer: str) -> dict[tuple[str, float], Array]:
         """Return the correlations of ω between several tasks in one weight matrix.
 

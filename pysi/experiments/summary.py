@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from pysi.experiments.correlation import mean_off_diagonal
+from pysi.experiments.differences import from_first
 from pysi.experiments.methods import METHODS
 from pysi.metrics import (
     backward_transfer,
@@ -45,10 +46,27 @@ def summary(result: Any) -> str:
             if alone is not None:
                 cells.append(with_sem(intransigence(test, alone)))
         lines.append(row(method, strength(method, c), len(test), *cells))
-    lines += of_tasks(result) + of_correlations(result)
+    lines += of_differences(result) + of_tasks(result) + of_correlations(result)
     if remark := result.protocol.datasets.get(data["name"]):
         lines += ["", remark]
     return "\n".join(lines)
+
+
+def of_differences(result: Any) -> list[str]:
+    """Return the differences from the first curve as lines; none if there is nothing to compare."""
+    found = from_first(result)
+    if not found:
+        return []
+    (_, (first, c), _) = found[0]
+    lines = [
+        "",
+        f"average test accuracy minus that of {METHODS[first].title(c)}, paired by seed, mean and "
+        "95 % interval (Student's t):",
+        "",
+        row("method", "c", "seeds", "difference"),
+    ]
+    lines += [row(m, strength(m, c), each.n, str(each)) for (m, c), _, each in found]
+    return lines
 
 
 def of_tasks(result: Any) -> list[str]:
@@ -87,7 +105,7 @@ def strength(method: str, c: float) -> str:
 
 def row(method: str, c: object, seeds: object, *cells: str) -> str:
     """Return a line of a table."""
-    return f"{method:<12} {c:>6} {seeds:>5}  {'  '.join(f'{x:<15}' for x in cells)}".rstrip()
+    return f"{method:<19} {c:>6} {seeds:>5}  {'  '.join(f'{x:<15}' for x in cells)}".rstrip()
 
 
 def plus_minus(values: Array, error: Any) -> str:
