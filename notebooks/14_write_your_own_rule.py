@@ -383,7 +383,7 @@ assert np.allclose(s.Omega, expected), (
     "Ω must be Σ g² over the steps of the task: each step adds the square of rows.grad to ω."
 )
 assert np.array_equal(s.theta_ref, s.theta), "When a task ends, the present θ becomes θ̃."
-assert not s.omega.any(), "When a task has ended, ω must be 0, or the next task counts this one too."
+assert not s.omega.any(), "At the end of a task ω must become 0, or the next task counts it too."
 s.omega[...] = 1.0
 rule.end_task()
 assert np.allclose(s.Omega, expected + 1), "Ω adds up over tasks: += in place of =."
@@ -760,20 +760,22 @@ for name, (_, grid) in GRIDS.items():
           f"chosen: {chosen[name]:g}")  # fmt: skip
 
 # %% tags=["hide-input"]
-fig, axes = plt.subplots(1, 3, figsize=(style.WIDTH, 2.5), sharey=True)
-for ax, (name, found) in zip(axes, tried.items(), strict=True):
+fig, ax = plt.subplots(figsize=(style.WIDTH, 3))
+for name, found in tried.items():
     look, grid = style.look_of(name), GRIDS[name][1]
     ax.semilogx(grid, found, ".", color=look.colour, alpha=0.5, ms=6)
-    ax.semilogx(grid, found.mean(axis=1), color=look.colour, marker=look.marker, ls="-", ms=6)
-    ax.axvline(chosen[name], color="0.7", lw=1, ls=":", zorder=0)
-    ax.set(title=name, xlabel="strength $c$")
-    ax.spines[["top", "right"]].set_visible(False)
-axes[0].set(ylabel="held-out accuracy")
+    ax.semilogx(grid, found.mean(axis=1), color=look.colour, marker=look.marker, ls="-", ms=7,
+                label=name)  # fmt: skip
+    ax.axvline(chosen[name], color=look.colour, lw=1, ls=":", zorder=0)
+ax.set(xlabel="strength $c$", ylabel="accuracy on held-out digits")
+ax.spines[["top", "right"]].set_visible(False)
+ax.legend()
 plt.show()
 
 # %% [markdown]
-# Small dots are single networks, and the line is their mean. The dotted line marks the strength
-# that is chosen. Too weak a rule forgets; too strong a rule cannot learn the next task.
+# Small dots are single networks, and the line is their mean. A dotted line marks the strength that
+# is chosen. Too weak a rule forgets; too strong a rule cannot learn the next task. The best
+# strengths of the three rules are far apart, because their $\Omega$ have different units.
 #
 # **Question.** What would you do if the best of the four strengths were the largest, or the
 # smallest? And what if three seeds cannot tell two neighbours apart?
@@ -824,11 +826,11 @@ print(replace(tables.differences(result), caption="").text())
 # in each step, so what a seed does to both of them cancels. Read the second table before you say
 # that one rule is better than another. An interval that contains 0 decides nothing.
 #
-# All three rules forget far less than fine-tuning. In our run both importances are better than none:
-# SI and `squares` lie above L2, with their whole intervals. Between these two nothing is decided.
-# That holds *for this small experiment*: 4,000 digits, a small network, six epochs, and tasks that
-# the network is told. The choice of a strength from a grid of four adds luck that the interval does
-# not count.
+# All three rules forget far less than fine-tuning. In our run both importances are better than
+# none: SI and `squares` lie above L2, with their whole intervals. Between these two nothing is
+# decided. That holds *for this small experiment*: 4,000 digits, a small network, six epochs, and
+# tasks that the network is told. The choice of a strength from a grid of four adds luck that the
+# interval does not count.
 #
 # **Question.** The interval of `squares` minus SI contains 0. Have you shown that `squares` is as
 # good as SI?
