@@ -154,7 +154,8 @@ except pysi.ConfigError as err:
 # To try a rule we need no network. Sixteen synapses with a simple loss,
 # $\tfrac12 \sum_k h_k (\theta_k - \theta_k^\ast)^2$, are enough. `bench` lets a rule learn one
 # task on them and end it. `drift` then moves all $\theta$, as a second task would. `pull` asks the
-# rule what it adds to the gradient: it calls `total_gradient` with $g = 0$.
+# rule what it adds to the gradient: it calls `total_gradient` with $g = 0$. `value` asks for the
+# penalty.
 
 
 # %%
@@ -794,13 +795,13 @@ plt.show()
 # %% [markdown]
 # ## The experiment
 #
-# The experiment has four methods and six seeds, on 4,000 digits. Fine-tuning says how much is
+# The experiment has four methods and ten seeds, on 4,000 digits. Fine-tuning says how much is
 # forgotten without a rule. L2 is the control for *importance*: it has the same penalty with all
 # synapses alike. SI is what we hope to equal.
 
 # %%
 config = SplitMNIST(
-    dataset="mnist-5k", hidden=(50, 50), epochs=6, seeds=6,
+    dataset="mnist-5k", hidden=(50, 50), epochs=6, seeds=10,
     methods=("fine-tuning", "l2", "si", "squares"),
     strengths=tuple(f"{name}={c}" for name, c in chosen.items()),
 )  # fmt: skip
@@ -821,7 +822,7 @@ print()
 print(replace(tables.differences(result), caption="").text())
 
 # %% [markdown]
-# The first table has means ± SEM over six seeds. The second has *differences*, paired by seed, with
+# The first table has means ± SEM over ten seeds. The second has *differences*, paired by seed, with
 # 95 % intervals. Networks with the same seed begin with the same weights and see the same minibatch
 # in each step, so what a seed does to both of them cancels. Read the second table before you say
 # that one rule is better than another. An interval that contains 0 decides nothing.
@@ -838,7 +839,7 @@ print(replace(tables.differences(result), caption="").text())
 # %% [markdown] tags=["answer"]
 # <details><summary>Answer</summary>
 #
-# No. You have shown that six seeds of this experiment cannot tell them apart. The true difference
+# No. You have shown that ten seeds of this experiment cannot tell them apart. The true difference
 # may be anything inside the interval. More seeds make it narrower; a harder sequence, with more or
 # longer tasks, may make the difference larger. Say what the interval says: "between … and …, so not
 # decided".
@@ -852,7 +853,7 @@ print(replace(tables.differences(result), caption="").text())
 curves = {name: (name, c) for name, c in chosen.items()}
 from_plain = {name: average(result, each, ("fine-tuning", 0.0)) for name, each in curves.items()}
 from_si = average(result, curves["squares"], curves["si"])
-from_l2 = average(result, curves["squares"], curves["l2"])
+from_l2 = [average(result, curves[name], curves["l2"]) for name in ("si", "squares")]
 del METHODS["squares"]
 assert "squares" not in SplitMNIST.offers()
 
@@ -903,5 +904,6 @@ for name, c in chosen.items():
     kept = pysi.forgetting(result.select("fine-tuning")) - pysi.forgetting(result.select(name, c))
     assert pysi.interval(kept).above(0.05), name
 
-# the rule of our own is not worse than SI by more than 0.02, nor than L2 by more than 0.01
-assert from_si.above(-0.02) and from_l2.above(-0.01)
+# both importances are better than none, and between them nothing is decided here
+assert all(found.above(0) for found in from_l2)
+assert from_si.within(-0.02, 0.02)

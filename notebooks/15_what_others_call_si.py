@@ -549,8 +549,8 @@ assert live["F"].below(-0.05)
 assert tuned.above(-0.03)
 
 # %% [markdown]
-# With this strength F even does a little better than SI with $c = 1$. That says nothing against SI,
-# whose strength was not tuned. (We only look here: to *choose* a strength, both would need the same
+# In our run F even does a little better than SI with $c = 1$. That says nothing against SI, whose
+# strength was not tuned. (We only look here: to *choose* a strength, both would need the same
 # grid and held-out digits, as in notebook 14.) It says that accuracy cannot tell which rule was
 # run: a tuned strength makes up for a wrong unit. A property test needs no strength to be tuned.
 #
