@@ -54,8 +54,11 @@ print(inspect.getsource(training.update))
 print(inspect.getsource(training.training_step))
 
 # %% [markdown]
-# (The function `pulled` calls the hook `output_gradient`.) The next rule does nothing, but it notes
-# when it is called and what it is shown. It watches two networks side by side, on two tasks.
+# (The function `pulled` calls the hook `output_gradient`. The `extras` are what this hook and
+# `before_step` have returned.)
+#
+# The next rule does nothing, but it notes which hook is called, and what the hook is given. It
+# watches two networks side by side, on two tasks.
 
 
 # %% tags=["hide-input"]
@@ -110,7 +113,7 @@ for hook in sorted(calls, key=[hook for hook, _ in watch.calls].index):
 # `rows.grad` and `delta` are symbols for whole rows of the table, here of shape $(R, P)$ for $R$
 # networks with $P$ synapses. What you write with them is recorded, and computed for all synapses
 # when the step is complete. So you can add, multiply, or write `np.sqrt` and `np.maximum`; but you
-# cannot look at a value, nor sum over synapses. Whoever tries it is told so:
+# cannot look at a value, and you cannot sum over synapses. A rule that tries it is refused:
 
 
 # %%
@@ -208,11 +211,12 @@ def value(rule):
 # $$ c \sum_k (\theta_k - \tilde\theta_k)^2 $$
 #
 # to the loss, where $\tilde\theta$ are the weights at the end of the last task. During task 1 there
-# is nothing to protect, so the strength is 0 until the first task ends. These two hooks are given.
+# is nothing to protect, so the strength is 0 until the first task ends. The hooks `start` and
+# `end_task` are given.
 #
-# **Exercise 1.** Write the other two. `total_gradient` returns $g$ (`rows.grad`) plus the gradient
-# of the penalty. `penalty` returns its value; it works on the arrays of `self.synapses`, so there
-# you may sum over the last axis. The strength of the moment is `self.strength`.
+# **Exercise 1.** Write the other two hooks. `total_gradient` returns $g$ (`rows.grad`) plus the
+# gradient of the penalty. `penalty` returns its value; it works on the arrays of `self.synapses`,
+# so there you may sum over the last axis. The strength of the moment is `self.strength`.
 
 
 # %% tags=["exercise", "hide-input"]
@@ -628,8 +632,9 @@ assert failed["Half"] == [True, True, True, False]
 # $g + c\,\Omega(\theta - \tilde\theta)$: the whole $g$, and half of the pull. With $c = 0$, and
 # in task 1, both are $g$, and their mean is $g$ to the bit.
 #
-# A slip that only changes the size of the pull acts like another strength $c$. Who chooses $c$ on
-# held-out data chooses twice the value, and gets the same accuracy. Only the fourth check sees it.
+# A slip that only changes the size of the pull acts like another strength $c$. If $c$ is chosen on
+# held-out data, twice the value is chosen, and the accuracy is the same. Only the fourth check
+# sees it.
 #
 # </details>
 
@@ -657,8 +662,8 @@ METHODS["squares"] = Method("squares, c = {c:g}", squares)
 # <details><summary>Answer</summary>
 #
 # The branch takes over the weights at the end of task 1. But `Squares` has also *learned* in task
-# 1: its $\omega$ is the sum over the steps. Who trains task 1 with another rule gets the right
-# weights and the wrong $\omega$. L2 learns nothing from the steps, so it may branch.
+# 1: its $\omega$ is the sum over the steps. If task 1 is trained with another rule, the weights are
+# right and $\omega$ is wrong. L2 learns nothing from the steps, so it may branch.
 #
 # </details>
 
@@ -787,8 +792,8 @@ plt.show()
 # If the best is at the edge of the grid, the best strength may lie outside of it. Widen the grid on
 # that side, and do so for every rule of the comparison by the same recipe.
 #
-# If two neighbours cannot be told apart, take either: the choice hardly matters then. But do not
-# look at the test digits to decide.
+# If two neighbours cannot be told apart, take either of them, or try more seeds on the held-out
+# digits. Do not look at the test digits to decide.
 #
 # </details>
 
@@ -874,7 +879,8 @@ assert "squares" not in SplitMNIST.offers()
 # such a rule, too: they need sixteen synapses and a second. For a rule that claims to be SI, call
 # `pysi.check_synaptic_intelligence`. Keep three habits from this notebook: a control without the
 # new idea, the same effort for every rule when strengths are chosen, and differences paired by
-# seed.
+# seed. A file with your class, its entry and `pysi.cli.main()` is a command line with all that
+# `pysi run` can do: see [Your own](../extend.md).
 #
 # ## Further reading
 #

@@ -6,13 +6,13 @@
 # the slips cost.
 #
 # **What you will learn.** How to test a learning rule without training a network. Why a plausible
-# accuracy proves nothing. Which slips are dear, which cost nothing that can be measured, and why
-# the choice of $c$ hides them.
+# accuracy proves nothing. Which slips are costly, which cost nothing that can be measured, and
+# why the choice of $c$ hides them.
 #
 # **What you need.** [Notebook 2](02_what_a_synapse_knows.ipynb) for Eqs. 3 to 5, and
 # [notebook 14](14_write_your_own_rule.ipynb) for the hooks of a rule.
 #
-# **Time.** About 40 minutes.
+# **Time.** About 35 minutes.
 
 # %% tags=["hide-input"]
 import inspect
@@ -474,10 +474,10 @@ for letter, found in live.items():
 # C is fine-tuning under another name, and F forgets nearly as much. The interval of D contains 0:
 # an experiment of this size does not show its slip. The property test showed it in a moment.
 #
-# The docs hold larger runs, on all 60,000 digits: split MNIST with two epochs per task, and
-# permuted MNIST with five tasks. Both have five seeds, and each rule has the strength of SI. The
-# figure reads them from their files. Each dot is a mean difference from SI, with its 95 % interval;
-# it is filled if the interval does not contain 0.
+# The project has records of larger runs, on all 60,000 digits: split MNIST with two epochs per
+# task, and permuted MNIST with five tasks. Both have five seeds, and each rule has the strength of
+# SI. The figure reads these records from their files. Each dot is a mean difference from SI, with
+# its 95 % interval; it is filled if the interval does not contain 0.
 
 # %% tags=["hide-input"]
 recorded = {}
@@ -509,11 +509,12 @@ plt.show()
 # %% [markdown]
 # Three kinds of slips can be seen:
 #
-# * *Dear.* A penalty that is never added (C) costs all that SI gains: its dots are those of
+# * *Costly.* A penalty that is never added (C) costs all that SI gains: its dots are those of
 #   fine-tuning. $g^2$ in place of $g\,\Delta\theta$ (F) is nearly as bad. An Ω that is replaced (E)
 #   protects the last task alone, and a cap (A) protects all synapses nearly alike.
-# * *Only here or there.* To leave the readout out (B) costs nothing on split MNIST, where each task
-#   has its own units in the readout, and something on permuted MNIST, where all tasks share them.
+# * *Costly in one of the two.* To leave the readout out (B) costs nothing on split MNIST, where
+#   each task has its own units in the readout, and something on permuted MNIST, where all tasks
+#   share them.
 # * *Not seen.* The total gradient (D), the two clamps, clipping and the summed loss: their
 #   intervals contain 0 in both runs. That is no proof that they cost nothing. It says that the cost
 #   is at most as large as the interval.
@@ -527,7 +528,7 @@ plt.show()
 # The accuracy is the same up to the interval, in these two runs, with these strengths. But ω no
 # longer says what Eq. 3 says, so every figure and every claim *about ω* is wrong: its sum is not
 # the drop of the loss, and a synapse earns importance for being pulled back, the more the larger
-# $c$ is. Whoever writes that a network was trained with SI should have trained it with SI.
+# $c$ is. A text that says "trained with SI" should be about a network that was trained with SI.
 #
 # </details>
 
@@ -559,8 +560,8 @@ assert tuned.above(-0.03)
 # 1. *A seventh suspect.* Write a subclass of `pysi.SynapticIntelligence` with a slip of your own,
 #    for example ξ outside of the fraction, or Δ from the last step alone. Let a fellow student find
 #    it with the property tests.
-# 2. *A test for B.* Write the test that catches it and none of the others. Does it also hold for a
-#    network with one layer?
+# 2. *A test for B.* Write the test that catches it and none of the others. What would B do to a
+#    network with a single layer?
 # 3. *How many seeds?* Estimate from the interval of D on permuted MNIST how many seeds would be
 #    needed to show a cost of 0.001.
 #
@@ -576,6 +577,7 @@ assert tuned.above(-0.03)
 # ## Further reading
 #
 # * [What else is called SI](../mistakes.md): all ten differences, with their code and costs.
+# * [The rule](../derivations/rule.md): where Eqs. 3 to 5 come from.
 # * Zenke, Poole & Ganguli (2017), *Continual learning through synaptic intelligence*, Section 3:
 #   Eqs. 3 to 5.
 # * Claessen & Hughes (2000), *QuickCheck*: where property tests come from.
@@ -590,11 +592,11 @@ assert not broken["SI"] and all(lacks for name, lacks in broken.items() if name 
 assert set(broken["suspect B"]) == {"importance"}
 assert set(broken["suspect D"]) == {"path_integral", "loss_drop"}
 
-# live: C and F are dear; of D nothing is seen
+# live: C and F are costly; of D nothing is seen
 assert live["C"].below(-0.05) and live["F"].below(-0.05)
 assert live["D"].within(-0.02, 0.02)
 
-# recorded: what is dear in both, what is dear in one of them, and what is not seen
+# recorded: what is costly in both, what is costly in one of them, and what is not seen
 for found in recorded.values():
     for name in ("penalty-never-added", "lr-squared", "cap", "replaced"):
         assert found[name].below(0), name
