@@ -820,6 +820,9 @@ figure3(result)
 # The figure has the form of the paper's Figure 3: one panel per task, from the moment it was
 # learned, and the average over the tasks learned so far. The curve called $c = 0$ is fine-tuning;
 # the other one that is called by its $c$ alone is SI.
+#
+# Task 3 shows the price of holding on: when it has just been learned, fine-tuning is better at it
+# than all three rules.
 
 # %%
 print(replace(tables.finals(result), caption="").text())
@@ -909,6 +912,11 @@ for name, c in chosen.items():
     assert from_plain[name].above(0), name
     kept = pysi.forgetting(result.select("fine-tuning")) - pysi.forgetting(result.select(name, c))
     assert pysi.interval(kept).above(0.05), name
+
+# holding on has a price: fine-tuning learns task 3 better than every rule
+for name, c in chosen.items():
+    learned = [result.select(*curve)[:, 2, 2] for curve in (("fine-tuning", 0.0), (name, c))]
+    assert pysi.interval(learned[0] - learned[1]).above(0), name
 
 # both importances are better than none, and between them nothing is decided here
 assert all(found.above(0) for found in from_l2)
