@@ -22,7 +22,7 @@ END = 10
 """Seconds that are kept for the end."""
 GRACE = 5
 """Seconds in which a piece may end by itself after it was interrupted."""
-SMALL = (".json", ".png", ".pdf")
+SMALL = (".json", ".png", ".pdf", ".svg")
 """Endings of the files that are copied from a result folder."""
 SHOWN = 8
 """Lines at the end of a failed piece's output that the summary repeats."""
