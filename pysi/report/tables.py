@@ -22,7 +22,9 @@ def title(curve: tuple[str, float]) -> str:
 
 
 def mean(values: Array) -> str:
-    """Return mean ± SEM over seeds; the mean alone if there is one seed."""
+    """Return mean ± SEM over seeds; the mean alone of one seed, and words if it is no number."""
+    if not np.isfinite(values).all():
+        return "not a number"
     return with_sem(values) if len(values) > 1 else f"{np.mean(values):.4f}"
 
 
@@ -152,7 +154,7 @@ def landscape(overview: Any) -> Table:
         row = [FAMILIES[METHODS[method].family], method]
         for scenario in overview.scenarios:
             found = overview.rows(scenario).get(method)
-            row.append(with_sem(overview.accuracy(scenario, method)) if found else "–")
+            row.append(mean(overview.accuracy(scenario, method)) if found else "–")
             row.append(f"{found['c']:g}" if found and METHODS[method].swept else "")
         rows.append(row)
     head = [name for scenario in overview.scenarios for name in (scenario, "c")]

@@ -1,0 +1,268 @@
+"""What a result lacks, and what a sceptic should know before any number, in sentences."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import pysi
+from pysi.errors import PysiError
+from pysi.experiments.cell import all_cells
+from pysi.experiments.landscape import PLAN, Plan
+from pysi.experiments.methods import METHODS
+from pysi.experiments.overview import Overview
+from pysi.experiments.protocols import PROTOCOLS
+from pysi.experiments.result import Result, key
+from pysi.experiments.sweep import Sweep, sweep_cells
+from pysi.report.command import deviations, settings, words
+from pysi.report.tables import title
+
+
+def problems(result: Any, folder: Path | None = None) -> list[str]:
+    """Return what is missing or unusual, as sentences.
+
+    Parameters
+    ----------
+    result : Result, Sweep or Overview
+    folder : Path, optional
+        Where a landscape's plan may be.
+    """
+    if isinstance(result, Overview):
+        return [*of_landscape(result, folder), *of_origin(result.content)]
+    own = of_grid(result) if isinstance(result, Sweep) else of_curves(result)
+    return [
+        *unfinished(result),
+        *own,
+        *of_format(result),
+        *of_libraries(result.runs),
+        *of_origin(result.content),
+        *of_settings(result),
+    ]
+
+
+def several(n: int, what: str) -> str:
+    """Return a number of things: "1 run", "2 runs"."""
+    return f"{n} {what}{'s' * (n != 1)}"
+
+
+def numbers(found: Iterable[int]) -> str:
+    """Return whole numbers as text, such as "0 to 4, 7"."""
+    ordered, parts = sorted(set(found)), []
+    for n in ordered:
+        if n - 1 not in ordered:
+            last = next(m for m in range(n, ordered[-1] + 1) if m + 1 not in ordered)
+            parts += (
+                [str(m) for m in (n, last)[: last - n + 1]] if last - n < 2 else [f"{n} to {last}"]
+            )
+    return ", ".join(parts)
+
+
+def seeds(found: Iterable[int]) -> str:
+    """Return seeds as text, such as "seeds 0 to 4"."""
+    listed = list(found)
+    return f"seed{'s' * (len(listed) != 1)} {numbers(listed)}"
+
+
+def named(point: tuple[Any, ...]) -> str:
+    """Return the name of a method at a strength and, if it is given and matters, at a damping."""
+    method, c, *xi = point
+    damped = f", ξ = {xi[0]:g}" if xi and METHODS[method].xi else ""
+    return title((method, c)) + damped
+
+
+def listed(keys: Sequence[tuple[Any, ...]]) -> str:
+    """Return runs, by key, as text: each method and strength with its seeds."""
+    found: dict[str, list[int]] = {}
+    apart = len({xi for _, _, xi, _ in keys}) > 1
+    for method, c, xi, seed in keys:
+        name = named((method, c, xi) if apart else (method, c))
+        found.setdefault(name, []).append(seed)
+    return "; ".join(f"{name}: {seeds(each)}" for name, each in found.items())
+
+
+def unfinished(result: Result) -> Iterator[str]:
+    """Say which runs are missing, of those that the settings ask for."""
+    content = result.content
+    if content["experiment"] not in PROTOCOLS:
+        yield (
+            f"The experiment {content['experiment']} is not known here, so this report has no "
+            "figures, no verdicts and no list of missing runs. Enter its class in PROTOCOLS."
+        )
+    if not result.runs:
+        yield "No run has finished, so there are no numbers."
+    done = [key(run) for run in result.runs]
+    try:
+        config = settings(content)
+        sweep = isinstance(result, Sweep)
+        xi = content.get("xi", [config.xi])
+        asked = [cell.key for cell in (sweep_cells(config, xi) if sweep else all_cells(config))]
+    except PysiError as err:
+        if content["experiment"] in PROTOCOLS:
+            yield f"Missing runs are unknown, since its settings do not fit its experiment: {err}."
+        asked = done
+    if missing := [each for each in asked if each not in set(done)]:
+        yield f"{len(missing)} of {several(len(asked), 'run')} are missing: {listed(missing)}."
+    elif not content.get("complete", False):
+        yield "The result says that it is incomplete: its run was stopped, or still goes on."
+    if beyond := [each for each in done if each not in set(asked)]:
+        yield (
+            f"{several(len(beyond), 'run')} that the settings do not list are in the file, too: "
+            f"{listed(beyond)}."
+        )
+
+
+def of_curves(result: Result) -> Iterator[str]:
+    """Say which curves have too few seeds, or numbers that are none, and what figures lack."""
+    own = {curve: [run["seed"] for run in result.runs_of(*curve)] for curve in result.curves()}
+    yield from of_seeds({title(curve): found for curve, found in own.items()})
+    if len(result.content["task_names"]) == 1 and result.runs:
+        yield "There is a single task, so nothing can be forgotten, and no claim can be judged."
+    bad: dict[str, list[int]] = {}
+    wrong: dict[str, list[int]] = {}
+    for run in result.runs:
+        name = title((run["method"], run["c"]))
+        if not np.isfinite([e[k] for e in run["epochs"] for k in ("loss", "penalty")]).all():
+            bad.setdefault(name, []).append(run["seed"])
+        matrices = (run["omega_correlation"] or {}).values()
+        if not all(np.isfinite(matrix).all() for matrix in matrices):
+            wrong.setdefault(name, []).append(run["seed"])
+    for what, found in (("Losses or penalties", bad), ("Correlations of ω", wrong)):
+        if found:
+            those = "; ".join(f"{name}: {seeds(each)}" for name, each in found.items())
+            yield f"{what} are not finite in {those}."
+    layers = result.protocol.compared
+    if layers and result.runs and not all(map(result.correlations, layers)):
+        yield (
+            f"No run holds correlations of ω between tasks for {' and '.join(layers)}, so Figure 5 "
+            "is missing, and the claims about it cannot be judged."
+        )
+
+
+def of_grid(sweep: Sweep) -> Iterator[str]:
+    """Say which points of a grid have too few seeds."""
+    found: dict[str, list[int]] = {}
+    for run in sweep.runs:
+        found.setdefault(named((run["method"], run["c"], run["xi"])), []).append(run["seed"])
+    yield from of_seeds(found)
+    if len({len(each) for each in found.values()}) > 1:
+        yield "Only points with the most seeds can be chosen."
+
+
+def of_seeds(found: Mapping[str, Sequence[int]]) -> Iterator[str]:
+    """Say which of these, named with their seeds, have one seed, and whether their seeds differ."""
+    if single := [name for name, each in found.items() if len(each) == 1]:
+        those = "Everything" if len(single) == len(found) else "; ".join(single)
+        yield (
+            f"{those} has one seed only." if len(single) == 1 or those == "Everything"
+            else f"These have one seed only: {those}."
+        ) + " Such a number has no interval, and carries no verdict."  # fmt: skip
+    by_seeds: dict[str, list[str]] = {}
+    for name, each in found.items():
+        by_seeds.setdefault(seeds(each), []).append(name)
+    if len(by_seeds) > 1:
+        those = ", ".join(f"{which} ({'; '.join(names)})" for which, names in by_seeds.items())
+        yield f"Seeds differ: {those}. A difference is taken over the seeds that both have."
+
+
+def of_format(result: Result) -> Iterator[str]:
+    """Say whether the file is of an older format."""
+    if result.content["format"] != result.format:
+        yield (
+            f"The file has the older format {result.content['format']}, without a checksum: nobody "
+            "can tell whether it was changed."
+        )
+
+
+def of_libraries(runs: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """Say whether runs were made with different libraries, which give other last digits."""
+    for what, found in (("the BLAS library", kernels(runs)), ("Numba", compiled(runs))):
+        if len(found) > 1:
+            those = "; ".join(f"{several(n, 'run')} with {name}" for name, n in found.items())
+            yield f"Runs differ in {what}, and so perhaps in their last digits: {those}."
+
+
+def kernels(runs: Sequence[dict[str, Any]]) -> dict[str, int]:
+    """Return the BLAS libraries of runs, in words, each with the number of runs."""
+    found: dict[str, int] = {}
+    for run in runs:
+        entries = ("internal_api", "version", "architecture")
+        names = [
+            " ".join(str(pool.get(name)) for name in entries)
+            + f" ({several(pool['num_threads'], 'thread')})" * ("num_threads" in pool)
+            for pool in run.get("blas", [])
+        ]
+        name = " and ".join(names) or "a BLAS library that is not recorded"
+        found[name] = found.get(name, 0) + 1
+    return found
+
+
+def compiled(runs: Sequence[dict[str, Any]]) -> dict[str, int]:
+    """Return the versions of Numba that runs used, in words, each with the number of runs."""
+    found: dict[str, int] = {}
+    for run in runs:
+        name = f"Numba {run['numba']}" if run.get("numba") else "plain NumPy"
+        found[name] = found.get(name, 0) + 1
+    return found
+
+
+def of_origin(content: dict[str, Any]) -> Iterator[str]:
+    """Say whether another version wrote the file, and whether its data are the paper's."""
+    made = content["environment"].get("pysi")
+    if made is None:
+        yield "The file does not say which version of pysi wrote it."
+    elif made != pysi.__version__:
+        yield f"pysi {made} wrote the file; this report was made by pysi {pysi.__version__}."
+    protocol = PROTOCOLS.get(content["experiment"])
+    if remark := protocol and protocol.datasets.get(content["dataset"]["name"]):
+        yield remark
+
+
+def of_settings(result: Result) -> Iterator[str]:
+    """Say which settings are not the paper's."""
+    try:
+        found = deviations(result.content, result.content["config"])
+    except PysiError:
+        return
+    if found:
+        those = "; ".join(f"{k} is {words(a, k)}, not {words(b, k)}" for k, (a, b) in found.items())
+        yield f"These settings are not those of the full protocol: {those}."
+
+
+def of_landscape(overview: Overview, folder: Path | None) -> Iterator[str]:
+    """Say what a landscape lacks, and where its choices are weak."""
+    scenarios = overview.scenarios
+    if not scenarios:
+        yield "No scenario has finished, so there are no numbers."
+    if folder and (folder / PLAN).exists():
+        try:
+            planned = Plan.load(folder).scenarios
+        except PysiError as err:
+            planned = ()
+            yield f"Its plan cannot be read, so missing scenarios are unknown: {err}."
+        if missing := [name for name in planned if name not in scenarios]:
+            yield f"These scenarios are missing: {', '.join(missing)}."
+    for name, scenario in scenarios.items():
+        rows = overview.rows(name)
+        if not scenario.get("complete", False):
+            yield f"The results in the scenario {name} are incomplete."
+        if lacking := [m for m in scenario["config"]["methods"] if not has(rows, m)]:
+            yield f"In the scenario {name} these methods are missing: {', '.join(lacking)}."
+        for sentence in of_seeds({method: row["seeds"] for method, row in rows.items()}):
+            yield f"Scenario {name}: {sentence}"
+        chosen = {k: sweep["chosen"] for k, sweep in scenario["sweeps"].items() if sweep["chosen"]}
+        if edge := [k for k, found in chosen.items() if "c" in found["at_the_edge_of"]]:
+            yield (
+                f"In the scenario {name} the best strength is at the edge of the grid, so a better "
+                f"one may lie outside: {', '.join(edge)}."
+            )
+        if single := [k for k, found in chosen.items() if found["seeds"] == 1]:
+            yield (
+                f"In the scenario {name} these strengths were chosen from one seed each: "
+                f"{', '.join(single)}."
+            )
+
+
+def has(rows: dict[str, Any], method: str) -> bool:
+    """Return whether rows hold a method, or what it is called at strength 0."""
+    return method in rows or METHODS[method].at_zero in rows
