@@ -39,10 +39,14 @@ th, td { padding: .3rem .8rem .3rem 0; text-align: left; vertical-align: top;
   border-bottom: 1px solid var(--line); white-space: nowrap; }
 th { font-weight: 600; }
 thead th { color: var(--soft); vertical-align: bottom; white-space: normal; min-width: 4rem; }
-.prose th, .prose td { white-space: normal; min-width: 6rem; }
-.prose tbody th { min-width: 14rem; font-weight: normal; }
+.prose th, .prose td { white-space: normal; }
+.prose tbody th { min-width: 13rem; font-weight: normal; }
+.prose td:nth-child(2), .prose td:nth-child(4) { white-space: nowrap; }
+.prose td:nth-child(5) { min-width: 17rem; }
+.prose td:nth-child(6) { min-width: 13rem; }
 .pairs td { white-space: normal; overflow-wrap: anywhere; }
 figure { margin: 1.2rem 0; }
+figure div { overflow-x: auto; }
 figure img { max-width: 100%; height: auto; background: #fff; border-radius: 4px; padding: .5rem; }
 figcaption { color: var(--soft); font-size: .9rem; }
 summary { cursor: pointer; padding: .3rem 0; }
@@ -124,7 +128,7 @@ def picture(fig: "Figure", caption: str) -> str:
         fig.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
     data, width = base64.b64encode(file.getvalue()).decode(), round(96 * fig.get_figwidth())
     return (
-        f'<figure>\n<img width="{width}" alt="{escape(caption)}" '
-        f'src="data:image/svg+xml;base64,{data}">\n'
+        f'<figure>\n<div><img width="{width}" style="min-width: {round(0.65 * width)}px" '
+        f'alt="{escape(caption)}" src="data:image/svg+xml;base64,{data}"></div>\n'
         f"<figcaption>{escape(caption)}</figcaption>\n</figure>\n"
     )

@@ -1,5 +1,6 @@
 """A result, a sweep or a landscape as one HTML file: what it lacks first, and then what it says."""
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -7,26 +8,21 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import pysi
 from pysi.errors import PysiError
 from pysi.experiments.overview import Overview
 from pysi.experiments.protocols import PROTOCOLS
 from pysi.experiments.sweep import Sweep
 from pysi.figures.landscape import figure_landscape
 from pysi.report import tables
-from pysi.report.command import command, deviations, settings, words
-from pysi.report.frame import bullets, classed, code, document, folded, paragraph, picture
-from pysi.report.problems import compiled, kernels, named, numbers, problems, several
+from pysi.report.command import deviations
+from pysi.report.frame import bullets, classed, document, folded, paragraph, picture
+from pysi.report.problems import named, numbers, problems, several
+from pysi.report.provenance import again, environment, origin, setting_tables
 from pysi.report.table import Table
 from pysi.scenarios import SCENARIOS
 
 SIGNS = {"yes": "✓", "partly": "◐", "no": "✗", "undecided": "?", "not run": "–"}
 """What stands before an answer, so that it can be found at a glance without any colour."""
-
-PAPER = (
-    "F. Zenke, B. Poole and S. Ganguli. Continual Learning Through Synaptic Intelligence. "
-    "Proceedings of the 34th International Conference on Machine Learning, PMLR 70:3987–3995, 2017."
-)
 
 
 def page(found: Any, name: str, sha256: str, folder: Path | None = None) -> str:
@@ -53,7 +49,7 @@ def page(found: Any, name: str, sha256: str, folder: Path | None = None) -> str:
     sections += {"run": of_result, "sweep": of_sweep, "landscape": of_landscape}[kind](found)
     sections += [("Settings", setting_tables(found)), ("Environment", environment(found))]
     sections += [
-        ("Again: the command", again(found)),
+        ("Command", again(found)),
         ("Citing and checking", origin(found, name, sha256)),
     ]
     title = f"{found.content['experiment']}: report of a {'result' if kind == 'run' else kind}"
@@ -66,12 +62,15 @@ def lead(found: Any) -> str:
     protocol, data = PROTOCOLS.get(content["experiment"]), content["dataset"]
     made = content["environment"].get("pysi", "of an unknown version")
     doc = (protocol.__doc__ or "").strip().splitlines() if protocol else []
-    sentences = [*doc[:1], f"It was run with pysi {made} on {data['name']}, {data['n_train']} "
-                 f"training examples and {data['n_test']} for the test."]  # fmt: skip
+    sentences = [*doc[:1], f"It was run with pysi {made} on {data['name']}, {data['n_train']:,} "
+                 f"training examples and {data['n_test']:,} for the test."]  # fmt: skip
     if isinstance(found, Overview):
         told = [f"{name}: {SCENARIOS[name]}; chance {scenario['chance']:g}"
                 for name, scenario in found.scenarios.items()]  # fmt: skip
-        many = f"{several(len(found.methods()), 'method')} in {several(len(told), 'scenario')}."
+        seeds = {seed for name in found.scenarios for row in found.rows(name).values()
+                 for seed in row["seeds"]}  # fmt: skip
+        many = (f"{several(len(found.methods()), 'method')} in {several(len(told), 'scenario')}, "
+                f"seeds {numbers(seeds)}.")  # fmt: skip
         return paragraph(" ".join([*sentences, many])) + bullets(f"{each}." for each in told)
     names, seeds = content["task_names"], {run["seed"] for run in found.runs}
     if isinstance(found, Sweep):
@@ -96,7 +95,8 @@ def of_result(result: Any) -> Iterator[tuple[str, str]]:
             tables.by_task(result, "train"), tables.differences(result)]  # fmt: skip
     yield "Accuracy", "".join(table.html() for table in made if table.rows)
     matrices = "".join(table.html() for table in tables.matrices(result))
-    losses = tables.losses(result)
+    alike, losses = tables.correlations(result), tables.losses(result)
+    yield "Importances", alike.html() if alike.rows else ""
     yield (
         "Details",
         folded("Accuracy matrices: each task, after each task", matrices)
@@ -126,8 +126,12 @@ def verdicts(result: Any) -> str:
         about.append(f"Whether the settings are those of the paper is unknown: {err}.")
     claim, criterion, of, here, answer, n = range(6)
     order = (claim, answer, n, of, here, criterion)
-    rows = [[row[i] if i != answer else f"{SIGNS[row[i]]} {row[i]}" for i in order]
-            for row in table.rows]  # fmt: skip
+    rows = []
+    for row in table.rows:
+        cells = list(row)
+        cells[answer] = f"{SIGNS[row[answer]]} {row[answer]}"
+        cells[here] = re.sub(r"\[(\S+), ", "[\\1,\xa0", row[here])  # no line ends within one
+        rows.append([cells[i] for i in order])
     shown = replace(table, head=[table.head[i] for i in order], rows=rows)
     return paragraph(sentence) + classed("prose", shown.html()) + paragraph(" ".join(about))
 
@@ -194,79 +198,9 @@ def figure(name: str, make: Callable[[Any], Any], result: Any) -> str:
     caption = doc[0].removeprefix("Draw ") if doc else name
     caption = caption[0].upper() + caption[1:]
     if isinstance(make, partial):
-        caption += f" ({', '.join(map(str, make.keywords.values()))})"
+        caption = f"{caption.rstrip('.')} ({', '.join(map(str, make.keywords.values()))})."
     try:
         fig = make(result)
         return "" if fig is None else picture(fig, caption)
     except (PysiError, ArithmeticError, LookupError, OSError, RuntimeError, ValueError) as err:
         return paragraph(f"{caption} It could not be drawn: {type(err).__name__}: {err}")
-
-
-def setting_tables(found: Any) -> str:
-    """Return the settings beside those of the full protocol; of a landscape, by scenario."""
-    if isinstance(found, Overview):
-        return "".join(
-            folded(
-                f"Settings in the scenario {name}", setting_table(found.content, scenario["config"])
-            )
-            for name, scenario in found.scenarios.items()
-        )
-    return setting_table(found.content, found.content["config"])
-
-
-def setting_table(content: Mapping[str, Any], config: Mapping[str, Any]) -> str:
-    """Return all settings, beside those of the full protocol where the experiment is known."""
-    try:
-        full: Any = type(settings(content, config))()
-    except PysiError:
-        full = None
-    rows = [
-        [k, words(value, k), words(getattr(full, k), k) if full else "unknown"]
-        for k, value in config.items()
-    ]
-    return classed("pairs", Table(["setting", "here", "full protocol"], rows).html())
-
-
-def environment(found: Any) -> str:
-    """Return with what the runs were made: versions, processor, libraries, time and memory."""
-    content = found.content
-    rows = [[name, words(value)] for name, value in content["environment"].items()]
-    runs = getattr(found, "runs", [])
-    rows += [["BLAS", f"{name}: {several(n, 'run')}"] for name, n in kernels(runs).items()]
-    rows += [["formulas", f"{name}: {several(n, 'run')}"] for name, n in compiled(runs).items()]
-    if peaks := [run["peak_memory_mb"] for run in runs if run.get("peak_memory_mb")]:
-        rows.append(["largest memory of a process", f"{max(peaks):.0f} MB"])
-    if "duration_s" in content:
-        rows.append(["duration", f"{content['duration_s']:.0f} s"])
-    return classed("pairs", Table(["", "here"], rows).html())
-
-
-def again(found: Any) -> str:
-    """Return the command that makes such a result again."""
-    try:
-        line, beyond = command(found)
-    except PysiError as err:
-        return paragraph(f"The command is unknown: {err}.")
-    parts = [code(line)]
-    if beyond:
-        config = settings(found.content)
-        those = ", ".join(f"{name} = {words(getattr(config, name), name)}" for name in beyond)
-        parts.append(paragraph(f"The command line cannot give {those}: that takes Python."))
-    if threads := found.content["environment"].get("blas_threads"):
-        parts.append(paragraph(
-            "The same bits need the same kernels of the BLAS library and, in each process, "
-            f"{several(threads, 'thread')} of it (OMP_NUM_THREADS={threads})."
-        ))  # fmt: skip
-    return "".join(parts)
-
-
-def origin(found: Any, name: str, sha256: str) -> str:
-    """Return what tells this file and its data from others, and what to cite."""
-    rows = [[f"{name} (sha256)", sha256]]
-    rows += [[each, checksum] for each, checksum in found.content["dataset"]["checksums"].items()]
-    return (
-        paragraph(f"This report was made by pysi {pysi.__version__}. All its numbers are computed "
-                  "from one file, which can be told by its checksum, as its data can.")
-        + classed("pairs", Table(["file", "checksum"], rows).html())
-        + paragraph(f"The method is that of: {PAPER}")
-    )  # fmt: skip

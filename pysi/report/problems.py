@@ -225,7 +225,9 @@ def of_settings(result: Result) -> Iterator[str]:
     except PysiError:
         return
     if found:
-        those = "; ".join(f"{k} is {words(a, k)}, not {words(b, k)}" for k, (a, b) in found.items())
+        those = "; ".join(
+            f"{k} {words(a, k)} instead of {words(b, k)}" for k, (a, b) in found.items()
+        )
         yield f"These settings are not those of the full protocol: {those}."
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from pysi.experiments.correlation import mean_off_diagonal
 from pysi.experiments.course import FAMILIES
 from pysi.experiments.differences import average, comparable
 from pysi.experiments.methods import METHODS
@@ -111,6 +112,22 @@ def matrices(result: Any) -> Iterator[Table]:
                 for i, row in enumerate(test.transpose(1, 0, 2))
             ]
             yield Table(["", *names], rows, f"{title(curve)}: test accuracy on each task")
+
+
+def correlations(result: Any) -> Table:
+    """Return how alike the tasks' ω is in every weight matrix but the readout's."""
+    watched = [run["omega_correlation"] for run in result.runs if run["omega_correlation"]]
+    layers = list(watched[0])[:-1] if watched else []
+    found = [result.correlations(layer) for layer in layers]
+    rows = []
+    for curve in found[0] if found else ():
+        cells = (mean(mean_off_diagonal(of[curve])) for of in found)
+        rows.append([title(curve), str(len(found[0][curve])), *cells])
+    return Table(
+        ["method", "seeds", *layers],
+        rows,
+        "Correlation of ω between different tasks, mean over all pairs, ± SEM over seeds",
+    )
 
 
 def losses(result: Any) -> Table:
