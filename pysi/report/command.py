@@ -50,13 +50,16 @@ def deviations(content: Mapping[str, Any], config: Mapping[str, Any]) -> dict[st
     """Return the settings that change a run and are not the paper's: by name, ours and theirs."""
     ours = settings(content, config)
     left_out = {*ours.lists(), *HOW}
-    pairs = {f.name: (getattr(ours, f.name), getattr(type(ours)(), f.name)) for f in fields(ours)}
+    names = [field.name for field in fields(ours)]
+    pairs = {name: (getattr(ours, name), getattr(type(ours), name)) for name in names}
     return {k: (a, b) for k, (a, b) in pairs.items() if k not in left_out and a != b}
 
 
-def options(content: Mapping[str, Any], base: Protocol, **more: Any) -> dict[str, Any]:
-    """Return the settings that are not those of a preset: by name, as a file holds them."""
-    ours, config = settings(content), content["config"]
+def options(
+    content: Mapping[str, Any], ours: Protocol, base: Protocol, **more: Any
+) -> dict[str, Any]:
+    """Return the settings that are not those of a preset, by name; the device is the file's."""
+    config = content["config"]
     values = {f.name: getattr(ours, f.name) for f in fields(ours)} | more
     values |= {name: config.get(name, getattr(base, name)) for name in ("device", "tf32")}
     if (used := content["dataset"]["name"]) in ours.datasets:
@@ -73,7 +76,7 @@ def option(name: str, value: Any) -> str:
     return " ".join([flag, *(quote(words(one, name)) for one in several)])
 
 
-def command(result: Any) -> tuple[str, list[str]]:
+def command(result: Any) -> tuple[str, dict[str, Any]]:
     """Return the command that makes such a result again, and the settings that it cannot give.
 
     Of all presets it names the one that leaves the least to be said.
@@ -87,17 +90,18 @@ def command(result: Any) -> tuple[str, list[str]]:
         return of_landscape(result)
     content = result.content
     protocol, sweep = PROTOCOLS[content["experiment"]], result.command == "sweep"
+    ours = settings(content)
     chosen_for = {"methods": protocol.swept} if sweep else {}
     # a sweep's values of ξ are an entry of their own
     more = {"xi": tuple(content["xi"])} if sweep and "xi" in content else {}
     found = {}
     for name, preset in protocol.presets.items():
         base = protocol(**{**chosen_for, **preset})
-        given = options(content, base, **more)
+        given = options(content, ours, base, **more)
         if sweep and given.get("xi") == (base.xi,):
             del given["xi"]
         able = protocol.options()
-        beyond = [k for k, value in given.items() if k not in able or value in (None, ())]
+        beyond = {k: v for k, v in given.items() if k not in able or v in (None, ())}
         found[name] = (len(beyond), len(given), given, beyond)
     best = min(found, key=lambda name: found[name][:2])
     *_, given, beyond = found[best]
@@ -108,21 +112,24 @@ def command(result: Any) -> tuple[str, list[str]]:
     return " ".join(parts), beyond
 
 
-def of_landscape(overview: Overview) -> tuple[str, list[str]]:
+def of_landscape(overview: Overview) -> tuple[str, dict[str, Any]]:
     """Return the command that makes such a landscape again, and what it cannot give."""
     content, scenarios = overview.content, overview.scenarios
     protocol = PROTOCOLS[content["experiment"]]
-    first = next(iter(scenarios.values()))
-    alone = {"methods": ("fine-tuning",), "strengths": ()}
+    first: Any = next(iter(scenarios.values()), None)
+    if first is None:
+        raise ConfigError("scenarios: expected some, found none")
+    # each method's strengths are those of its sweep
+    alone = {"methods": ("fine-tuning",), "c": protocol.c, "ewc_c": protocol.ewc_c, "strengths": ()}
     own = {f.name for f in fields(protocol)} & {"seeds", "epochs", "dataset"}
     found = {}
     for name, preset in protocol.presets.items():
         base = protocol(**{"seeds": 10, **preset, **alone})
-        same = content | {"config": {**first["config"], **alone, "scenario": base.scenario}}
-        given = options(same, base)
+        config = {**first["config"], **alone, "scenario": base.scenario}
+        given = options(content | {"config": config}, settings(content, config), base)
         found[name] = (len(given.keys() - own), len(given), given)
     best = min(found, key=lambda name: (*found[name][:2], name != protocol.landscape))
-    beyond = [name for name in found[best][2] if name not in own]
+    beyond = {name: value for name, value in found[best][2].items() if name not in own}
     given = {name: value for name, value in found[best][2].items() if name in own}
     named = {name for scenario in scenarios.values() for name in scenario["config"]["methods"]}
     methods = [name for name in METHODS if name in named]

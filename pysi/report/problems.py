@@ -122,10 +122,11 @@ def of_curves(result: Result) -> Iterator[str]:
     wrong: dict[str, list[int]] = {}
     for run in result.runs:
         name = title((run["method"], run["c"]))
-        if not np.isfinite([e[k] for e in run["epochs"] for k in ("loss", "penalty")]).all():
+        losses = [e[k] for e in run["epochs"] for k in ("loss", "penalty")]
+        if not np.isfinite(np.array(losses, float)).all():
             bad.setdefault(name, []).append(run["seed"])
         matrices = (run["omega_correlation"] or {}).values()
-        if not all(np.isfinite(matrix).all() for matrix in matrices):
+        if not all(np.isfinite(np.array(matrix, float)).all() for matrix in matrices):
             wrong.setdefault(name, []).append(run["seed"])
     for what, found in (("Losses or penalties", bad), ("Correlations of ω", wrong)):
         if found:
@@ -186,12 +187,13 @@ def kernels(runs: Sequence[dict[str, Any]]) -> dict[str, int]:
     """Return the BLAS libraries of runs, in words, each with the number of runs."""
     found: dict[str, int] = {}
     for run in runs:
-        entries = ("internal_api", "version", "architecture")
-        names = [
-            " ".join(str(pool.get(name)) for name in entries)
-            + f" ({several(pool['num_threads'], 'thread')})" * ("num_threads" in pool)
-            for pool in run.get("blas", [])
-        ]
+        names = []
+        for pool in run.get("blas", []):
+            named = [
+                str(pool.get(name, "?")) for name in ("internal_api", "version", "architecture")
+            ]
+            threads = pool.get("num_threads", "?")
+            names.append(f"{' '.join(named)} (threads: {threads})")
         name = " and ".join(names) or "a BLAS library that is not recorded"
         found[name] = found.get(name, 0) + 1
     return found
@@ -248,11 +250,13 @@ def of_landscape(overview: Overview, folder: Path | None) -> Iterator[str]:
         rows = overview.rows(name)
         if not scenario.get("complete", False):
             yield f"The results in the scenario {name} are incomplete."
-        if lacking := [m for m in scenario["config"]["methods"] if not has(rows, m)]:
-            yield f"In the scenario {name} these methods are missing: {', '.join(lacking)}."
         for sentence in of_seeds({method: row["seeds"] for method, row in rows.items()}):
             yield f"Scenario {name}: {sentence}"
         chosen = {k: sweep["chosen"] for k, sweep in scenario["sweeps"].items() if sweep["chosen"]}
+        # at strength 0, a method may be called by another name
+        zero = [k for k, found in chosen.items() if not found["c"] and METHODS[k].at_zero in rows]
+        if lacking := [m for m in scenario["config"]["methods"] if m not in (*rows, *zero)]:
+            yield f"In the scenario {name} these methods are missing: {', '.join(lacking)}."
         if edge := [k for k, found in chosen.items() if "c" in found["at_the_edge_of"]]:
             yield (
                 f"In the scenario {name} the best strength is at the edge of the grid, so a better "
@@ -263,8 +267,3 @@ def of_landscape(overview: Overview, folder: Path | None) -> Iterator[str]:
                 f"In the scenario {name} these strengths were chosen from one seed each: "
                 f"{', '.join(single)}."
             )
-
-
-def has(rows: dict[str, Any], method: str) -> bool:
-    """Return whether rows hold a method, or what it is called at strength 0."""
-    return method in rows or METHODS[method].at_zero in rows

@@ -32,7 +32,7 @@ def setting_tables(found: Any) -> str:
 def setting_table(content: Mapping[str, Any], config: Mapping[str, Any]) -> str:
     """Return all settings, beside those of the full protocol where the experiment is known."""
     try:
-        full: Any = type(settings(content, config))()
+        full: Any = type(settings(content, config))  # whose attributes are the defaults
     except PysiError:
         full = None
     rows = [
@@ -64,8 +64,7 @@ def again(found: Any) -> str:
         return paragraph(f"The command is unknown: {err}.")
     parts = [code(line)]
     if beyond:
-        config = settings(found.content)
-        those = ", ".join(f"{name} = {words(getattr(config, name), name)}" for name in beyond)
+        those = ", ".join(f"{name} = {words(value, name)}" for name, value in beyond.items())
         parts.append(paragraph(f"The command line cannot give {those}: that takes Python."))
     if threads := found.content["environment"].get("blas_threads"):
         parts.append(paragraph(

@@ -139,7 +139,9 @@ def losses(result: Any) -> Table:
             for epoch in run.get("epochs", []):
                 last.setdefault(epoch["task"], {})[i] = epoch
         for task, epochs in sorted(last.items()):
-            cells = [mean(np.array([e[k] for e in epochs.values()])) for k in ("loss", "penalty")]
+            cells = [
+                mean(np.array([e[k] for e in epochs.values()], float)) for k in ("loss", "penalty")
+            ]
             rows.append([title(curve), str(task), *cells])
     return Table(
         ["method", "task", "loss", "penalty"],
