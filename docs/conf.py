@@ -13,6 +13,7 @@ import pysi
 
 here = Path(__file__).parent
 sys.path.insert(0, str(here))
+import evidence  # noqa: E402
 import literate  # noqa: E402
 
 # Sphinx reads only what lies below this folder, so the course is copied into it; git ignores that.
@@ -35,7 +36,7 @@ project = "pysi"
 release = version = pysi.__version__
 
 extensions = ["myst_nb", "numpydoc", "sphinx.ext.autodoc", "sphinx.ext.viewcode"]
-exclude_patterns = ["pypi.md", "results/README.md"]  # for the package index; part of results.md
+exclude_patterns = ["pypi.md", "results/README.md"]  # for the package index; part of a page
 
 html_theme = "furo"
 html_title = "pysi"
@@ -98,7 +99,13 @@ def keep_together(app, pagename, templatename, context, doctree):
     )
 
 
+def fill(app, docname, source):
+    """Put numbers and tables from files where a page asks for them."""
+    source[0] = evidence.fill(source[0])
+
+
 def setup(app):
-    """Register the renderer of formulas."""
+    """Register the renderer of formulas, and what fills in numbers."""
+    app.connect("source-read", fill)
     app.connect("html-page-context", keep_together)
     app.add_html_math_renderer("mathml", (visit_math, None), (visit_math_block, None))

@@ -27,8 +27,8 @@ There are two reading orders. *An hour* is the core, all that the method itself 
     images: convolution pooling tiles winograd cnn
     theory: quadratic importance normalization surrogate paths curvature account ledger
     theory: batches checks path_claims claims
-    experiments: machine intervals correlation omega sequences course methods settings progress
-    experiments: parallel differences
+    experiments: machine intervals correlation omega sequences palette course methods settings
+    experiments: progress parallel differences
     verdicts: verdict split_mnist permuted_mnist importances split_cifar
     figures: style figure3 figure4 figure5 figure6 sweep histories landscape
     experiments: protocol protocols cell outcomes schema summary result folder replicas run

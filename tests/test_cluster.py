@@ -191,7 +191,7 @@ def test_a_killed_worker_costs_no_run_and_a_cluster_gives_the_bits_of_one_machin
     assert len(set(keys)) == len(keys) == 12
     assert found.content["environment"]["blas_threads"] == 1
     assert {pool["num_threads"] for run in found.runs for pool in run["blas"]} == {1}
-    assert sorted(path.suffix for path in out.iterdir()) == [".json", ".pdf", ".png"]
+    assert sorted(path.suffix for path in out.iterdir()) == [".json", ".pdf", ".png", ".svg"]
 
     monkeypatch.setattr(joblib, "cpu_count", lambda: 2)  # of which each of two processes has one
     assert numbers(found) == numbers(sweep(f"{words} --jobs 2", tmp_path / "local"))

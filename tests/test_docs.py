@@ -59,50 +59,6 @@ def test_the_numbers_of_the_page_on_gpus_are_those_of_the_files(net):
     assert f" {floor['operations_ms'] + floor['update_ms']:.3g} |" in page
 
 
-NETS = {"split": "", "permuted": "-permuted", "cnn": "-cnn", "cnn-64": "-cnn-64"}
-LABELS = {
-    "pysi, with Numba": "pysi",
-    "pysi, NumPy alone": "pysi-numpy",
-    "PyTorch, idiomatic": "torch-idiomatic",
-    "PyTorch, fastest eager": "torch-best",
-    "PyTorch, network compiled": "torch-compile",
-    "PyTorch, all compiled": "torch-compile-all",
-    "JAX, one jitted step": "jax",
-}
-
-
-def test_the_tables_of_steps_are_those_of_the_files():
-    """Two tables of milliseconds, then two of ratios: one run, and seeds in parallel."""
-    page = (DOCS / "results" / "README.md").read_text().partition("## On a GPU")[0]
-    files = [json.loads((DOCS / "results" / f"bench-step{end}.json").read_text())
-             for end in NETS.values()]  # fmt: skip
-    for label, name in LABELS.items():
-        rows = re.findall(rf"^\| {label} \| (.*) \|$", page, re.MULTILINE)
-        assert len(rows) == 4, label
-        for i, form in enumerate(("one run", "seeds in parallel")):
-            ms, ratios = (rows[i + k].replace("*", "").split(" | ") for k in (0, 2))
-            for measured, time, ratio in zip(files, ms, ratios, strict=True):
-                assert not measured["machine"]["busy"]
-                found = measured["milliseconds_per_step_and_seed"].get(f"{name}, {form}")
-                assert time == (f"{found['median']:.3g}" if found else "–")
-                found = measured["ratios"].get(f"{name}, {form} / torch-idiomatic, one run")
-                if name == "torch-idiomatic" and form == "one run":
-                    assert ratio == "1"
-                elif found:
-                    low, high = found["quartiles"]
-                    assert ratio == f"{found['median']:.2f} [{low:.2f}, {high:.2f}]"
-                else:
-                    assert ratio == "–"
-
-
-def test_the_readme_has_the_ratios_of_the_files():
-    row = re.compile(r"^\| (?:training )?step .*\| \*\*(.+?)\*\* × idiomatic.*$", re.MULTILINE)
-    files = [json.loads((DOCS / "results" / f"bench-step{end}.json").read_text())
-             for end in ("", "-permuted", "-cnn")]  # fmt: skip
-    ratios = [measured["ratios"]["pysi, one run / torch-idiomatic, one run"] for measured in files]
-    assert row.findall(README) == [f"{ratio['median']:.2f}" for ratio in ratios]
-
-
 def test_the_readme_shows_the_step_as_it_is():
     shown = re.search(r"## The step is the paper\n\n```python\n(.*?)```", README, re.S)[1]
     assert shown == f"{inspect.getsource(update)}\n\n{inspect.getsource(training_step)}"

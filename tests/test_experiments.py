@@ -285,10 +285,24 @@ def test_the_table_reports_mean_sem_scenario_and_chance(finished):
 
 
 def line_of(text, *words):
-    """The cells of the table's line that begins with these words."""
-    lines = [line.split() for line in text.splitlines()]
+    """The cells of the first table's line that begins with these words."""
+    lines = [line.split() for line in text.partition("paired by seed")[0].splitlines()]
     (found,) = (line[len(words) :] for line in lines if line[: len(words)] == list(words))
     return " ".join(found)
+
+
+def test_the_table_has_the_differences_that_are_paired_by_seed(finished):
+    result, _ = finished
+    gained = result.select("si", 1.0)[:, -1] - result.select("fine-tuning")[:, -1]
+    (line,) = result.table().partition("paired by seed")[2].splitlines()[3:4]
+    assert line.split(maxsplit=3) == ["si", "1", "2", str(pysi.interval(gained.mean(axis=1)))]
+    assert (result.difference(("si", 1.0), ("fine-tuning", 0.0)) == gained).all()
+    result = Result(result.content | {"runs": result.runs[1:]})  # seed 0 of fine-tuning is missing
+    found = result.difference(("si", 1.0), ("fine-tuning", 0.0))
+    assert (found == gained[1:]).all()
+    assert "(one seed)" in result.table()
+    result = Result(result.content | {"runs": result.runs[:2]})  # and now no seed is shared
+    assert "paired by seed" not in result.table()
 
 
 def test_the_table_has_every_metric_by_its_definition():

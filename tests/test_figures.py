@@ -1,5 +1,6 @@
 """The figures show the numbers of the result, all of them, and nothing else."""
 
+import matplotlib
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
@@ -10,7 +11,7 @@ from pysi.experiments.methods import METHODS
 from pysi.experiments.protocols import PROTOCOLS
 from pysi.experiments.result import Result
 from pysi.figures import draw, figure3, figure4
-from pysi.figures.style import SPARE, colour_of, marker_of
+from pysi.figures.style import SPARE, look_of
 
 PAPER = [
     ("single", 0.0),
@@ -24,6 +25,7 @@ ENDS = {"single": 0.983, "joint": 0.981, "si": 0.972, "ewc": 0.968, "dropout": 0
 
 
 PAPER_METHODS = [method for method, _ in PAPER]
+HEADS = {"png": b"\x89PNG", "pdf": b"%PDF", "svg": b"<?xml"}
 
 
 def run(method, c, seed, tasks, end=None):
@@ -78,14 +80,15 @@ def bars(container):
     return np.array([segment[:, 1] for segment in container[2][0].get_segments()]).T
 
 
-def labels(ax):
-    return [text.get_text() for text in ax.get_legend().get_texts()]
+def labels(fig):
+    return [text.get_text() for text in fig.legends[0].get_texts()]
 
 
 def test_figure_3_shows_the_numbers():
     curves = [("fine-tuning", 0.0), ("si", 1.0), ("ewc", 10.0)]
     shown = result(curves, tasks=5, experiment="split-mnist")
-    axes = figure3(shown).axes
+    fig = figure3(shown)
+    axes = fig.axes
     assert [ax.get_title() for ax in axes] == [
         "Task 1 (name 0)",
         "Task 2 (name 1)",
@@ -104,8 +107,27 @@ def test_figure_3_shows_the_numbers():
             assert np.allclose(bars(container)[1] - y, pysi.sem(accuracy))
         chance = [line for line in ax.lines if line.get_label() == "chance"]
         assert set(chance[0].get_ydata()) == {0.1}
-    assert labels(axes[-1]) == ["chance", "c = 0", "c = 1", "EWC, c = 10"]
+    assert labels(fig) == ["chance", "c = 0", "c = 1", "EWC, c = 10"]
     assert len({container[0].get_color() for container in axes[0].containers}) == 3
+
+
+def test_figure_3_shows_what_is_below_chance():
+    curves = [("fine-tuning", 0.0, 0.02), ("si", 1.0)]
+    shown = result(curves, tasks=5, experiment="split-mnist")
+    low = figure3(shown).axes[0].get_ylim()[0]
+    assert low < shown.select("fine-tuning")[:, -1].min()
+
+
+@pytest.mark.parametrize("tasks", [1, 2, 3, 5, 9])
+def test_figure_3_has_rows_that_are_not_too_wide(tasks):
+    fig = figure3(result(PAPER[1:3], tasks=tasks, experiment="split-mnist"))
+    assert len(fig.axes) == tasks + 1
+    columns = {round(ax.get_subplotspec().colspan.start) for ax in fig.axes}
+    assert len(columns) <= 3
+    for ax in fig.axes:  # the lowest of a column has the numbers of tasks below it
+        below = [o for o in fig.axes if o.get_subplotspec().colspan == ax.get_subplotspec().colspan]
+        shown = any(text.get_visible() and text.get_text() for text in ax.get_xticklabels())
+        assert shown == (ax is below[-1])
 
 
 def test_a_single_seed_has_no_error_bars():
@@ -127,26 +149,48 @@ def test_a_single_seed_has_no_error_bars():
 def test_figures_are_written_whole(experiment, curves, figures, tmp_path):
     folder = tmp_path / "new" / "folder"
     paths = draw(result(curves, experiment=experiment), folder)
-    assert paths == [folder / f"{name}.{kind}" for name in figures for kind in ("png", "pdf")]
+    assert paths == [folder / f"{name}.{kind}" for name in figures for kind in HEADS]
     assert sorted(folder.iterdir()) == sorted(paths)
     for path in paths:
-        start = b"\x89PNG" if path.suffix == ".png" else b"%PDF"
-        assert path.read_bytes().startswith(start)
+        assert path.read_bytes().startswith(HEADS[path.suffix[1:]])
+
+
+def test_a_figure_that_is_drawn_again_is_the_same_to_the_byte(tmp_path):
+    shown = result()
+    for folder in ("one", "two"):
+        draw(shown, tmp_path / folder)
+    names = sorted(path.name for path in (tmp_path / "one").iterdir())
+    assert len(names) == 9
+    for name in names:
+        one, two = (tmp_path / folder / name for folder in ("one", "two"))
+        assert one.read_bytes() == two.read_bytes(), name
+
+
+def test_text_is_text_in_an_svg(tmp_path):
+    draw(result(), tmp_path)
+    text = (tmp_path / "figure4.svg").read_text()
+    assert ">SI, c = 0.1</text>" in text and "<dc:date>" not in text
+
+
+def test_figures_leave_the_settings_of_matplotlib_alone(tmp_path):
+    before = dict(matplotlib.rcParams)
+    draw(result(), tmp_path)
+    assert dict(matplotlib.rcParams) == before
 
 
 def test_every_experiment_has_figures_and_every_method_a_look_of_its_own():
     assert all(protocol.figures for protocol in PROTOCOLS.values())
-    looks = {(colour_of(name), marker_of(name)) for name in METHODS}
+    looks = {look_of(name)[:2] for name in METHODS}
     assert len(looks) == len(METHODS)
 
 
-def test_methods_without_a_colour_get_different_ones(monkeypatch):
+def test_methods_without_a_look_get_different_ones(monkeypatch):
     for name in ("one", "two"):
         monkeypatch.setitem(METHODS, name, Method(name, lambda config, c: None))
-    one, two = (colour_of(name) for name in ("one", "two"))
+    one, two = (look_of(name).colour for name in ("one", "two"))
     assert one != two and {one, two} <= set(SPARE)
-    named = {name for name in PAPER_METHODS if METHODS[name].colour}
-    assert not {colour_of(name) for name in named} & set(SPARE)
+    assert all(METHODS[name].look for name in PAPER_METHODS)
+    assert not {look_of(name).colour for name in PAPER_METHODS} & set(SPARE)
 
 
 def test_an_old_figure_stays_whole_when_writing_fails(tmp_path, monkeypatch):

@@ -9,8 +9,8 @@ from matplotlib.container import BarContainer
 
 from pysi.experiments.methods import METHODS
 from pysi.figures import draw, figure6
+from test_figures import HEADS, result
 from test_figures import bars as error_bars
-from test_figures import result
 
 CURVES = [("fine-tuning", 0.0), ("si", 0.01), ("si", 0.1), ("scratch", 0.0)]
 LABELS = ["fine-tuning", "SI, c = 0.01", "SI, c = 0.1", "from scratch"]
@@ -63,7 +63,7 @@ def test_figure_6_shows_the_numbers(part):
     (chance,) = (line for line in ax.lines if line.get_label() == "chance")
     assert set(chance.get_ydata()) == {0.1} and chance.get_linestyle() == "--"
     assert chance.get_zorder() > max(bar.get_zorder() for bar in drawn[0])
-    assert ax.get_ylabel() == f"Accuracy ({part}), mean ± SD"
+    assert ax.get_ylabel() == f"Accuracy ({part}), mean ± SD, n = 5"
     assert ax.get_ylim() == (0, 1.02)
     assert [text.get_text() for text in fig.legends[0].get_texts()] == ["chance", *LABELS]
 
@@ -87,7 +87,7 @@ def test_a_single_seed_has_no_error_bars_and_claims_none():
     fig = figure6(split_cifar(seeds=1))
     assert len(bars_of(fig)) == len(CURVES)
     assert all(container.errorbar is None for container in bars_of(fig))
-    assert fig.axes[0].get_ylabel() == "Accuracy (test)"
+    assert fig.axes[0].get_ylabel() == "Accuracy (test), one seed"
 
 
 @pytest.mark.parametrize("several", CURVES)
@@ -98,7 +98,11 @@ def test_each_curve_has_the_error_bars_of_its_own_seeds(several):
     ]
     fig = figure6(shown)
     with_bars = [found.get_label() for found in bars_of(fig) if found.errorbar is not None]
-    assert with_bars == [LABELS[CURVES.index(several)]]
+    assert with_bars == [f"{LABELS[CURVES.index(several)]} (n = 5)"]
+    assert [found.get_label() for found in bars_of(fig)] == [
+        f"{label} (n = {5 if curve == several else 1})"
+        for label, curve in zip(LABELS, CURVES, strict=True)
+    ]
     assert fig.axes[0].get_ylabel() == "Accuracy (test), mean ± SD"
 
 
@@ -136,7 +140,7 @@ def test_figure_6_is_drawn_of_test_and_of_training_accuracy(tmp_path):
         drawn = bars_of(shown.figures[name](shown))
         assert np.allclose(heights(drawn[2]), at_the_end(shown, "si", 0.1, part).mean(axis=0))
     names = [path.name for path in draw(shown, tmp_path)]
-    assert names == ["figure6.png", "figure6.pdf", "figure6-train.png", "figure6-train.pdf"]
+    assert names == [f"{name}.{kind}" for name in ("figure6", "figure6-train") for kind in HEADS]
 
 
 def rows_below(text, heading):

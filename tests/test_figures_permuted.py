@@ -9,7 +9,7 @@ from pysi.experiments.methods import METHODS
 from pysi.experiments.protocols import PermutedMNIST
 from pysi.experiments.run import execute, start
 from pysi.figures import draw, figure4, figure5
-from test_figures import PAPER, average, bars, labels, result
+from test_figures import HEADS, PAPER, average, bars, labels, result
 
 
 @pytest.mark.parametrize("part", ["test", "train"])
@@ -30,12 +30,12 @@ def test_figure_4_shows_the_numbers(part):
     (arrow,) = close.texts
     assert arrow.xy == (4, pytest.approx(shown.select("joint", part=part).mean()))
     assert arrow.arrow_patch.get_arrowstyle().arrow == "-|>"
-    assert arrow.get_text() == "all tasks at once"
+    assert arrow.get_text() == "all tasks\nat once"
     chance = [line for line in whole.lines if line.get_label() == "chance"]
     assert set(chance[0].get_ydata()) == {0.1}
     assert whole.get_ylim() == (0, 1.02)
     assert part in fig.get_supylabel()
-    assert labels(whole) == [
+    assert labels(fig) == [
         "single task", "chance", "fine-tuning", "SI, c = 0.1", "EWC, c = 100",
         "fine-tuning, dropout 0.5",
     ]  # fmt: skip
@@ -95,12 +95,42 @@ def test_without_a_curve_that_stays_up_the_close_up_shows_the_one_that_falls():
 
 @pytest.mark.parametrize("curve", PAPER, ids=lambda curve: curve[0])
 def test_what_the_result_lacks_is_not_in_figure_4(curve):
-    close, whole = figure4(result([curve])).axes
+    fig = figure4(result([curve]))
+    close, whole = fig.axes
     label = METHODS[curve[0]].label.format(c=curve[1])
     alone = {"single": ["single task", "chance"], "joint": ["chance"]}
-    assert labels(whole) == alone.get(curve[0], ["chance", label])
+    assert labels(fig) == alone.get(curve[0], ["chance", label])
     assert len(close.texts) == (curve[0] == "joint")
     assert len(close.containers) == len(whole.containers) == (curve[0] not in alone)
+
+
+def test_figure_4_draws_ewc_above_si_so_that_both_are_seen():
+    for ax in figure4(result()).axes:
+        lines = {container.get_label(): container[0] for container in ax.containers}
+        below, above = lines["SI, c = 0.1"], lines["EWC, c = 100"]
+        assert ax.lines.index(above) > ax.lines.index(below)
+        assert above.get_zorder() >= below.get_zorder()
+        assert above.get_linestyle() == "--" != below.get_linestyle()
+        assert above.get_markerfacecolor() == "white"
+        assert above.get_markersize() < below.get_markersize()
+        assert above.get_linewidth() < below.get_linewidth()
+
+
+def test_figure_4_says_how_many_seeds_a_curve_has():
+    shown = result()
+    assert shown.runs and "n = 3" in figure4(shown).get_supylabel()
+    shown.runs[:] = [run for run in shown.runs if run["seed"] == 0 or run["method"] == "si"]
+    fig = figure4(shown)
+    assert "n = " not in fig.get_supylabel()
+    assert labels(fig) == [
+        "single task (n = 1)", "chance", "fine-tuning (n = 1)", "SI, c = 0.1 (n = 3)",
+        "EWC, c = 100 (n = 1)", "fine-tuning, dropout 0.5 (n = 1)",
+    ]  # fmt: skip
+    assert fig.axes[0].texts[0].get_text() == "all tasks\nat once\n(n = 1)"
+    with_bars = [found.get_label() for found in fig.axes[1].containers if found.has_yerr]
+    assert with_bars == ["SI, c = 0.1 (n = 3)"]
+    shown.runs[:] = [run for run in shown.runs if run["seed"] == 0]
+    assert figure4(shown).get_supylabel() == "Average accuracy (test), one seed"
 
 
 def test_figure_4_is_drawn_of_test_and_of_training_accuracy():
@@ -114,7 +144,7 @@ def test_figure_5_shows_the_numbers():
     shown = result([*PAPER, ("si", 1.0)], tasks=10)
     fig = figure5(shown)
     panels, off = fig.axes[:6], ~np.eye(10, dtype=bool)
-    curves = [("fine-tuning", 0.0), ("si", 0.1), ("si", 1.0)]
+    curves, every = [("fine-tuning", 0.0), ("si", 0.1), ("si", 1.0)], []
     for row, curve in enumerate(curves):
         assert METHODS[curve[0]].label.format(c=curve[1]) in panels[2 * row].get_ylabel()
         for column, layer in enumerate(("dense1.W", "dense2.W")):
@@ -123,10 +153,15 @@ def test_figure_5_shows_the_numbers():
             assert len(matrices) == 3
             expected = np.mean(matrices, axis=0)
             (image,) = ax.images
-            assert np.allclose(image.get_array(), expected)
-            assert image.get_clim() == (-1, 1)
+            drawn = image.get_array()
+            assert np.array_equal(drawn.mask, np.eye(10, dtype=bool))
+            assert np.allclose(drawn[off], expected[off])
+            every.append((expected[off].min(), expected[off].max()))
+            assert image.get_clim() == panels[0].images[0].get_clim()
             assert tuple(image.get_extent()) == (0.5, 10.5, 10.5, 0.5)
             assert ax.get_title().endswith(f"mean off-diagonal {expected[off].mean():.3f}")
+    low, high = np.transpose(every)
+    assert panels[0].images[0].get_clim() == pytest.approx((low.min(), high.max()))
     assert panels[0].get_title().startswith("First layer")
     assert panels[1].get_title().startswith("Second layer")
     assert panels[0].get_xticks().tolist() == panels[0].get_yticks().tolist() == [1, 5, 10]
@@ -141,7 +176,8 @@ def test_figure_5_shows_the_layers_that_the_experiment_compares(monkeypatch):
     assert len(panels) == 2
     (image,) = panels[1].images
     matrices = [run["omega_correlation"]["dense3.W"] for run in shown.runs_of("si", 0.1)]
-    assert np.allclose(image.get_array(), np.mean(matrices, axis=0))
+    off = ~np.eye(5, dtype=bool)
+    assert np.allclose(image.get_array()[off], np.mean(matrices, axis=0)[off])
     assert panels[0].get_title().startswith("Readout")
     monkeypatch.setattr(PermutedMNIST, "compared", {"conv1.W": "None such"})
     assert figure5(shown) is None
@@ -183,10 +219,9 @@ def test_the_figures_of_a_real_run(mnist_5k, tmp_path):
     execute(cells, found, mnist_5k, tmp_path)
     names = [path.name for path in draw(found, tmp_path)]
     assert names == [
-        "figure4.png", "figure4.pdf", "figure4-train.png", "figure4-train.pdf",
-        "figure5.png", "figure5.pdf",
+        f"{name}.{kind}" for name in ("figure4", "figure4-train", "figure5") for kind in HEADS
     ]  # fmt: skip
     assert len(figure4(found).axes[0].containers) == 5
     (image,) = figure5(found).axes[3].images
     matrix = found.runs_of("si", 0.1)[0]["omega_correlation"]["dense2.W"]
-    assert np.allclose(image.get_array(), matrix)
+    assert np.allclose(image.get_array()[0, 1], matrix[0][1])

@@ -88,6 +88,16 @@ def test_it_holds_no_path_of_a_machine(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_it_takes_its_colours_and_sizes_from_the_style_of_the_figures(name):
+    script = (FOLDER / f"{name}.py").read_text()
+    assert "\nuse()\n" in script
+    assert not re.search(r"""["']#[0-9a-fA-F]{3,8}["']|\bC\d["']|rcParams""", script)
+    named = re.findall(r"""\bcolor=["']([a-z:]+)["']""", script)
+    assert set(named) <= {"black", "white"}
+    assert min(map(int, re.findall(r"fontsize=(\d+)", script)), default=9) >= 9
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_it_does_not_record_when_it_was_run(name):
     assert not [cell.metadata for cell in read(name, "ipynb").cells if "execution" in cell.metadata]
 

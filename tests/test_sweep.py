@@ -157,7 +157,12 @@ def test_a_sweep_end_to_end_without_the_test_set(tmp_path, capsys):
     out = tmp_path / "sweep"
     status, found = sweep(f"{WORDS} --c 0 1 --seeds 1", ["--out", str(out)])
     assert status == 0
-    assert sorted(path.name for path in out.iterdir()) == ["sweep.json", "sweep.pdf", "sweep.png"]
+    assert sorted(path.name for path in out.iterdir()) == [
+        "sweep.json",
+        "sweep.pdf",
+        "sweep.png",
+        "sweep.svg",
+    ]
     content = found.content
     assert content["complete"]
     assert content["xi"] == [1e-3]
@@ -411,6 +416,7 @@ def test_the_figure_shows_every_seed_the_means_and_the_choice():
     fig = figure_sweep(found)
     (ax,) = fig.axes
     lines = {line.get_label(): line for line in ax.lines}
+    lines |= {container.get_label(): container[0] for container in ax.containers}
     for xi in np.arange(1, 9) / 100:  # more curves than a list of colours might have
         line = lines[f"ξ = {xi:g}"]
         assert list(line.get_xdata()) == [0, 0.5, 1]
@@ -427,4 +433,6 @@ def test_the_figure_shows_every_seed_the_means_and_the_choice():
 
 def test_the_figure_of_a_sweep_that_has_only_begun():
     (ax,) = figure_sweep(a_sweep({(0.0, 0.1): [0.5]})).axes
-    assert [line.get_label() for line in ax.lines][-2:] == ["mean", "chosen"]
+    assert [container.get_label() for container in ax.containers] == ["mean"]
+    assert ax.lines[-1].get_label() == "chosen"
+    assert "one seed" in ax.get_ylabel()

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pysi.errors import ConfigError
+from pysi.experiments.palette import Look
 from pysi.network import Network
 from pysi.optim import Optimizer
 from pysi.rules.rule import Rule
@@ -100,8 +101,8 @@ class Method:
         Whether its path integral ω is kept after every task, for Figure 5.
     short : str, optional
         Its label in Figure 3.
-    colour, marker, zorder
-        How Matplotlib draws its curves. By default it gets a spare colour.
+    look : Look, optional
+        How its curves are drawn. By default it gets a spare colour.
     mark : {"line", "arrow"}, optional
         What stands for it in Figure 4, if it is not a curve.
     """
@@ -123,9 +124,7 @@ class Method:
     trains: Course = Course()
     omega: bool = False
     short: str | None = None
-    colour: str | None = None
-    marker: str = "h"
-    zorder: int = 2
+    look: Look | None = None
     mark: str | None = None
 
     def title(self, c: float, *, short: bool = False) -> str:

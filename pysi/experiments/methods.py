@@ -10,6 +10,7 @@ from typing import Any
 from pysi.descent import Adagrad, Momentum
 from pysi.errors import ConfigError
 from pysi.experiments.course import Course, Method, Register
+from pysi.experiments.palette import PALETTE
 from pysi.network import Network
 from pysi.optim import SGD, Optimizer
 from pysi.progressive import ProgressiveNetwork
@@ -101,28 +102,26 @@ def progressive(adapters: bool) -> Callable[[Any, Seeds], Network]:
 TOLD = "the network must be told the task"
 SHARED = "it needs one readout for all tasks"
 
-# Colours are those of the paper's Figure 4, where it has the method.
 METHODS = Register("methods", {
     "single": Method(
         "single task", synaptic_intelligence, None, trains=Course(first_only=True), omega=True,
-        family="bound", colour="#222222", marker="P", mark="line",
+        family="bound", look=PALETTE["single"], mark="line",
     ),
     "fine-tuning": Method(
         "fine-tuning", synaptic_intelligence, None, trunk="single", omega=True, family="none",
-        short="c = {c:g}", colour="#2a9d6f", marker="^",
+        short="c = {c:g}", look=PALETTE["fine-tuning"],
     ),
     "si": Method(
         "SI, c = {c:g}", synaptic_intelligence, at_zero="fine-tuning", xi=True, trunk="single",
-        grid=(0.1, 1.0, 10.0, 100.0), omega=True, short="c = {c:g}", colour="#3b6fb6", marker="o",
-        zorder=3,
+        grid=(0.1, 1.0, 10.0, 100.0), omega=True, short="c = {c:g}", look=PALETTE["si"],
     ),
     "ewc": Method(
         "EWC, c = {c:g}", of_strength(EWC), "ewc_c", trunk="single",
-        grid=(1.0, 10.0, 100.0, 1000.0), colour="#777777", marker="s",
+        grid=(1.0, 10.0, 100.0, 1000.0), look=PALETTE["ewc"],
     ),
     "online-ewc": Method(
         "online EWC, c = {c:g}", of_strength(OnlineEWC), "ewc_c", trunk="single",
-        grid=(1.0, 10.0, 100.0, 1000.0), colour="#8d6cab", marker="D",
+        grid=(1.0, 10.0, 100.0, 1000.0), look=PALETTE["online-ewc"],
     ),
     "l2": Method(
         "L2, c = {c:g}", of_strength(L2), at_zero="fine-tuning", trunk="single",
@@ -138,7 +137,7 @@ METHODS = Register("methods", {
     "sos": Method("SOS, c = {c:g}", of_strength(SOS), grid=(1.0, 10.0, 100.0, 1000.0)),
     "lwf": Method(
         "LwF, λ = {c:g}", of_strength(LwF), None, values=(1.0,), trunk="single",
-        family="functional", grid=(0.3, 1.0, 3.0, 10.0),
+        family="functional", grid=(0.3, 1.0, 3.0, 10.0), look=PALETTE["lwf"],
     ),
     "lfl": Method(
         "LFL, λ = {c:g}", of_strength(LFL), None, values=(1.6e-3,), trunk="single",
@@ -170,7 +169,7 @@ METHODS = Register("methods", {
     ),
     "dropout": Method(
         "fine-tuning, dropout 0.5", no_rule, None, dropout=0.5, family="network",
-        colour="#c8403a", marker="v",
+        look=PALETTE["dropout"],
     ),
     "maxout": Method("maxout", no_rule, None, network=competing("maxout"), family="network"),
     "lwta": Method("LWTA", no_rule, None, network=competing("lwta"), family="network"),
@@ -184,16 +183,16 @@ METHODS = Register("methods", {
     ),
     "replay": Method(
         "replay, {c:g} per class", replay, None, values=(20.0,), alike=True, trunk="single",
-        family="replay",
+        family="replay", look=PALETTE["replay"],
     ),
     "scratch": Method(
         "from scratch", no_rule, None, trunk="single", trains=Course(reset=True), family="bound",
         unfit={"class": "a network that knows one task alone cannot tell its classes from others"},
-        colour="#999999", marker="X",
+        look=PALETTE["scratch"],
     ),
     "joint": Method(
         "all tasks at once", no_rule, None, trains=Course(together=True), family="bound",
-        colour="#b8860b", marker="*", mark="arrow",
+        look=PALETTE["joint"], mark="arrow",
     ),
 } | {
     name: Method(f"{name}, c = {{c:g}}", mistaken(rule), xi=True, family="mistake")

@@ -13,12 +13,11 @@ from pysi.figures.figure4 import figure4
 from pysi.figures.figure5 import figure5
 from pysi.figures.figure6 import figure6
 from pysi.figures.histories import learning_curve, matrix
-from pysi.figures.style import COLOURS, save
+from pysi.figures.style import FORMATS, save
 from pysi.figures.sweep import figure_sweep
 from pysi.typing import File
 
 __all__ = [
-    "COLOURS",
     "draw",
     "figure3",
     "figure4",
@@ -31,7 +30,7 @@ __all__ = [
 
 
 def draw(result: Any, folder: File) -> list[Path]:
-    """Write the figures of a result, each as PNG and PDF, and return the paths.
+    """Write the figures of a result, each as PNG, PDF and SVG, and return the paths.
 
     Raises
     ------
@@ -48,5 +47,5 @@ def draw(result: Any, folder: File) -> list[Path]:
     paths = []
     for name, make in result.figures.items():
         if (fig := make(result)) is not None:
-            paths += [save(fig, Path(folder) / f"{name}{ending}") for ending in (".png", ".pdf")]
+            paths += [save(fig, Path(folder) / f"{name}{ending}") for ending in FORMATS]
     return paths

@@ -1,13 +1,24 @@
 """Figure 4: permuted MNIST, every method."""
 
 from collections.abc import Sequence
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pysi.experiments.machine import require
 from pysi.experiments.methods import METHODS
-from pysi.figures.style import curve_style, plot, sequences
+from pysi.figures.style import (
+    PALETTE,
+    WIDTH,
+    averaged,
+    chance_line,
+    counted,
+    curve_style,
+    plot,
+    sequences,
+    styled,
+)
 from pysi.metrics import average_accuracy
 from pysi.typing import Array
 
@@ -34,16 +45,17 @@ def close_up(
 
 def dotted(close: Any, whole: Any, n: int, height: float, label: str) -> None:
     """Draw a dotted line through the close-up, with its name in the legend."""
-    close.axhline(height, color="k", ls=":", lw=1)
-    whole.plot([], [], "k:", lw=1, label=label)
+    colour = PALETTE["single"].colour
+    close.axhline(height, color=colour, ls=":", lw=1)
+    whole.plot([], [], color=colour, ls=":", lw=1, label=label)
 
 
 def arrow(close: Any, whole: Any, n: int, height: float, label: str) -> None:
     """Draw an arrow at the end of the close-up, with its name beside it."""
     close.annotate(
-        label, (n, height), (1.08, height),
-        textcoords=("axes fraction", "data"), va="center", fontsize=8,
-        arrowprops={"arrowstyle": "-|>", "color": "k", "shrinkB": 4},
+        fill(label, 9), (n, height), (1.07, height),
+        textcoords=("axes fraction", "data"), va="center", fontsize=9,
+        arrowprops={"arrowstyle": "-|>", "color": PALETTE["joint"].colour, "shrinkB": 4},
     )  # fmt: skip
 
 
@@ -51,6 +63,7 @@ MARKS = {"line": dotted, "arrow": arrow}
 """How to show a method that does not learn task after task; see `Method.mark`."""
 
 
+@styled
 def figure4(result: Any, part: str = "test") -> "Figure":
     """Draw Figure 4: average accuracy over the tasks learned so far, against their number.
 
@@ -66,29 +79,33 @@ def figure4(result: Any, part: str = "test") -> "Figure":
     matplotlib.figure.Figure
         One curve per method and strength, mean over seeds with SEM bars. The upper panel is a
         close-up, with the accuracy on a single task (dotted) and that of training on all tasks at
-        once (arrow); the lower panel has the whole curves and the chance level.
+        once (arrow); the lower panel has the whole curves and the chance level. Later methods lie
+        above earlier ones, so that EWC is seen where it covers SI.
     """
     n, chance = len(result.content["task_names"]), result.content["chance"]
-    marks = [
-        (METHODS[method], result.select(method, c, part).mean())
-        for method, c in result.curves()
+    curves = sequences(result)
+    found = {curve: average_accuracy(result.select(*curve, part)) for curve in curves}
+    marks = {
+        method: result.select(method, c, part) for method, c in result.curves()
         if METHODS[method].mark
-    ]
-    fig = require("matplotlib.figure").Figure(figsize=(5.6, 4.4), layout="constrained")
-    close, whole = fig.subplots(2, 1, sharex=True, height_ratios=(1, 1.3))
-    curves, averages = sequences(result), []
-    for method, c in curves:
-        averages.append(average_accuracy(result.select(method, c, part)))
+    }  # fmt: skip
+    counts = [len(values) for values in [*found.values(), *marks.values()]]
+    fig = require("matplotlib.figure").Figure((WIDTH, 5.6), layout="constrained")
+    close, whole = fig.subplots(2, 1, sharex=True, height_ratios=(1.2, 1))
+    for (method, c), values in found.items():
+        label = counted(METHODS[method].title(c), len(values), counts)
         for ax in (close, whole):
-            label = METHODS[method].title(c)
-            plot(ax, n, averages[-1], label=label, **curve_style(method, c, curves))
-    for method, height in marks:
-        MARKS[method.mark](close, whole, n, height, method.label)
-    whole.axhline(chance, color="0.4", ls="--", lw=1, label="chance")
-    whole.legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1, 1.05))
+            plot(ax, n, values, label=label, **curve_style(method, c, curves))
+    for method, values in marks.items():
+        label = counted(METHODS[method].label, len(values), counts)
+        MARKS[METHODS[method].mark](close, whole, n, values.mean(), label)
+    chance_line(whole, chance)
     for ax in (close, whole):
         ax.spines[["top", "right"]].set_visible(False)
-    close.set_ylim(close_up(averages, [height for _, height in marks], chance))
+    close.yaxis.get_major_locator().set_params(nbins=5)
+    close.set_ylim(close_up(list(found.values()), [v.mean() for v in marks.values()], chance))
     whole.set(ylim=(0, 1.02), xlim=(0.7, n + 0.3), xlabel="Tasks learned", xticks=range(1, n + 1))
-    fig.supylabel(f"Average accuracy ({part})", fontsize=10)
+    fig.supylabel(averaged(f"Average accuracy ({part})", counts, "SEM"), fontsize=10)
+    handles, labels = whole.get_legend_handles_labels()
+    fig.legend(handles, labels, loc="outside upper center", ncols=2, frameon=False)
     return fig

@@ -1,14 +1,19 @@
-"""What the figures share: colours, markers, a curve with its error bars, and how they are saved."""
+"""What the figures share: fonts and sizes, looks, a curve with its error bars, how they are saved.
 
-from collections.abc import Sequence
+The colours are those of `pysi.experiments.palette`; a notebook calls `use` for the rest.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import numpy as np
 
 from pysi.errors import ConfigError, DataError
 from pysi.experiments.machine import require
 from pysi.experiments.methods import METHODS
+from pysi.experiments.palette import MARKERS, PALETTE, SPARE, Look, colour
 from pysi.metrics import sem
 from pysi.storage.files import atomic
 from pysi.typing import Array
@@ -16,14 +21,48 @@ from pysi.typing import Array
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+__all__ = [
+    "FORMATS", "MARKERS", "PALETTE", "SPARE", "STYLE", "WIDTH", "averaged", "chance_line", "colour",
+    "counted", "curve_style", "look_of", "plot", "save", "sequences", "shades", "styled", "use",
+]  # fmt: skip
 
-COLOURS = ("#3b6fb6", "#d95f02", "#2a9d6f", "#8d6cab", "#b8860b", "#666666")
-SPARE = ("#d95f02", "#17a2b8", "#d4569b", "#7a8b1f", "#8c564b")
-"""Colours for methods that name none of their own."""
-MARKERS = "h<>pdH8"
-"""Their markers: together with the colours they tell 35 such methods apart."""
+WIDTH = 6.4
+"""Inches that a figure may be wide, so that its text can be read on a phone."""
+STYLE = {
+    "font.size": 10,
+    "axes.titlesize": 10,
+    "axes.labelsize": 10,
+    "xtick.labelsize": 9,
+    "ytick.labelsize": 9,
+    "legend.fontsize": 9,
+    "lines.markersize": 4,
+    "figure.dpi": 90,
+    "figure.constrained_layout.use": True,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "pysi",
+}
+"""Matplotlib's settings in every figure; in SVG, text stays text and names do not change."""
 FORMATS = (".png", ".pdf", ".svg")
 """Endings of the files that figures are saved to."""
+
+Arguments = ParamSpec("Arguments")
+Drawn = TypeVar("Drawn")
+
+
+def use() -> None:
+    """Draw everything from now on in the style of the figures."""
+    require("matplotlib").rcParams.update(STYLE)
+
+
+def styled(draw: Callable[Arguments, Drawn]) -> Callable[Arguments, Drawn]:
+    """Return a function that draws the same in the style of the figures."""
+
+    @wraps(draw)
+    def in_style(*args: Arguments.args, **options: Arguments.kwargs) -> Drawn:
+        with require("matplotlib").rc_context(STYLE):
+            return draw(*args, **options)
+
+    return in_style
 
 
 def sequences(result: Any) -> list[tuple[str, float]]:
@@ -31,50 +70,75 @@ def sequences(result: Any) -> list[tuple[str, float]]:
     return [(m, c) for m, c in result.curves() if METHODS[m].trains.sequence]
 
 
-def colour_of(method: str) -> str:
-    """Return a method's colour, or a spare one, shared with few others, if it names none."""
-    spare = [name for name, other in METHODS.items() if not other.colour]
-    return METHODS[method].colour or SPARE[spare.index(method) % len(SPARE)]
-
-
-def marker_of(method: str) -> str:
-    """Return a method's marker, or a spare one: none has the same colour and marker."""
-    if METHODS[method].colour:
-        return METHODS[method].marker
-    spare = [name for name, other in METHODS.items() if not other.colour]
-    return MARKERS[spare.index(method) // len(SPARE) % len(MARKERS)]
+def look_of(method: str) -> Look:
+    """Return a method's look, or a spare one of its own if it names none."""
+    if look := METHODS[method].look:
+        return look
+    place = [name for name, other in METHODS.items() if not other.look].index(method)
+    return Look(SPARE[place % len(SPARE)], MARKERS[place // len(SPARE) % len(MARKERS)])
 
 
 def curve_style(method: str, c: float, curves: Sequence[tuple[str, float]]) -> dict[str, Any]:
-    """Return how a curve is drawn: strengths of one method go from light to full colour."""
-    strengths = [other for m, other in curves if m == method]
+    """Return how a curve is drawn: strengths of one method go from light to full colour.
+
+    A dashed curve is thinner and has smaller, open markers, so that a curve below it is seen too.
+    """
+    look, strengths = look_of(method), [other for m, other in curves if m == method]
     weakness = 1 - (strengths.index(c) + 1) / len(strengths)
-    rgb = np.array(require("matplotlib.colors").to_rgb(colour_of(method)))
+    rgb = np.array(require("matplotlib.colors").to_rgb(look.colour))
     rgb += 0.7 * weakness * (1 - rgb)
-    return {"color": rgb, "marker": marker_of(method), "zorder": METHODS[method].zorder}
+    over = {"mfc": "white", "ms": 3.5, "lw": 1.2} if look.line == "--" else {"ms": 5, "lw": 2}
+    return {"color": tuple(rgb), "marker": look.marker, "ls": look.line} | over
+
+
+def shades(n: int) -> Array:
+    """Return n colours from dark to light for what has an order, such as tasks or values of ξ."""
+    return np.asarray(require("matplotlib").colormaps["viridis"](np.linspace(0, 0.85, n)))
+
+
+def counted(label: str, n: int, counts: Iterable[int]) -> str:
+    """Return a label with the number of seeds, unless all curves have as many."""
+    return f"{label} (n = {n})" if len(set(counts)) > 1 else label
+
+
+def averaged(measure: str, counts: Iterable[int], error: str = "") -> str:
+    """Return the label of an axis with what is drawn: the mean, with an error, and of how many."""
+    counts = set(counts)
+    if counts <= {1}:
+        return measure + ", one seed" * len(counts)
+    same = f", n = {max(counts)}" if len(counts) == 1 else ""
+    return f"{measure}, mean{error and f' ± {error}'}{same}"
 
 
 def plot(ax: Any, n: int, values: Array, **style: Any) -> None:
     """Draw the mean over seeds, with SEM bars if there are several; it ends at n tasks learned."""
     seen = np.arange(n - values.shape[1], n) + 1
     errors = sem(values) if len(values) > 1 else None
-    ax.errorbar(seen, values.mean(axis=0), errors, ms=3.5, lw=1.5, capsize=2, **style)
+    ax.errorbar(seen, values.mean(axis=0), errors, capsize=2, elinewidth=1, **style)
+
+
+def chance_line(ax: Any, chance: float) -> None:
+    """Draw the accuracy of guessing."""
+    look = PALETTE["chance"]
+    ax.axhline(chance, color=look.colour, ls=look.line, lw=1, label="chance")
 
 
 def save(fig: "Figure", path: Path) -> Path:
-    """Write a figure, whole or not at all, and return the path.
+    """Write a figure, whole or not at all, and return the path; a second time it is the same file.
 
     Raises
     ------
     ConfigError, DataError
         The path does not end in one of `FORMATS`, or its folder cannot be written to.
     """
-    if path.suffix.lower() not in FORMATS:
+    ending = path.suffix.lower()
+    if ending not in FORMATS:
         raise ConfigError(f"path: expected a name that ends in {', '.join(FORMATS)}, found {path}")
+    undated = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}}.get(ending)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic(path) as file:
-            fig.savefig(file, format=path.suffix[1:].lower(), dpi=200)
+        with atomic(path) as file, require("matplotlib").rc_context(STYLE):
+            fig.savefig(file, format=ending[1:], dpi=200, metadata=undated)
     except OSError as err:
         raise DataError(f"{path.parent}: expected a writable folder, found {err}") from err
     return path
