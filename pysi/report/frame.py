@@ -8,6 +8,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from pysi.experiments.machine import require
+from pysi.figures.style import STYLE as LOOK
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -39,6 +40,8 @@ th, td { padding: .3rem .8rem .3rem 0; text-align: left; vertical-align: top;
   border-bottom: 1px solid var(--line); white-space: nowrap; }
 th { font-weight: 600; }
 thead th { color: var(--soft); vertical-align: bottom; white-space: normal; min-width: 4rem; }
+tbody th { position: sticky; left: 0; background: var(--page); }
+.prose tbody th { position: static; }
 .prose th, .prose td { white-space: normal; }
 .prose tbody th { min-width: 13rem; font-weight: normal; }
 .prose td:nth-child(2), .prose td:nth-child(4) { white-space: nowrap; }
@@ -53,7 +56,8 @@ summary { cursor: pointer; padding: .3rem 0; }
 pre { background: var(--fill); padding: .7rem 1rem; border-radius: 4px; white-space: pre-wrap; }
 code { font-family: ui-monospace, Menlo, Consolas, monospace; font-size: .9em; }
 @media print { body { max-width: none; padding: 0; font-size: 9pt; } nav { display: none; }
-  .table { overflow: visible; } table { font-size: 7.5pt; } th, td { padding-right: .5rem; }
+  .table { overflow: visible; } tbody th { position: static; }
+  table { font-size: 7.5pt; } th, td { padding-right: .5rem; }
   tr, figure { break-inside: avoid; } h2 { break-after: avoid; }
   details::details-content { content-visibility: visible; block-size: auto; } }
 """
@@ -123,12 +127,12 @@ def picture(fig: "Figure", caption: str) -> str:
     It is an SVG image of its own within the file, so that no name in it meets one of another
     figure. Its letters are shapes: they look the same whatever fonts a reader has.
     """
-    file, image = io.BytesIO(), require("matplotlib")
-    with image.rc_context({"svg.fonttype": "path", "svg.hashsalt": "pysi"}):
+    file = io.BytesIO()
+    with require("matplotlib").rc_context({**LOOK, "svg.fonttype": "path"}):
         fig.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
     data, width = base64.b64encode(file.getvalue()).decode(), round(96 * fig.get_figwidth())
     return (
-        f'<figure>\n<div><img width="{width}" style="min-width: {round(0.65 * width)}px" '
+        f'<figure>\n<div><img width="{width}" style="min-width: {round(0.55 * width)}px" '
         f'alt="{escape(caption)}" src="data:image/svg+xml;base64,{data}"></div>\n'
         f"<figcaption>{escape(caption)}</figcaption>\n</figure>\n"
     )

@@ -44,7 +44,8 @@ def grows(result: Any) -> Iterator[Verdict]:
     for second in layers(result)[1:]:
         near = neighbours(second[FREE]) if FREE in second else np.empty((0, 0))
         if near.shape[1] > 1:  # two tasks are one pair
-            yield decide(measured("last pair minus first pair", near[:, -1] - near[:, 0], 0.0))
+            found = measured("last pair minus first pair", near[:, -1] - near[:, 0], 0.0)
+            yield decide(found, about=METHODS[FREE[0]].title(FREE[1]))
 
 
 def prevented(result: Any) -> Iterator[Verdict]:
