@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-import pysi
 from pysi.errors import PysiError
 from pysi.experiments.cell import all_cells
 from pysi.experiments.landscape import PLAN, Plan
+from pysi.experiments.machine import version
 from pysi.experiments.methods import METHODS
 from pysi.experiments.overview import Overview
 from pysi.experiments.protocols import PROTOCOLS
@@ -213,8 +213,8 @@ def of_origin(content: dict[str, Any]) -> Iterator[str]:
     made = content["environment"].get("pysi")
     if made is None:
         yield "The file does not say which version of pysi wrote it."
-    elif made != pysi.__version__:
-        yield f"pysi {made} wrote the file; this report was made by pysi {pysi.__version__}."
+    elif made != version():
+        yield f"pysi {made} wrote the file; this report was made by pysi {version()}."
     protocol = PROTOCOLS.get(content["experiment"])
     if remark := protocol and protocol.datasets.get(content["dataset"]["name"]):
         yield remark

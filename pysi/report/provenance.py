@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-import pysi
 from pysi.errors import PysiError
+from pysi.experiments.machine import version
 from pysi.experiments.overview import Overview
 from pysi.report.command import command, settings, words
 from pysi.report.frame import classed, code, folded, paragraph
@@ -79,7 +79,7 @@ def origin(found: Any, name: str, sha256: str) -> str:
     rows = [[f"{name} (sha256)", sha256]]
     rows += [[each, checksum] for each, checksum in found.content["dataset"]["checksums"].items()]
     return (
-        paragraph(f"This report was made by pysi {pysi.__version__}. All its numbers are computed "
+        paragraph(f"This report was made by pysi {version()}. All its numbers are computed "
                   "from one file, which can be told by its checksum, as its data can.")
         + classed("pairs", Table(["file", "checksum"], rows).html())
         + paragraph(f"The method is that of: {PAPER}")
