@@ -33,7 +33,7 @@ There are two reading orders. *An hour* is the core, all that the method itself 
     figures: style figure3 figure4 figure5 figure6 sweep histories landscape
     experiments: protocol protocols cell outcomes schema summary result folder replicas run
     experiments: sweep overview landscape
-    report: table tables command problems frame provenance page
+    report: table tables command wording problems frame provenance page
     cli: console options landscape report
     __main__
 """

@@ -25,7 +25,8 @@ from pysi.report import page as pages
 from pysi.report import tables
 from pysi.report.command import command, settings
 from pysi.report.frame import document
-from pysi.report.problems import numbers, problems
+from pysi.report.problems import problems
+from pysi.report.wording import numbers
 from test_damage import VALUES, changed, places
 from test_experiments import PUBLISHED
 from test_verdicts import EWC, FREE, JOINT, SCRATCH, SI
@@ -207,17 +208,17 @@ def put(result, *way):
 
 UNUSUAL = {
     "no runs": (lambda r: without(r, *((m, s) for m in ("si", "fine-tuning") for s in range(3))),
-                ["No run has finished", "6 of 6 runs are missing"]),
+                ["No run has finished", "Runs are missing, 6 of 6: "]),
     "a seed": (lambda r: without(r, ("si", 2)),
-               ["1 of 6 runs are missing: SI, c = 1: seed 2.",
+               ["Runs are missing, 1 of 6: SI, c = 1: seed 2.",
                 "Seeds differ: seeds 0 to 2 (fine-tuning), seeds 0, 1 (SI, c = 1)."]),
     "a curve": (lambda r: without(r, ("si", 0), ("si", 1), ("si", 2)),
-                ["3 of 6 runs are missing: SI, c = 1: seeds 0 to 2."]),
+                ["Runs are missing, 3 of 6: SI, c = 1: seeds 0 to 2."]),
     "one seed": (lambda r: without(r, ("si", 1), ("si", 2)),
                  ["SI, c = 1 has one seed only.", "carries no verdict"]),
     "stopped": (lambda r: put(r, "complete", False), ["says that it is incomplete"]),
     "beyond": (lambda r: put(r, "config", "seeds", 2),
-               ["2 runs that the settings do not list are in the file, too: fine-tuning: seed 2; "
+               ["The file also holds 2 runs that the settings do not list: fine-tuning: seed 2; "
                 "SI, c = 1: seed 2."]),
     "version": (lambda r: put(r, "environment", "pysi", "0.0.7"), ["pysi 0.0.7 wrote the file"]),
     "no version": (lambda r: put(r, "environment", {"blas_threads": 2}),
@@ -242,6 +243,8 @@ UNUSUAL = {
     "numba": (lambda r: put(r, "runs", 0, "numba", "0.68"),
               ["1 run with Numba 0.68; 5 runs with plain NumPy"]),
     "experiment": (lambda r: put(r, "experiment", "another"), ["experiment another is not known"]),
+    "huge": (lambda r: put(put(r, "runs", 0, "epochs", 0, "loss", 10**20),
+                           "runs", 0, "test_accuracy", 0, 0, 10**20), ["nothing is unusual"]),
     "odd settings": (lambda r: put(r, "config", "epochs", 2.5 * 10**6 // 1),
                      ["Missing runs are unknown", "The command is unknown"]),
     "unknown setting": (lambda r: put(r, "config", "colour", "red"),
@@ -253,7 +256,7 @@ UNUSUAL = {
 def test_what_is_missing_or_unusual_is_said_before_any_number(good, name, no_figures):
     change, sentences = UNUSUAL[name]
     words = report(change(good))
-    assert "nothing is unusual" not in words
+    assert ("nothing is unusual" in words) == (name == "huge")  # a number like any other
     for sentence in sentences:
         assert sentence in words, sentence
     assert words.index(sentences[0]) < words.index("setting here full protocol")
@@ -261,13 +264,13 @@ def test_what_is_missing_or_unusual_is_said_before_any_number(good, name, no_fig
         assert words.index(sentences[0]) < words.index("The paper's claims")
 
 
-@pytest.mark.parametrize("name", ["a seed", "a curve", "one seed", "loss", "class", "data"])
+@pytest.mark.parametrize("name", ["a seed", "a curve", "one seed", "loss"])
 def test_the_figures_of_such_a_result(good, name):
     report(UNUSUAL[name][0](good))
 
 
 @pytest.mark.parametrize("experiment", PROTOCOLS)
-@pytest.mark.parametrize(("seeds", "n"), [((0,), 1), ((0, 1), 1), ((0,), 2), ((0, 1), 2)])
+@pytest.mark.parametrize(("seeds", "n"), [((0,), 1), ((0, 1), 2)])
 def test_one_task_or_two_and_one_seed(experiment, seeds, n):
     curves = {FREE: {}, SI: {}, SCRATCH: {}, JOINT: {}}
     words = report(made(experiment, curves, seeds, n))
@@ -349,10 +352,10 @@ def test_a_figure_that_fails_is_a_sentence(good, monkeypatch):
 def test_an_edited_result_is_refused_or_has_a_report(tmp_path, name, no_figures):
     content = json.loads((PUBLISHED / f"{name}.json").read_text())
     path, reports, rng = tmp_path / "result.json", 0, random.Random(0)
-    for place, value in rng.sample([(p, v) for p in places(content) if p for v in VALUES], 120):
+    for place, value in rng.sample([(p, v) for p in places(content) if p for v in VALUES], 80):
         path.write_text(json.dumps(changed(content, place, value)))
         try:
-            Reader(write_report(path).read_text(encoding="utf-8"))
+            Reader(write_report(path, tmp_path / "report.html").read_text(encoding="utf-8"))
             reports += 1
         except pysi.PysiError as err:
             assert "result.json" in str(err)
@@ -373,7 +376,7 @@ def test_published_results(name, tmp_path):
     text = write_report(PUBLISHED / f"{name}.json", tmp_path / "r.html").read_text("utf-8")
     words = read_page(text)
     assert text.count("<img ") >= 1
-    assert ("runs are missing: " in words) == (name not in WHOLE)
+    assert ("Runs are missing, " in words) == (name not in WHOLE)
     if name == "sweep-permuted-ewc":
         assert "The best point is EWC, c = 100" in words and "Everything has one seed" in words
 
@@ -409,7 +412,7 @@ def test_a_sweep_that_lacks_runs(no_figures):
     found = sweep()
     del found.content["runs"][-1]
     words = report(found)
-    assert "1 of 6 runs are missing: SI, c = 1: seed 1." in words
+    assert "Runs are missing, 1 of 6: SI, c = 1: seed 1." in words
     assert "Only points with the most seeds can be chosen." in words
     assert "The best point is SI, c = 0.1" in words
     found.content["runs"] = []

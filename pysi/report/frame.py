@@ -122,17 +122,21 @@ def classed(name: str, html: str) -> str:
 
 
 def picture(fig: "Figure", caption: str) -> str:
-    """Return a Matplotlib figure above its caption, which also stands for it where none is seen.
+    """Return a Matplotlib figure above its caption, which also describes it to who cannot see it.
 
     It is an SVG image of its own within the file, so that no name in it meets one of another
     figure. Its letters are shapes: they look the same whatever fonts a reader has.
     """
     file = io.BytesIO()
     with require("matplotlib").rc_context({**LOOK, "svg.fonttype": "path"}):
-        fig.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
-    data, width = base64.b64encode(file.getvalue()).decode(), round(96 * fig.get_figwidth())
+        about = {"Date": None, "Creator": None}
+        fig.savefig(file, format="svg", metadata=about, bbox_inches="tight")
+    svg = file.getvalue()
+    points = re.search(rb'<svg [^>]*width="([\d.]+)pt"', svg)
+    width = round(float(points[1]) * 96 / 72) if points else 600
     return (
         f'<figure>\n<div><img width="{width}" style="min-width: {round(0.55 * width)}px" '
-        f'alt="{escape(caption)}" src="data:image/svg+xml;base64,{data}"></div>\n'
+        f'alt="{escape(caption)} The tables have its numbers." '
+        f'src="data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"></div>\n'
         f"<figcaption>{escape(caption)}</figcaption>\n</figure>\n"
     )

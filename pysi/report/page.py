@@ -16,9 +16,10 @@ from pysi.figures.landscape import figure_landscape
 from pysi.report import tables
 from pysi.report.command import deviations
 from pysi.report.frame import bullets, classed, document, folded, paragraph, picture
-from pysi.report.problems import named, numbers, problems, several
+from pysi.report.problems import problems
 from pysi.report.provenance import again, environment, origin, setting_tables
 from pysi.report.table import Table
+from pysi.report.wording import named, numbers, several
 from pysi.scenarios import SCENARIOS
 
 SIGNS = {"yes": "✓", "partly": "◐", "no": "✗", "undecided": "?", "not run": "–"}

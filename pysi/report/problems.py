@@ -1,6 +1,6 @@
 """What a result lacks, and what a sceptic should know before any number, in sentences."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from pysi.experiments.result import Result, key
 from pysi.experiments.sweep import Sweep, sweep_cells
 from pysi.report.command import deviations, settings, words
 from pysi.report.tables import title
+from pysi.report.wording import listed, named, seeds, several
 
 
 def problems(result: Any, folder: Path | None = None) -> list[str]:
@@ -41,46 +42,6 @@ def problems(result: Any, folder: Path | None = None) -> list[str]:
     ]
 
 
-def several(n: int, what: str) -> str:
-    """Return a number of things: "1 run", "2 runs"."""
-    return f"{n} {what}{'s' * (n != 1)}"
-
-
-def numbers(found: Iterable[int]) -> str:
-    """Return whole numbers as text, such as "0 to 4, 7"."""
-    ordered, parts = sorted(set(found)), []
-    for n in ordered:
-        if n - 1 not in ordered:
-            last = next(m for m in range(n, ordered[-1] + 1) if m + 1 not in ordered)
-            parts += (
-                [str(m) for m in (n, last)[: last - n + 1]] if last - n < 2 else [f"{n} to {last}"]
-            )
-    return ", ".join(parts)
-
-
-def seeds(found: Iterable[int]) -> str:
-    """Return seeds as text, such as "seeds 0 to 4"."""
-    listed = list(found)
-    return f"seed{'s' * (len(listed) != 1)} {numbers(listed)}"
-
-
-def named(point: tuple[Any, ...]) -> str:
-    """Return the name of a method at a strength and, if it is given and matters, at a damping."""
-    method, c, *xi = point
-    damped = f", ξ = {xi[0]:g}" if xi and METHODS[method].xi else ""
-    return title((method, c)) + damped
-
-
-def listed(keys: Sequence[tuple[Any, ...]]) -> str:
-    """Return runs, by key, as text: each method and strength with its seeds."""
-    found: dict[str, list[int]] = {}
-    apart = len({xi for _, _, xi, _ in keys}) > 1
-    for method, c, xi, seed in keys:
-        name = named((method, c, xi) if apart else (method, c))
-        found.setdefault(name, []).append(seed)
-    return "; ".join(f"{name}: {seeds(each)}" for name, each in found.items())
-
-
 def unfinished(result: Result) -> Iterator[str]:
     """Say which runs are missing, of those that the settings ask for."""
     content = result.content
@@ -101,15 +62,14 @@ def unfinished(result: Result) -> Iterator[str]:
         if content["experiment"] in PROTOCOLS:
             yield f"Missing runs are unknown, since its settings do not fit its experiment: {err}."
         asked = done
-    if missing := [each for each in asked if each not in set(done)]:
-        yield f"{len(missing)} of {several(len(asked), 'run')} are missing: {listed(missing)}."
+    had, wanted = set(done), set(asked)
+    if missing := [each for each in asked if each not in had]:
+        yield f"Runs are missing, {len(missing)} of {len(asked)}: {listed(missing)}."
     elif not content.get("complete", False):
         yield "The result says that it is incomplete: its run was stopped, or still goes on."
-    if beyond := [each for each in done if each not in set(asked)]:
-        yield (
-            f"{several(len(beyond), 'run')} that the settings do not list are in the file, too: "
-            f"{listed(beyond)}."
-        )
+    if beyond := [each for each in done if each not in wanted]:
+        many = several(len(beyond), "run")
+        yield f"The file also holds {many} that the settings do not list: {listed(beyond)}."
 
 
 def of_curves(result: Result) -> Iterator[str]:
@@ -145,13 +105,14 @@ def of_grid(sweep: Sweep) -> Iterator[str]:
     found: dict[str, list[int]] = {}
     for run in sweep.runs:
         found.setdefault(named((run["method"], run["c"], run["xi"])), []).append(run["seed"])
-    yield from of_seeds(found)
-    if len({len(each) for each in found.values()}) > 1:
-        yield "Only points with the most seeds can be chosen."
+    yield from of_seeds(found, "Only points with the most seeds can be chosen.")
 
 
-def of_seeds(found: Mapping[str, Sequence[int]]) -> Iterator[str]:
-    """Say which of these, named with their seeds, have one seed, and whether their seeds differ."""
+def of_seeds(
+    found: Mapping[str, Sequence[int]],
+    then: str = "A difference is taken over the seeds that both have.",
+) -> Iterator[str]:
+    """Say which of these, by name, have one seed; and what follows if their seeds differ."""
     if single := [name for name, each in found.items() if len(each) == 1]:
         those = "Everything" if len(single) == len(found) else "; ".join(single)
         yield (
@@ -163,7 +124,7 @@ def of_seeds(found: Mapping[str, Sequence[int]]) -> Iterator[str]:
         by_seeds.setdefault(seeds(each), []).append(name)
     if len(by_seeds) > 1:
         those = ", ".join(f"{which} ({'; '.join(names)})" for which, names in by_seeds.items())
-        yield f"Seeds differ: {those}. A difference is taken over the seeds that both have."
+        yield f"Seeds differ: {those}. {then}"
 
 
 def of_format(result: Result) -> Iterator[str]:

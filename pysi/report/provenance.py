@@ -8,8 +8,9 @@ from pysi.experiments.machine import version
 from pysi.experiments.overview import Overview
 from pysi.report.command import command, settings, words
 from pysi.report.frame import classed, code, folded, paragraph
-from pysi.report.problems import compiled, kernels, several
+from pysi.report.problems import compiled, kernels
 from pysi.report.table import Table
+from pysi.report.wording import several
 
 PAPER = (
     "F. Zenke, B. Poole and S. Ganguli. Continual Learning Through Synaptic Intelligence. "
