@@ -14,11 +14,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import pysi
-from pysi.figures import COLOURS
+from pysi.figures.style import colour, shades, use
 from pysi.training import update
 
-BLUE, ORANGE = COLOURS[:2]
-plt.rcParams["figure.constrained_layout.use"] = True
+use()
+FREE, SI = colour("fine-tuning"), colour("si")
 
 # %% [markdown]
 # ## Two tasks
@@ -109,33 +109,33 @@ plane = np.stack([x, y], axis=-1)
 def heat_map(ax, values):
     # even steps of √L, so that the floor shows too; the colours end before black is lost on them
     levels = np.arange(0, 5.5, 0.25)
-    ax.contourf(x, y, np.sqrt(values), levels, cmap="Blues", vmax=7.5)
-    ax.contour(x, y, np.sqrt(values), levels[1:], colors="white", linewidths=0.6)
+    ax.contourf(x, y, np.sqrt(values), levels, cmap="Greys", vmax=9)
+    ax.contour(x, y, np.sqrt(values), levels[1:], colors="white", linewidths=0.8)
     ax.set(xlabel=r"$\theta_1$", aspect="equal", xticks=[-2, 0, 2], yticks=[-1, 0, 1, 2])
 
 
-def label(ax, point, text, offset, colour="black"):
-    ax.plot(*point, "o", color=colour, ms=6, mec="white", mew=1, zorder=4)
-    ax.annotate(text, point, offset, textcoords="offset points", color=colour, fontsize=12)
+def label(ax, point, text, offset, ink="black"):
+    ax.plot(*point, "o", color=ink, ms=6, mec="white", mew=1, zorder=4)
+    ax.annotate(text, point, offset, textcoords="offset points", color=ink, fontsize=12)
 
 
 fig, axes = plt.subplots(1, 2, figsize=(9.6, 4.5), sharey=True)
 for task, ax in enumerate(axes):
     heat_map(ax, loss(task, plane))
-    ax.plot(*path[:, 0].T, color="black", lw=2.2, label="control, $c = 0$")
-    ax.plot(*path[middle:, 1].T, color=ORANGE, lw=2.2, label="consolidation, $c = 1$")
+    ax.plot(*path[:, 0].T, color=FREE, lw=2.2, label="control, $c = 0$")
+    ax.plot(*path[middle:, 1].T, color=SI, lw=2.2, label="consolidation, $c = 1$")
     label(ax, start, r"$\theta(t_0)$", (8, 2))
     label(ax, t1, r"$\theta(t_1)$", (-12, -18))
-    label(ax, control, r"$\theta(t_2)$", (-2, 10))
-    label(ax, consolidated, r"$\theta(t_2)$", (8, -14), ORANGE)
+    label(ax, control, r"$\theta(t_2)$", (-2, 10), FREE)
+    label(ax, consolidated, r"$\theta(t_2)$", (8, -14), SI)
     ax.set_title(f"Loss of task {task + 1}")
 axes[0].set_ylabel(r"$\theta_2$")
 axes[1].legend(loc="lower right", fontsize=9)
 plt.show()
 
 # %% [markdown]
-# The black trajectory runs to the minimum of task 2, far up the wall of task 1: this is
-# catastrophic forgetting. The orange trajectory stops at another point of task 2's valley. It has
+# The blue trajectory runs to the minimum of task 2, far up the wall of task 1: this is
+# catastrophic forgetting. The green trajectory stops at another point of task 2's valley. It has
 # hardly moved $\theta_2$, which was important, and has moved $\theta_1$, which was free. It ends
 # low in **both** panels.
 #
@@ -144,8 +144,8 @@ plt.show()
 # %%
 fig, axes = plt.subplots(1, 2, figsize=(9.6, 2.8), sharex=True, sharey=True)
 for task, ax in enumerate(axes):
-    for run, colour, name in ((0, "black", "$c = 0$"), (1, ORANGE, "$c = 1$")):
-        ax.plot(loss(task, path[:, run]), color=colour, lw=2, label=name)
+    for run, role, name in ((0, FREE, "$c = 0$"), (1, SI, "$c = 1$")):
+        ax.plot(loss(task, path[:, run]), color=role, lw=2, label=name)
     ax.axvline(middle, color="0.6", lw=1, ls="--")
     ax.set(title=f"Loss of task {task + 1}", xlabel="step", ylim=(-0.1, 4.5))
     ax.spines[["top", "right"]].set_visible(False)
@@ -175,16 +175,17 @@ lowest = loss(0, joint) + loss(1, joint)  # what training on both tasks at once 
 
 fig, (left, right) = plt.subplots(1, 2, figsize=(9.6, 3.9))
 heat_map(left, loss(0, plane) + loss(1, plane))
-dots = left.scatter(*ends.T, c=np.log10(strengths), cmap="Oranges", ec="black", lw=0.6, zorder=3)
+dots = left.scatter(*ends.T, c=np.log10(strengths), cmap="Greens", ec="black", lw=0.6, zorder=3)
 left.plot(*joint, "*", color="white", mec="black", ms=14, zorder=4)
 left.annotate("best for both", joint, (22, -22), textcoords="offset points",
               arrowprops={"arrowstyle": "-", "shrinkB": 6})  # fmt: skip
 left.set(title=r"Where it ends, on $L_1 + L_2$", ylabel=r"$\theta_2$")
 fig.colorbar(dots, ax=left, label=r"$\log_{10} c$", ticks=range(-3, 2), shrink=0.8)
 
-right.loglog(strengths, old, color=BLUE, lw=2, label="task 1 (old)")
-right.loglog(strengths, new, color="0.55", lw=2, label="task 2 (new)")
-right.loglog(strengths, old + new, color=ORANGE, lw=2.5, label="sum")
+first, second = shades(2)
+right.loglog(strengths, old, color=first, lw=2, label="task 1 (old)")
+right.loglog(strengths, new, color=second, lw=2, label="task 2 (new)")
+right.loglog(strengths, old + new, color=SI, lw=2.5, label="sum")
 right.axhline(lowest, color="black", lw=1, ls=":", label="training on both at once")
 right.axvline(1, color="0.6", lw=1, ls="--")
 right.set(title="How well it ends", xlabel="$c$", ylabel="loss after task 2")

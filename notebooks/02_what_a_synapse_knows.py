@@ -15,12 +15,12 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import pysi
-from pysi.figures import COLOURS
+from pysi.figures.style import colour, use
 from pysi.losses import softmax_cross_entropy
 from pysi.training import shuffled
 
-BLUE, ORANGE = COLOURS[:2]
-plt.rcParams["figure.constrained_layout.use"] = True
+use()
+FREE, SI = colour("fine-tuning"), colour("si")
 
 # %% [markdown]
 # ## The table
@@ -162,7 +162,7 @@ for row in ("theta", "grad", "omega", "Omega", "theta_ref"):
 #
 # ## The life of a synapse
 #
-# The figure shows the same synapse twice: with consolidation (orange) and without (blue).
+# The figure shows the same synapse twice: with consolidation (green) and without (blue).
 
 # %%
 names = (r"weight $\theta$", r"path integral $\omega$", r"importance $\Omega$",
@@ -171,8 +171,8 @@ fig, axes = plt.subplots(2, 2, figsize=(9.6, 5), sharex=True)
 boundary = len(life) // 2
 for ax, name, free, bound in zip(axes.flat, names, life_free.T, life.T, strict=True):
     ax.axvline(boundary, color="0.6", lw=1, ls="--")
-    ax.plot(free, color=BLUE, lw=2, label="$c = 0$")
-    ax.plot(bound, color=ORANGE, lw=2, label="$c = 1$", ls=(0, (4, 1.5)))
+    ax.plot(free, color=FREE, lw=2, label="$c = 0$")
+    ax.plot(bound, color=SI, lw=2, label="$c = 1$", ls=(0, (4, 1.5)))
     ax.set_title(name, fontsize=11)
     ax.spines[["top", "right"]].set_visible(False)
 axes[1, 1].sharey(axes[0, 0])  # θ and θ̃ on one scale
@@ -188,7 +188,7 @@ plt.show()
 # Read it panel by panel. In task 1 both lives are the same, because there is nothing to protect:
 # the weight moves, and $\omega$ grows as the movement lowers the loss. When the task ends, $\omega$
 # becomes $\Omega$ and starts again from zero, and $\tilde\theta$ jumps to the present weight. In
-# task 2 the blue synapse goes where the new task moves it. The orange one is held near its
+# task 2 the blue synapse goes where the new task moves it. The green one is held near its
 # reference. Nothing else is stored about task 1: no example, no gradient, no copy of the network.
 #
 # ## All synapses of a hidden unit

@@ -18,12 +18,12 @@ import numpy as np
 
 import pysi
 from pysi import layers, losses
-from pysi.figures import COLOURS
+from pysi.figures.style import colour, shades, use
 from pysi.layers import Dense, Dropout, ReLU, Tanh
 from pysi.losses import softmax_cross_entropy
 
-BLUE, ORANGE, GREEN = COLOURS[:3]
-plt.rcParams["figure.constrained_layout.use"] = True
+use()
+EXACT = colour("exact")
 rng = np.random.default_rng(0)
 
 # %% [markdown]
@@ -109,7 +109,7 @@ z[0, 8] = 1e300
 _, dz = softmax_cross_entropy(z, np.array([3]), active)
 
 fig, ax = plt.subplots(figsize=(6.4, 2.4))
-ax.bar(np.arange(10), dz[0], color=np.where(active, ORANGE, "0.7"))
+ax.bar(np.arange(10), dz[0], color=np.where(active, EXACT, "0.7"))
 ax.axhline(0, color="black", lw=0.8)
 ax.set(xlabel="class", ylabel=r"$\partial L / \partial z$", xticks=range(10), ylim=(-1, 1))
 ax.spines[["top", "right"]].set_visible(False)
@@ -231,8 +231,8 @@ fig, axes = plt.subplots(1, 6, figsize=(11, 2.3))
 for ax, (name, (left, right)) in zip(axes, pairs.items(), strict=True):
     limit = 1.1 * max(abs(left).max(), abs(right).max())
     ax.plot([-limit, limit], [-limit, limit], color="0.7", lw=1, zorder=1)
-    colour = BLUE if "wrong" in name else ORANGE
-    ax.plot(left, right, "o", ms=4, color=colour, mec="white", mew=0.5)
+    ink = "0.6" if "wrong" in name else EXACT
+    ax.plot(left, right, "o", ms=4, color=ink, mec="white", mew=0.5)
     ax.set(title=name, xlabel=r"$\langle dy, Jv \rangle$", aspect="equal")
     ax.set(xlim=(-limit, limit), ylim=(-limit, limit), xticks=[0], yticks=[0])
 axes[0].set_ylabel(r"$\langle J^\top dy, v \rangle$")
@@ -329,10 +329,11 @@ kink = abs((x @ W.theta + b.theta) / (x @ dW + db)).min()
 
 floor = 1e-17  # an error of exactly zero would be missing on a logarithmic axis
 fig, (left, right) = plt.subplots(1, 2, figsize=(9.6, 4), sharey=True)
+one_side, two_sides, turned = shades(3)
 left.plot(steps, steps * second / 2, color="0.6", lw=1)
 left.plot(steps, steps**2 * abs(third) / 6, color="0.6", lw=1)
 left.plot(steps, np.finfo(float).eps * value / steps, color="0.6", lw=1, label="predicted")
-left.plot(steps, np.maximum(complex_step, floor), ".-", color=GREEN, lw=1, label="complex step")
+left.plot(steps, np.maximum(complex_step, floor), ".-", color=turned, lw=1, label="complex step")
 right.axvline(kink, color="0.4", lw=1, ls="--")
 right.annotate("a unit switches", (kink, 1e-13), (-6, 0), textcoords="offset points",
                ha="right", color="0.4")  # fmt: skip
@@ -340,8 +341,8 @@ for ax, forward_error, central_error, title in (
     (left, one_sided, central, "No hidden layer"),
     (right, relu_one_sided, relu_central, "A hidden layer of ReLUs"),
 ):
-    ax.plot(steps, np.maximum(forward_error, floor), ".-", color=BLUE, lw=1, label="forward")
-    ax.plot(steps, np.maximum(central_error, floor), ".-", color=ORANGE, lw=1, label="central")
+    ax.plot(steps, np.maximum(forward_error, floor), ".-", color=one_side, lw=1, label="forward")
+    ax.plot(steps, np.maximum(central_error, floor), ".-", color=two_sides, lw=1, label="central")
     ax.set(xscale="log", yscale="log", title=title, xlabel="step $h$", ylim=(3e-18, 30))
     ax.spines[["top", "right"]].set_visible(False)
 left.set_ylabel(r"error of $\langle g, v \rangle$")
