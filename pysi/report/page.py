@@ -120,9 +120,10 @@ def verdicts(result: Any) -> str:
         "one side, and partly if parts of a claim differ in this. A single seed decides nothing."
     ]
     try:
-        if deviations(result.content, result.content["config"]):
-            about.append("The settings are not those of the paper, as said above: a verdict is "
-                         "about these settings, not about the paper.")  # fmt: skip
+        data = result.protocol.datasets.get(result.content["dataset"]["name"])
+        if data or deviations(result.content, result.content["config"]):
+            about.append("The settings or data are not those of the paper, as said above: a "
+                         "verdict is about these, not about the paper.")  # fmt: skip
     except PysiError as err:
         about.append(f"Whether the settings are those of the paper is unknown: {err}.")
     claim, criterion, of, here, answer, n = range(6)

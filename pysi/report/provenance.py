@@ -67,7 +67,8 @@ def again(found: Any) -> str:
     if beyond:
         those = ", ".join(f"{name} = {words(value, name)}" for name, value in beyond.items())
         parts.append(paragraph(f"The command line cannot give {those}: that takes Python."))
-    if threads := found.content["environment"].get("blas_threads"):
+    made = found.content["environment"]
+    if (threads := made.get("blas_threads")) and made.get("device") != "cupy":
         parts.append(paragraph(
             "The same bits need the same kernels of the BLAS library and, in each process, "
             f"{several(threads, 'thread')} of it (OMP_NUM_THREADS={threads})."
@@ -81,7 +82,7 @@ def origin(found: Any, name: str, sha256: str) -> str:
     rows += [[each, checksum] for each, checksum in found.content["dataset"]["checksums"].items()]
     return (
         paragraph(f"This report was made by pysi {version()}. All its numbers are computed "
-                  "from one file, which can be told by its checksum, as its data can.")
+                  "from one file. These checksums identify it and its data.")
         + classed("pairs", Table(["file", "checksum"], rows).html())
         + paragraph(f"The method is that of: {PAPER}")
     )  # fmt: skip
