@@ -16,14 +16,15 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import pysi
-from pysi.figures import COLOURS
+from pysi.figures.style import colour, use
 from pysi.theory.quadratic import Quadratic, random_hessian
 from pysi.theory.surrogate import hessian_approximation, joint_minima, same_total, surrogate
 from pysi.training import update
 
-BLUE, ORANGE, GREEN, PURPLE = COLOURS[:4]
-plt.rcParams["figure.constrained_layout.use"] = True
-plt.rcParams["figure.dpi"] = 90
+use()
+FREE, SI = colour("fine-tuning"), colour("si")
+GREYS = plt.colormaps["Greys"].with_extremes(over="0.45")
+SURROGATE, HESSIAN, EXACT = colour("surrogate"), colour("hessian"), colour("exact")
 
 
 # %%
@@ -87,9 +88,10 @@ t = np.linspace(-3, 1.5, 400)
 for ax, (name, (L, *_)) in zip(axes, losses.items(), strict=True):
     path, omega, stand_in, at_minimum = fits[name]
     top = 1.35 * L(path[0, 0])
-    ax.plot(t, L(t), color="black", lw=2.5, label="loss on task 1, $L_1$")
-    ax.plot(t, stand_in.value(t[:, None]), color=GREEN, lw=2.2, label="surrogate loss ($c = 1$)")
-    ax.plot(t, at_minimum.value(t[:, None]), color=PURPLE, lw=2, ls="--",
+    ax.plot(t, L(t), color=EXACT, lw=2.5, label="loss on task 1, $L_1$")
+    ax.plot(t, stand_in.value(t[:, None]), color=SURROGATE, lw=2.2,
+            label="surrogate loss ($c = 1$)")  # fmt: skip
+    ax.plot(t, at_minimum.value(t[:, None]), color=HESSIAN, lw=2, ls="--",
             label="Hessian approx. at minimum")  # fmt: skip
     for point, text in ((path[0, 0], "0"), (path[-1, 0], "T")):
         ax.plot([point, point], [-0.1 * top, L(point)], color="0.6", lw=1, ls=":")
@@ -124,12 +126,12 @@ original, omega, stand_in, at_minimum = fits["a narrow well"]
 replayed, omega_replayed = learn(stand_in.gradient, original[0], time=50)
 wrong, omega_wrong = learn(at_minimum.gradient, original[0], time=50)
 time = 0.001 * np.arange(len(original))
-runs = ((original, L(original[:, 0]), "black", "-", "on the loss"),
-        (replayed, stand_in.value(replayed), GREEN, "-", "on the surrogate"),
-        (wrong, at_minimum.value(wrong), PURPLE, "--", "on the Hessian approx."))  # fmt: skip
-for path, values, colour, style, name in runs:
-    axes[0].plot(time, path[:, 0], color=colour, ls=style, lw=2, label=name)
-    axes[1].plot(time, values, color=colour, ls=style, lw=2)
+runs = ((original, L(original[:, 0]), EXACT, "-", "on the loss"),
+        (replayed, stand_in.value(replayed), SURROGATE, "-", "on the surrogate"),
+        (wrong, at_minimum.value(wrong), HESSIAN, "--", "on the Hessian approx."))  # fmt: skip
+for path, values, ink, style, name in runs:
+    axes[0].plot(time, path[:, 0], color=ink, ls=style, lw=2, label=name)
+    axes[1].plot(time, values, color=ink, ls=style, lw=2)
 axes[0].set(xlabel=r"time $\eta \times$ steps", ylabel=r"$\theta$", xlim=(0, 25))
 axes[1].set(xlabel=r"time $\eta \times$ steps", ylabel="the loss descended")
 axes[0].legend(fontsize=9, frameon=False)
@@ -173,13 +175,13 @@ again = {name: learn(other.gradient, start) for name, other in stand_ins.items()
 # %%
 fig, axes = plt.subplots(1, 4, figsize=(9.6, 3.3), sharex=True, sharey=True)
 plane = np.stack(np.meshgrid(np.linspace(-2.2, 1.2, 150), np.linspace(-1.5, 1.9, 150)), axis=-1)
-panels = [("loss on task 1", bent, bent_path, bent_omega, "black")]
-for (name, other), colour in zip(stand_ins.items(), (GREEN, "0.4", PURPLE), strict=True):
-    panels.append((name, other.value, *again[name], colour))
-for ax, (name, value, path, omega, colour) in zip(axes, panels, strict=True):
+panels = [("loss on task 1", bent, bent_path, bent_omega, EXACT)]
+for (name, other), ink in zip(stand_ins.items(), (SURROGATE, "0.5", HESSIAN), strict=True):
+    panels.append((name, other.value, *again[name], ink))
+for ax, (name, value, path, omega, ink) in zip(axes, panels, strict=True):
     ax.contourf(*plane.transpose(2, 0, 1), np.sqrt(value(plane)), np.linspace(0, 3.2, 13),
-                cmap="Blues", vmax=4.5, extend="max")  # fmt: skip
-    ax.plot(*path.T, color=colour, lw=2.5)
+                cmap=GREYS, vmax=6, extend="max")  # fmt: skip
+    ax.plot(*path.T, color=ink, lw=2.5)
     ax.plot(*start, "o", color="black", ms=6, mec="white")
     ax.plot(*end, "*", color="white", ms=13, mec="black")
     ax.set_title(f"{name}\n" rf"$\omega = ({omega[0]:.1f},\ {omega[1]:.1f})$", fontsize=10)
@@ -208,9 +210,9 @@ bounds = {}
 fig, axes = plt.subplots(1, 2, figsize=(9.6, 3), sharex=True, sharey=True)
 for ax, more in zip(axes, (0, extra), strict=True):
     omega = h * moved**2 / 2 + more
-    for damping, colour in ((0.0, BLUE), (xi, ORANGE)):
+    for damping, ink in ((0.0, "0.6"), (xi, SI)):
         bounds[more, damping] = surrogate(np.zeros(200), moved, omega, xi=damping).Omega
-        ax.loglog(moved, bounds[more, damping], color=colour, lw=2.5, label=rf"$\xi = {damping:g}$")
+        ax.loglog(moved, bounds[more, damping], color=ink, lw=2.5, label=rf"$\xi = {damping:g}$")
     ax.axhline(h / 2, color="black", lw=1, ls=":")
     ax.axvline(np.sqrt(xi), color="0.6", lw=1, ls="--")
     ax.set(title=rf"$\omega$ too large by {more:g}", xlabel=r"movement $|\Delta|$")
@@ -257,17 +259,17 @@ for ax, angle in zip(axes, (0, 15, 45), strict=True):
     joint, consolidated = joint_minima(old, new, np.array([-1.9, 1.6]))
     distance[angle] = np.linalg.norm(joint - consolidated)
     ax.contourf(*plane.transpose(2, 0, 1), np.sqrt(sum_of_losses(old, new, plane)),
-                np.linspace(0.5, 3.5, 13), cmap="Blues", vmax=4.5, extend="max")  # fmt: skip
+                np.linspace(0.5, 3.5, 13), cmap=GREYS, vmax=6, extend="max")  # fmt: skip
     ax.plot(*joint, "*", color="white", mec="black", ms=18, label="training on both")
-    ax.plot(*consolidated, "o", color=ORANGE, mec="black", ms=8, label="Eq. 4, $c = 1$")
-    ax.plot(*new.minimum, "o", color=BLUE, mec="black", ms=8, label="task 2 alone, $c = 0$")
+    ax.plot(*consolidated, "o", color=SI, mec="black", ms=8, label="Eq. 4, $c = 1$")
+    ax.plot(*new.minimum, "o", color=FREE, mec="black", ms=8, label="task 2 alone, $c = 0$")
     ax.set(title=f"task 1 turned by {angle}°", xlabel=r"$\theta_1$", aspect="equal")
 axes[0].set_ylabel(r"$\theta_2$")
-axes[0].legend(fontsize=8, loc="lower left")
+axes[0].legend(fontsize=9, loc="lower left")
 plt.show()
 
 # %% [markdown]
-# At 0° the orange dot lies in the star. At 15° it does not; at 45°, in this example, no
+# At 0° the green dot lies in the star. At 15° it does not; at 45°, in this example, no
 # consolidation at all would have been better. How large is the gap on average? The gap is how much
 # larger the sum of both losses is than at its minimum. We average it over random minima and starts,
 # and divide it by the gap of $c = 0$: first against the angle, then for random Hessians
@@ -314,12 +316,12 @@ on_axes = np.array([gap(random_tasks(P, "axes")) for P in sizes])
 # %%
 fig, axes = plt.subplots(1, 2, figsize=(9.6, 3.3), sharey=True)
 for ax, at, found in ((axes[0], angles, by_angle), (axes[1], sizes, by_size)):
-    ax.plot(at, found[:, 0], "o-", color=ORANGE, label="surrogate, Eq. 5")
-    ax.plot(at, found[:, 1], "o-", color=PURPLE, label="diagonal of the Hessian")
-    ax.axhline(1, color=BLUE, lw=1, ls="--")
+    ax.plot(at, found[:, 0], "o-", color=SI, label="surrogate, Eq. 5")
+    ax.plot(at, found[:, 1], "o--", color=HESSIAN, label="diagonal of the Hessian")
+    ax.axhline(1, color=FREE, lw=1, ls="--")
     ax.spines[["top", "right"]].set_visible(False)
-axes[1].plot(sizes, on_axes[:, 0], "s-", color=GREEN, label="Eq. 5, diagonal Hessian")
-axes[0].text(45, 0.98, "$c = 0$", color=BLUE, ha="center", va="top")
+axes[1].plot(sizes, on_axes[:, 0], "s:", color=SI, label="Eq. 5, diagonal Hessian")
+axes[0].text(45, 0.98, "$c = 0$", color=FREE, ha="center", va="top")
 axes[0].set(xlabel="angle of task 1's valley (degrees)", ylabel="gap to training on both")
 axes[0].set(xticks=range(0, 91, 15), ylim=(-0.03, 1.05))
 axes[1].set_xlabel("number of synapses")
