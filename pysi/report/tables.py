@@ -62,12 +62,14 @@ def after_each(result: Any) -> Table:
 
 def by_task(result: Any, part: str = "test") -> Table:
     """Return the accuracy on each task at the end of training."""
+    names = result.content["task_names"]
     rows = [
-        [title(curve), *(mean(column) for column in result.final(*curve, part=part).T)]
+        [title(curve), *(mean(column) for column in final.T)]
         for curve in comparable(result)
+        if (final := result.final(*curve, part=part)).shape[1] == len(names)
     ]
     return Table(
-        ["task", *result.content["task_names"]],
+        ["task", *names],
         rows,
         f"Accuracy ({part}) on each task after the last one, mean ± SEM over seeds",
     )
