@@ -15,12 +15,13 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import pysi
-from pysi.figures import COLOURS
+from pysi.figures.style import colour, shades, use
 from pysi.losses import softmax_cross_entropy
 from pysi.theory.paths import record, richardson
 
-BLUE, ORANGE, GREEN, PURPLE = COLOURS[:4]
-plt.rcParams["figure.constrained_layout.use"] = True
+use()
+SI = colour("si")
+GREYS = plt.colormaps["Greys"].with_extremes(over="0.45")
 
 # %% [markdown]
 # ## One step, many steps
@@ -74,9 +75,9 @@ shares = {name: omega(path) for name, path in paths.items()}
 fig, (left, right) = plt.subplots(1, 2, figsize=(9.6, 3.7), width_ratios=[1.25, 1])
 a, b = np.meshgrid(np.linspace(-2.4, 1.4, 200), np.linspace(-0.7, 2.5, 200))
 values = np.sqrt(loss(np.stack([a, b], axis=-1)))
-left.contourf(a, b, values, np.linspace(0, 3, 13), cmap="Blues", vmax=4.2, extend="max")
-for (name, path), colour in zip(paths.items(), (ORANGE, "black", GREEN), strict=True):
-    left.plot(*path.T, color=colour, lw=2.2, label=name)
+left.contourf(a, b, values, np.linspace(0, 3, 13), cmap=GREYS, vmax=5.6, extend="max")
+for (name, path), shade in zip(paths.items(), shades(3), strict=True):
+    left.plot(*path.T, color=shade, lw=2.2, label=name)
 left.plot(*start, "o", color="black", ms=6, mec="white", zorder=4)
 left.plot(0, 0, "*", color="white", ms=15, mec="black", zorder=4)
 left.set(xlabel=r"$\theta_1$", ylabel=r"$\theta_2$", title="Three paths, the same ends")
@@ -84,16 +85,17 @@ left.legend(loc="upper right", fontsize=9)
 
 names = list(shares)
 first, second = np.array(list(shares.values())).T
-right.barh(names, first, -0.36, align="edge", color=BLUE)
-right.barh(names, second, 0.36, align="edge", color=ORANGE)
+dark, light = shades(2)
+right.barh(names, first, -0.36, align="edge", color=dark)
+right.barh(names, second, 0.36, align="edge", color=light)
 for row, total in enumerate(first + second):
     right.text(7, row, rf"$\Sigma\omega = {total:.3f}$", va="center")
 right.axvline(0, color="black", lw=0.8)
 right.set(title="Who earned it", xlabel="share of the loss drop", xlim=(None, 9.5))
 right.invert_yaxis()
 right.spines[["top", "right"]].set_visible(False)
-right.text(first[0] + 0.2, -0.18, r"$\omega_1$", color=BLUE, va="center", fontsize=13)
-right.text(second[0] + 0.2, 0.18, r"$\omega_2$", color=ORANGE, va="center", fontsize=13)
+right.text(first[0] + 0.2, -0.18, r"$\omega_1$", color=dark, va="center", fontsize=13)
+right.text(second[0] + 0.2, 0.18, r"$\omega_2$", color=light, va="center", fontsize=13)
 plt.show()
 print(f"loss at the start minus loss at the end: {loss(start) - loss(np.zeros(2)):.3f}")
 
@@ -145,8 +147,7 @@ earned = [running([piece.omega[part].sum() for piece in run]) for part in column
 
 fig, ax = plt.subplots(figsize=(9.6, 3.6))
 t = 0.05 * 5 * np.arange(len(drop))
-colours = (BLUE, "0.25", ORANGE, GREEN)
-ax.stackplot(t, earned, labels=list(groups), colors=colours, alpha=0.75, lw=0)
+ax.stackplot(t, earned, labels=list(groups), colors=shades(4), alpha=0.75, lw=0)
 ax.plot(t, drop, color="black", lw=2, ls="--", label="loss drop")
 ax.set(xlabel=r"training time, $\eta \times$ steps", ylabel=r"$\omega$, summed", xlim=(0, 30))
 handles, labels = ax.get_legend_handles_labels()
@@ -200,10 +201,11 @@ predicted = lrs / 4 * (g0 - np.array(ends))
 
 # %%
 fig, ax = plt.subplots(figsize=(6.8, 4))
+one, two, three = shades(3)
 ax.loglog(lrs, predicted, color="0.6", lw=6, alpha=0.6, label="predicted")
-ax.loglog(lrs, abs(left_error), "o-", color=BLUE, label=r"$\Sigma\omega$ as it is kept")
-ax.loglog(lrs, abs(trapezoid_error), "s-", color=ORANGE, label="trapezoid rule")
-ax.loglog(lrs, abs(extrapolated), "D-", color=GREEN, label="Richardson, all runs so far")
+ax.loglog(lrs, abs(left_error), "o-", color=one, label=r"$\Sigma\omega$ as it is kept")
+ax.loglog(lrs, abs(trapezoid_error), "s-", color=two, label="trapezoid rule")
+ax.loglog(lrs, abs(extrapolated), "D-", color=three, label="Richardson, all runs so far")
 ax.set(xlabel=r"step $\eta$", ylabel=r"|$\Sigma\omega$ - loss drop|")
 ax.invert_xaxis()
 ax.spines[["top", "right"]].set_visible(False)
@@ -253,9 +255,9 @@ by_batch = np.array([sums(batch_size=B) for B in batches])
 # %%
 fig, axes = plt.subplots(1, 3, figsize=(9.6, 3.3))
 kept, full, bias, drop = by_time.swapaxes(0, 1)
-axes[0].plot(times, kept, color=ORANGE, lw=0.6, alpha=0.5)
+axes[0].plot(times, kept, color=SI, lw=0.6, alpha=0.5)
 axes[0].plot(times, (drop + bias).mean(axis=1), color="0.6", lw=6, alpha=0.6, label="predicted")
-axes[0].plot(times, kept.mean(axis=1), "o-", color=ORANGE, label=r"$\Sigma\omega$, minibatches")
+axes[0].plot(times, kept.mean(axis=1), "o-", color=SI, label=r"$\Sigma\omega$, minibatches")
 axes[0].plot(times, drop.mean(axis=1), color="black", lw=2, ls="--", label="loss drop")
 axes[0].set(title="In training", xlabel=r"$\eta \times$ steps", ylabel="nats")
 
@@ -263,11 +265,11 @@ axes[0].set(title="In training", xlabel=r"$\eta \times$ steps", ylabel="nats")
 def show_noise(ax, at, found):
     kept, full, bias, _ = found.swapaxes(0, 1)
     ax.plot(at, bias.mean(axis=1), color="0.6", lw=6, alpha=0.6, label="predicted")
-    ax.plot(at, (kept - full).mean(axis=1), "o", color=ORANGE, label="minibatch noise")
+    ax.plot(at, (kept - full).mean(axis=1), "o", color=SI, label="minibatch noise")
 
 
 show_noise(axes[1], noisy_lrs, by_lr)
-axes[1].plot(lrs[:4], left_error[:4], "s-", color=BLUE, label="finite steps")
+axes[1].plot(lrs[:4], left_error[:4], "s-", color=one, label="finite steps")
 axes[1].set(title=r"Against $\eta$ ($B = 8$)", xlabel=r"step $\eta$", ylabel="overestimate")
 axes[1].set_xscale("log")
 axes[1].set_xticks(noisy_lrs, [f"{lr:g}" for lr in noisy_lrs])
@@ -276,14 +278,14 @@ axes[1].invert_xaxis()
 show_noise(axes[2], batches, by_batch)
 axes[2].set(title=r"Against $B$ ($\eta = 0.1$)", xlabel="minibatch size $B$", xscale="log")
 for ax in axes:
-    ax.legend(fontsize=8, frameon=False, loc="center right" if ax is axes[1] else "best")
+    ax.legend(fontsize=9, frameon=False, loc="center right" if ax is axes[1] else "best")
     ax.spines[["top", "right"]].set_visible(False)
 for ax in axes[1:]:
     ax.set_yscale("log")
 plt.show()
 
 # %% [markdown]
-# Left: the sum that the synapses keep (orange; thin lines are single networks) is much larger than
+# Left: the sum that the synapses keep (green; thin lines are single networks) is much larger than
 # the true loss drop; with eight of 200 digits it ends more than ten times too large. It is close to
 # the prediction, which is the loss drop plus $\sum_t \eta\, \mathrm{tr}\, C_t$. The small
 # difference is the error of finite steps, which are longer when there is noise in them. Middle:

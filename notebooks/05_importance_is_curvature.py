@@ -16,16 +16,16 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import pysi
-from pysi.figures import COLOURS
+from pysi.figures.style import colour, shades, use
 from pysi.rules.fisher import diagonal_fisher
 from pysi.theory import importance, normalization
 from pysi.theory.curvature import correlations, hessian_diagonal
 from pysi.theory.paths import record
 from pysi.theory.quadratic import Quadratic, random_hessian
 
-BLUE, ORANGE, GREEN, PURPLE = COLOURS[:4]
-plt.rcParams["figure.constrained_layout.use"] = True
-plt.rcParams["figure.dpi"] = 85
+use()
+SI, HESSIAN, EXACT = colour("si"), colour("hessian"), colour("exact")
+GREYS = plt.colormaps["Greys"].with_extremes(over="0.45")
 rng = np.random.default_rng(0)
 
 # %% [markdown]
@@ -53,14 +53,14 @@ distances = np.array([abs(end - bowl.flow(starts, 2.0)).max() for end in reached
 fig, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6))
 a, b = np.meshgrid(np.linspace(-2, 2, 150), np.linspace(-2, 2, 150))
 values = np.sqrt(bowl.value(np.stack([a, b], axis=-1)))
-left.contourf(a, b, values, np.linspace(0, 2.2, 11), cmap="Blues", vmax=3, extend="max")
-left.plot(*flows.transpose(2, 1, 0), color=ORANGE, lw=2)
-left.plot(*bowl.descend(starts, 0.4, 6).transpose(2, 1, 0), "o", color="black", ms=3.5)
+left.contourf(a, b, values, np.linspace(0, 2.2, 11), cmap=GREYS, vmax=4, extend="max")
+left.plot(*flows.transpose(2, 1, 0), color="white", lw=2)
+left.plot(*bowl.descend(starts, 0.4, 6).transpose(2, 1, 0), "o", color=EXACT, ms=4)
 left.plot(0, 0, "*", color="white", mec="black", ms=15)
 left.set(title="Flow (lines), descent (dots)", aspect="equal")
 left.set(xlabel=r"$\theta_1$", ylabel=r"$\theta_2$")
-right.loglog(2 / ns, distances, "o-", color=BLUE)
-right.loglog(2 / ns, 0.2 / ns, color="black", lw=1, ls=":")
+right.loglog(2 / ns, distances, "o-", color=EXACT)
+right.loglog(2 / ns, 0.2 / ns, color="0.5", lw=1, ls=":")
 right.text(0.03, 0.0018, r"$\propto \eta$")
 right.set(xlabel=r"step $\eta$", ylabel="distance", title="Descent from flow, at time 2")
 right.spines[["top", "right"]].set_visible(False)
@@ -138,7 +138,7 @@ for (top, bottom), (name, Q) in zip(axes.T, pictures.items(), strict=True):
     scale = 0.6 * abs(limit).max()
     matrix = top.imshow(Q, cmap="PuOr_r", vmin=-scale, vmax=scale)
     top.set_title(name)
-    pixels = bottom.imshow(np.diag(Q).reshape(7, 7), cmap="Oranges", vmin=0, vmax=limit.max())
+    pixels = bottom.imshow(np.diag(Q).reshape(7, 7), cmap="Greens", vmin=0, vmax=limit.max())
     for ax in (top, bottom):
         ax.set(xticks=[], yticks=[])
 axes[0, 0].set_ylabel("$Q$")
@@ -160,10 +160,10 @@ predicted = np.sqrt(importance.Q_variance(H, sigma).mean() / counts)
 size = np.sqrt((limit**2).mean())
 
 fig, ax = plt.subplots(figsize=(6.4, 3.4))
-ax.loglog(counts, errors / size, ".", color=ORANGE, ms=5, alpha=0.5)
+ax.loglog(counts, errors / size, ".", color=SI, ms=5, alpha=0.5)
 typical = np.sqrt((errors**2).mean(axis=1))
-ax.loglog(counts, typical / size, "o", color=ORANGE, ms=8, label="measured")
-ax.loglog(counts, predicted / size, color="black", lw=1.5, label="predicted")
+ax.loglog(counts, typical / size, "o", color=SI, ms=8, label="measured")
+ax.loglog(counts, predicted / size, color=EXACT, lw=1.5, label="predicted")
 ax.set(xlabel="number of starts $n$", ylabel=r"error of $\langle Q \rangle$ / its size")
 ax.spines[["top", "right"]].set_visible(False)
 ax.legend(frameon=False)
@@ -212,18 +212,18 @@ Omega_whole = np.diag(Q_one) / (moved_one**2).sum()
 
 fig, (left, right) = plt.subplots(1, 2, figsize=(9, 3.3))
 k = np.arange(1, 7)
-left.bar(k, Omega_axes, 0.6, color=ORANGE, label=r"measured $Q_{kk} / \Delta_k^2$")
+left.bar(k, Omega_axes, 0.6, color=SI, label=r"measured $Q_{kk} / \Delta_k^2$")
 left.plot(k, h / 2, "_", color="black", ms=28, mew=2, label=r"$\frac{1}{2} H_{kk}$ (Eq. 11)")
-left.plot(k, h, "_", color=BLUE, ms=28, mew=2, label="$H_{kk}$ (Eq. 13 as printed)")
+left.plot(k, h, "_", color=HESSIAN, ms=28, mew=2, label="$H_{kk}$ (Eq. 13 as printed)")
 left.set(title="Diagonal $H$", xlabel="synapse $k$", ylabel=r"$\Omega_k$")
-right.bar(k - 0.2, Omega_one, 0.38, color=ORANGE, label=r"measured $Q_{kk} / \Delta_k^2$ (Eq. 5)")
-right.bar(k + 0.2, Omega_whole, 0.38, color=GREEN, label=r"measured $Q_{kk} / |\Delta|^2$")
+right.bar(k - 0.2, Omega_one, 0.38, color=SI, label=r"measured $Q_{kk} / \Delta_k^2$ (Eq. 5)")
+right.bar(k + 0.2, Omega_whole, 0.38, color="0.7", label=r"measured $Q_{kk} / |\Delta|^2$")
 right.axhline(1, color="black", lw=1.5, ls=":", label=r"$\frac{1}{2} \lambda_1$")
 half = np.diag(H_one) / 2
 right.plot(k + 0.2, half, "_", color="black", ms=18, mew=2, label=r"$\frac{1}{2} H_{kk}$")
 right.set(title="$H$ of rank one", xlabel="synapse $k$", ylim=(0, 1.9))
-right.legend(fontsize=8, frameon=False, ncols=2, loc="upper center", markerscale=0.7)
-left.legend(fontsize=8, frameon=False, markerscale=0.5)
+right.legend(fontsize=9, frameon=False, ncols=2, loc="upper center", markerscale=0.7)
+left.legend(fontsize=9, frameon=False, markerscale=0.5)
 for ax in (left, right):
     ax.spines[["top", "right"]].set_visible(False)
 plt.show()
@@ -252,8 +252,8 @@ fig, axes = plt.subplots(1, 2, figsize=(9, 3.2), sharey=True)
 shown = np.unique(np.round(np.logspace(0, np.log10(count[-1]), 150)).astype(int)) - 1
 for ax, means, title in ((axes[0], wanders, r"mean of the ratio $Q_{11} / \Delta_1^2$"),
                          (axes[1], settles, "ratio of the means")):  # fmt: skip
-    for one, colour in zip(means, COLOURS, strict=False):
-        ax.loglog(count[shown], one[shown], color=colour, lw=1.8)
+    for one, shade in zip(means, shades(len(means)), strict=True):
+        ax.loglog(count[shown], one[shown], color=shade, lw=1.8)
     ax.axhline(1, color="black", lw=1, ls=":")
     ax.set(title=title, xlabel="number of starts")
     ax.minorticks_off()
@@ -286,7 +286,7 @@ for activation in ("relu", "tanh"):
 fig, axes = plt.subplots(1, 2, figsize=(9, 3.1), sharex=True, sharey=True)
 for ax, (name, (fisher, curvature)) in zip(axes, ends.items(), strict=True):
     ax.axline((0, 0), slope=1, color="black", lw=1, ls=":")
-    ax.plot(fisher, curvature, ".", color=PURPLE, ms=5, alpha=0.6)
+    ax.plot(fisher, curvature, ".", color=HESSIAN, ms=5, alpha=0.6)
     ax.set(title={"relu": "ReLU"}.get(name, name), xlabel="Fisher diagonal")
     ax.spines[["top", "right"]].set_visible(False)
 axes[0].set_ylabel("Hessian diagonal")
@@ -313,7 +313,7 @@ for ax, (name, (Omega, fisher)) in zip(axes, trained.items(), strict=True):
     log_F, log_Omega = np.log10(fisher[live]), np.log10(Omega[live])
     slopes[name], _ = np.polyfit(log_F, log_Omega, 1)
     ax.hist2d(log_F, log_Omega, bins=60, range=[(-8, -1), np.quantile(log_Omega, [0.02, 1])],
-              cmap="Oranges", norm="log")  # fmt: skip
+              cmap="Greens", norm="log")  # fmt: skip
     for slope, style in ((0.5, (0, (1, 1.5))), (1.0, (0, (4, 2)))):
         ax.axline((log_F.mean(), log_Omega.mean()), slope=slope, color="black", lw=1.2, ls=style,
                   label=f"slope {slope:g}")  # fmt: skip

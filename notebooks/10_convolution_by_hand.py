@@ -24,13 +24,12 @@ from threadpoolctl import threadpool_limits
 
 import pysi
 import pysi.backend.uses
-from pysi.figures import COLOURS
+from pysi.figures.style import colour, shades, use
 from pysi.images.convolution import Conv2D
 from pysi.images.pooling import MaxPool2D
 from pysi.images.winograd import COLUMN, FRACTIONS, ROWS, TAPS, WinogradConv2D
 
-BLUE, ORANGE, GREEN = COLOURS[:3]
-plt.rcParams["figure.constrained_layout.use"] = True
+use()
 rng = np.random.default_rng(0)
 
 # %% [markdown]
@@ -146,14 +145,14 @@ def numbers(ax, matrix, title, cmap="Blues", limits=(None, None)):
     low, high = limits
     ax.imshow(matrix, cmap=cmap, vmin=low, vmax=high)
     for (row, column), value in np.ndenumerate(matrix):
-        ax.text(column, row, f"{value:.3g}", ha="center", va="center", fontsize=8)
+        ax.text(column, row, f"{value:.3g}", ha="center", va="center", fontsize=9)
     ax.set(title=title, xticks=[], yticks=[])
 
 
 def mark(ax, row, column, height, width):
     """A frame around entries of such a picture."""
     ax.add_patch(plt.Rectangle((column - 0.5, row - 0.5), width, height, fill=False,
-                               color=ORANGE, lw=2.5, clip_on=False, zorder=3))  # fmt: skip
+                               color="black", lw=2.5, clip_on=False, zorder=3))  # fmt: skip
 
 
 fig, axes = plt.subplots(1, 4, figsize=(10, 3.4), width_ratios=(5, 9, 1.4, 1.4))
@@ -465,14 +464,14 @@ print(f"\nforward: im2col is {forward['loops'] / forward['im2col']:.0f} times as
       f"forward and backward: Winograd {training['im2col'] / training['Winograd']:.1f} times "
       "as fast as im2col")  # fmt: skip
 
+methods = dict(zip(("loops", "im2col", "Winograd"), shades(3), strict=True))  # to colours
 fig, (left, right) = plt.subplots(1, 2, figsize=(9.6, 2.2))
 for ax, times, names, title in (
     (left, forward, ("loops", "im2col", "Winograd"), "forward (logarithmic)"),
     (right, training, ("im2col", "Winograd"), "forward and backward"),
 ):
     values = [times[name] * 1e3 for name in names]
-    colours = [{"loops": "0.6", "im2col": BLUE, "Winograd": ORANGE}[name] for name in names]
-    bars = ax.barh(names, values, color=colours)
+    bars = ax.barh(names, values, color=[methods[name] for name in names])
     ax.bar_label(bars, [ms(times[name]) for name in names], padding=3)
     ax.set(title=title, xlabel="ms for 16 images, one thread", xlim=(0, 1.2 * max(values)))
     ax.invert_yaxis()
@@ -517,7 +516,7 @@ pysi.backend.uses.CPU_IMAGES = usual
 fig, axes = plt.subplots(1, 2, figsize=(9.6, 2.6))
 for ax, values, label in zip(axes, (group_times, megabytes), ("ms per image", "MB of arrays"),
                              strict=True):  # fmt: skip
-    ax.plot(sizes, values, "o-", color=ORANGE)
+    ax.plot(sizes, values, "o-", color=colour("exact"))
     ax.set(xscale="log", xlabel="images in a group", ylabel=label, ylim=(0, 1.1 * max(values)))
     ax.set_xticks(sizes, sizes)
     ax.minorticks_off()

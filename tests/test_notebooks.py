@@ -90,7 +90,7 @@ def test_it_holds_no_path_of_a_machine(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_it_takes_its_colours_and_sizes_from_the_style_of_the_figures(name):
     script = (FOLDER / f"{name}.py").read_text()
-    assert "\nuse()\n" in script
+    assert re.search(r"^(style\.)?use\(\)$", script, re.M)
     assert not re.search(r"""["']#[0-9a-fA-F]{3,8}["']|\bC\d["']|rcParams""", script)
     named = re.findall(r"""\bcolor=["']([a-z:]+)["']""", script)
     assert set(named) <= {"black", "white"}

@@ -9,6 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.text import Text
 
+import pysi
 from pysi.experiments.course import FAMILIES
 from pysi.experiments.methods import METHODS
 from pysi.experiments.palette import PALETTE, SPARE, colour
@@ -94,6 +95,11 @@ def test_methods_differ_without_any_colour():
     looks = [PALETTE[name][1:] for name in PALETTE if name in METHODS]
     assert len(set(looks)) == len(looks) == 10
     assert all(METHODS[name].look == PALETTE[name] for name in PALETTE if name in METHODS)
+
+
+def test_a_role_that_the_palette_lacks_is_named():
+    with pytest.raises(pysi.ConfigError, match="role: expected one of si, .*, found 'SI'"):
+        colour("SI")
 
 
 def test_an_order_goes_from_dark_to_light():

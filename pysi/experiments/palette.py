@@ -14,6 +14,8 @@ markers and lines tell the curves apart without any colour.
 
 from typing import NamedTuple
 
+from pysi.errors import ConfigError
+
 
 class Look(NamedTuple):
     """How Matplotlib draws what has a role: colour, marker and style of the line."""
@@ -54,5 +56,7 @@ MARKERS = "h<>pdH8"
 
 
 def colour(role: str) -> str:
-    """Return the colour of a role."""
+    """Return the colour of a role; one that the palette lacks is a ConfigError."""
+    if role not in PALETTE:
+        raise ConfigError(f"role: expected one of {', '.join(PALETTE)}, found {role!r}")
     return PALETTE[role].colour

@@ -13,18 +13,14 @@ import numpy as np
 from pysi.errors import ConfigError, DataError
 from pysi.experiments.machine import require
 from pysi.experiments.methods import METHODS
-from pysi.experiments.palette import MARKERS, PALETTE, SPARE, Look, colour
+from pysi.experiments.palette import MARKERS, PALETTE, SPARE, Look
+from pysi.experiments.palette import colour as colour  # for notebooks
 from pysi.metrics import sem
 from pysi.storage.files import atomic
 from pysi.typing import Array
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-__all__ = [
-    "FORMATS", "MARKERS", "PALETTE", "SPARE", "STYLE", "WIDTH", "averaged", "chance_line", "colour",
-    "counted", "curve_style", "look_of", "plot", "save", "sequences", "shades", "styled", "use",
-]  # fmt: skip
 
 WIDTH = 6.4
 """Inches that a figure may be wide, so that its text can be read on a phone."""
