@@ -33,8 +33,8 @@ There are two reading orders. *An hour* is the core, all that the method itself 
     figures: style figure3 figure4 figure5 figure6 sweep histories landscape
     experiments: protocol protocols cell outcomes schema summary result folder replicas run
     experiments: sweep overview landscape
-    report: table tables
-    cli: console options landscape
+    report: table tables command wording problems frame provenance page
+    cli: console options landscape report
     __main__
 """
 

@@ -1,4 +1,4 @@
-"""The command line: pysi run | sweep | landscape | figure | theory | data."""
+"""The command line: pysi run | sweep | landscape | figure | report | theory | data."""
 
 import os
 import signal
@@ -15,6 +15,7 @@ from pysi.backend.compiled import compiled
 from pysi.cli.console import console
 from pysi.cli.landscape import compare, draw_overview
 from pysi.cli.options import parser
+from pysi.cli.report import write_report
 from pysi.data import fetch, status
 from pysi.errors import ConfigError, PysiError
 from pysi.experiments import machine
@@ -227,6 +228,9 @@ def obey(arguments: Sequence[str] | None) -> int:
             compare(args.pop("experiment"), **args)
         elif command == "figure":
             print("\n".join(map(str, redraw(args["result"], args["out"]))))
+        elif command == "report":
+            require_matplotlib()
+            print(write_report(args["result"], args["out"]))
         elif command == "theory":
             return check_theory(args["seed"], args["device"])
         elif args["action"] == "status":

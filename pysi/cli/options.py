@@ -143,6 +143,13 @@ def parser() -> argparse.ArgumentParser:
     figure.add_argument("result", metavar="RESULT", type=folder, help="result folder or file")
     figure.add_argument("--out", metavar="DIR", type=folder, help="folder (default: beside RESULT)")
 
+    report = commands.add_parser("report", help="write one HTML file of a result")
+    report.add_argument(
+        "result", metavar="DIR", type=folder,
+        help="folder, or file, of a result, a sweep or a landscape",
+    )  # fmt: skip
+    report.add_argument("--out", metavar="FILE", type=folder, help="(default: report.html in DIR)")
+
     theory = commands.add_parser("theory", help="check every equation of the paper numerically")
     theory.add_argument(
         "--seed", type=value(int, False), default=0, help="of all random examples (default: 0)"

@@ -55,6 +55,8 @@ class Interval:
         return False if self.below(low) or self.above(high) else None
 
     def __str__(self) -> str:
+        if isnan(self.mean):
+            return "not a number"
         mean, low, high = (f"{round(x, 4) + 0.0:.4f}" for x in (self.mean, self.low, self.high))
         if self.n == 1:
             return f"{mean} (one seed)"

@@ -37,10 +37,15 @@ def libraries() -> dict[str, Any]:
     return {"blas": blas(), "numba": in_use()}
 
 
+def version() -> str:
+    """Return the version of pysi."""
+    return pysi.__version__
+
+
 def describe(device: str) -> dict[str, Any]:
     """Return versions and machine, as far as they can change a number or a time."""
     found = {
-        "pysi": pysi.__version__,
+        "pysi": version(),
         "python": platform.python_version(),
         "numpy": np.__version__,
         "platform": f"{platform.system()} {platform.machine()}",

@@ -85,7 +85,7 @@ class Result:
 
     def select(self, method: str, c: float = 0.0, part: str = "test") -> Array:
         """Return the accuracies of a curve, (seeds, tasks learned, tasks tested)."""
-        return np.array([run[f"{part}_accuracy"] for run in self.runs_of(method, c)])
+        return np.array([run[f"{part}_accuracy"] for run in self.runs_of(method, c)], float)
 
     def final(self, method: str, c: float = 0.0, part: str = "test") -> Array:
         """Return the accuracy on each task at the end of a curve, (seeds, tasks).
@@ -128,7 +128,7 @@ class Result:
             matrix = (run["omega_correlation"] or {}).get(layer, [])
             if len(matrix) > 1:
                 found.setdefault((run["method"], run["c"]), []).append(matrix)
-        return {curve: np.array(matrices) for curve, matrices in found.items()}
+        return {curve: np.array(matrices, float) for curve, matrices in found.items()}
 
     def rows(self) -> list[dict[str, Any]]:
         """Return one dict per run, task learned and task tested, as for `pandas.DataFrame`.

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from pysi.experiments.correlation import mean_off_diagonal
 from pysi.experiments.course import FAMILIES
 from pysi.experiments.differences import average, comparable
 from pysi.experiments.methods import METHODS
@@ -22,7 +23,9 @@ def title(curve: tuple[str, float]) -> str:
 
 
 def mean(values: Array) -> str:
-    """Return mean ± SEM over seeds; the mean alone if there is one seed."""
+    """Return mean ± SEM over seeds; the mean alone of one seed, and words if it is no number."""
+    if not np.isfinite(values).all():
+        return "not a number"
     return with_sem(values) if len(values) > 1 else f"{np.mean(values):.4f}"
 
 
@@ -59,12 +62,14 @@ def after_each(result: Any) -> Table:
 
 def by_task(result: Any, part: str = "test") -> Table:
     """Return the accuracy on each task at the end of training."""
+    names = result.content["task_names"]
     rows = [
-        [title(curve), *(mean(column) for column in result.final(*curve, part=part).T)]
+        [title(curve), *(mean(column) for column in final.T)]
         for curve in comparable(result)
+        if (final := result.final(*curve, part=part)).shape[1] == len(names)
     ]
     return Table(
-        ["task", *result.content["task_names"]],
+        ["task", *names],
         rows,
         f"Accuracy ({part}) on each task after the last one, mean ± SEM over seeds",
     )
@@ -111,6 +116,22 @@ def matrices(result: Any) -> Iterator[Table]:
             yield Table(["", *names], rows, f"{title(curve)}: test accuracy on each task")
 
 
+def correlations(result: Any) -> Table:
+    """Return how alike the tasks' ω is in every weight matrix but the readout's."""
+    watched = [run["omega_correlation"] for run in result.runs if run["omega_correlation"]]
+    layers = list(watched[0])[:-1] if watched else []
+    found = [result.correlations(layer) for layer in layers]
+    rows = []
+    for curve in found[0] if found else ():
+        cells = (mean(mean_off_diagonal(of[curve])) for of in found)
+        rows.append([title(curve), str(len(found[0][curve])), *cells])
+    return Table(
+        ["method", "seeds", *layers],
+        rows,
+        "Correlation of ω between different tasks, mean over all pairs, ± SEM over seeds",
+    )
+
+
 def losses(result: Any) -> Table:
     """Return the loss, and the penalty, in the last epoch of each task."""
     rows = []
@@ -120,7 +141,9 @@ def losses(result: Any) -> Table:
             for epoch in run.get("epochs", []):
                 last.setdefault(epoch["task"], {})[i] = epoch
         for task, epochs in sorted(last.items()):
-            cells = [mean(np.array([e[k] for e in epochs.values()])) for k in ("loss", "penalty")]
+            cells = [
+                mean(np.array([e[k] for e in epochs.values()], float)) for k in ("loss", "penalty")
+            ]
             rows.append([title(curve), str(task), *cells])
     return Table(
         ["method", "task", "loss", "penalty"],
@@ -152,7 +175,7 @@ def landscape(overview: Any) -> Table:
         row = [FAMILIES[METHODS[method].family], method]
         for scenario in overview.scenarios:
             found = overview.rows(scenario).get(method)
-            row.append(with_sem(overview.accuracy(scenario, method)) if found else "–")
+            row.append(mean(overview.accuracy(scenario, method)) if found else "–")
             row.append(f"{found['c']:g}" if found and METHODS[method].swept else "")
         rows.append(row)
     head = [name for scenario in overview.scenarios for name in (scenario, "c")]

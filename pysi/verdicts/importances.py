@@ -42,9 +42,10 @@ def uncorrelated(result: Any) -> Iterator[Verdict]:
 def grows(result: Any) -> Iterator[Verdict]:
     """Measure the second layer without consolidation: the last two tasks minus the first two."""
     for second in layers(result)[1:]:
-        if FREE in second:
-            near = neighbours(second[FREE])
-            yield decide(measured("last pair minus first pair", near[:, -1] - near[:, 0], 0.0))
+        near = neighbours(second[FREE]) if FREE in second else np.empty((0, 0))
+        if near.shape[1] > 1:  # two tasks are one pair
+            found = measured("last pair minus first pair", near[:, -1] - near[:, 0], 0.0)
+            yield decide(found, about=METHODS[FREE[0]].title(FREE[1]))
 
 
 def prevented(result: Any) -> Iterator[Verdict]:

@@ -22,6 +22,7 @@ def forgets(result: Any) -> Iterator[Verdict]:
         yield decide(
             measured("newest task", test[:, -1, -1], 0.95),
             measured("first task", test[:, -1, 0], high=0.5),
+            about=METHODS["fine-tuning"].title(0),
         )
 
 

@@ -35,7 +35,7 @@ def tasks(differences: Array, first: int, last: int | None, low: float, high: fl
 def declines(result: Any) -> Iterator[Verdict]:
     """Measure the slope without consolidation."""
     if long_enough(result) and (final := result.final(*FREE)).size:
-        yield decide(measured("slope", slopes(final), 0.0))
+        yield decide(measured("slope", slopes(final), 0.0), about=METHODS["fine-tuning"].title(0))
 
 
 def similar(result: Any) -> Iterator[Verdict]:

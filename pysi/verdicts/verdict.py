@@ -22,8 +22,9 @@ class Verdict:
     ----------
     answer : {"yes", "partly", "no", "undecided", "not run"}
         Yes if all that was measured lies where it must, no if nothing does, partly if some of it
-        does, each with its whole interval. Undecided if intervals are too wide to say; those of
-        a single seed are infinite. Not run if the result lacks what the claim is about.
+        does and the rest does not, each with its whole interval. Undecided if an interval is too
+        wide to say; that of a single seed is infinite. Not run if the result lacks what the claim
+        is about.
     here : str
         What was measured.
     n : int
@@ -60,12 +61,16 @@ class Claim:
         """Return what a result says; a single "not run" if it lacks what the claim is about."""
         if len(result.content["task_names"]) < 2:
             return [Verdict("not run", "the result has a single task", 0)]
-        missing = Verdict("not run", "the result lacks a curve that this is about", 0)
+        missing = Verdict("not run", "the result lacks curves or tasks that this is about", 0)
         return list(self.measure(result)) or [missing]
 
 
 def measured(words: str, values: Array, low: float = -inf, high: float = inf) -> Found:
-    """Return what was measured: values by seed, which must lie between two bounds on average."""
+    """Return what was measured: values by seed, which must lie between two bounds on average.
+
+    If a value is not finite, such as a correlation of weights that overflowed, neither is the mean,
+    and its interval is infinite.
+    """
     if np.isfinite(values).all():
         return words, interval(values), low, high
     return words, Interval(nan, -inf, inf, len(values)), low, high
@@ -74,14 +79,12 @@ def measured(words: str, values: Array, low: float = -inf, high: float = inf) ->
 def decide(*found: Found, about: str = "") -> Verdict:
     """Return the verdict on all that was measured for a claim."""
     said = [each.lies(low, high) for _, each, low, high in found]
-    if all(said):
-        answer = "yes"
-    elif any(said):
-        answer = "partly"
-    elif None in said:
+    if None in said:
         answer = "undecided"
+    elif all(said):
+        answer = "yes"
     else:
-        answer = "no"
+        answer = "partly" if any(said) else "no"
     here = "; ".join(f"{words} {each}" for words, each, *_ in found)
     return Verdict(answer, here, min(each.n for _, each, *_ in found), about)
 

@@ -1,0 +1,65 @@
+"""`pysi report`: one HTML file of a result, a sweep or a landscape."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from pysi.errors import ConfigError
+from pysi.experiments.overview import FILE, FORMAT, Overview
+from pysi.experiments.result import Result
+from pysi.report.page import page
+from pysi.storage.files import atomic, open_regular
+
+NAME = "report.html"
+"""What a report is called by default."""
+
+
+def write_report(path: Path, out: Path | None = None) -> Path:
+    """Write the report of what a folder holds, or of a file, and return its path.
+
+    Parameters
+    ----------
+    path : Path
+        A folder with a landscape, a result or a sweep; or the file itself.
+    out : Path, optional
+        The new file; by default ``report.html`` beside the file that it is about.
+
+    Raises
+    ------
+    ConfigError
+        `out` is a folder, or the file that the report is about, or in no folder.
+    DataError
+        The file is missing, damaged or of an old format, or the report cannot be written.
+    """
+    if path.is_dir():
+        kinds: list[type[Result]] = [Result, *Result.__subclasses__()]
+        names = [FILE, *(kind.file for kind in kinds)]
+        path /= next((name for name in names if (path / name).exists()), Result.file)
+    out = out or path.with_name(NAME)
+    if out.is_dir() or not out.parent.is_dir():
+        raise ConfigError(f"out: expected a file in a folder that is there, found {out}")
+    found, sha256 = read(path)
+    if out.exists() and out.samefile(path):
+        raise ConfigError(f"out: expected another file than {path}, which the report is about")
+    with atomic(out, "w", encoding="utf-8") as file:  # opened before the work begins
+        file.write(page(found, path.name, sha256, path.parent))
+    return out
+
+
+def read(path: Path) -> tuple[Any, str]:
+    """Return a result, sweep or landscape, and the SHA-256 of the file that it was read from."""
+    content = None
+    while content != (content := raw(path)):  # a run that goes on may have replaced it
+        try:
+            made = json.loads(content.decode()).get("format")
+        except (ValueError, AttributeError, RecursionError):
+            made = None  # what is wrong with it is said by the class that reads it
+        found = (Overview if made == FORMAT else Result).load(path)
+    return found, hashlib.sha256(content).hexdigest()
+
+
+def raw(path: Path) -> bytes:
+    """Return the bytes of a regular file; a DataError if it is none."""
+    with open_regular(path, "what `pysi run`, `sweep` or `landscape` wrote") as file:
+        return file.read()
