@@ -401,3 +401,22 @@ def test_random_networks_have_the_gradient_of_their_outputs(drawn, seed, n, coun
         if abs(slopes[0] - slopes[1]) <= 1e-6 * scale + rounding:  # if not, a unit has switched
             assert abs(slopes[1] - (grad * v).sum()) <= 1e-5 * scale + 10 * rounding
     assert np.isfinite(s.grad).all()
+
+
+class Normalised(Layer):
+    """x / |x|; its gradient is twice what it should be, and 0 in the direction of x."""
+
+    def forward(self, x, memory):
+        size = np.sqrt((x * x).sum(axis=-1, keepdims=True))
+        return x / size, (x / size, size)
+
+    def backward(self, dy, kept, memory):
+        y, size = kept
+        return 2 * (dy - y * (y * dy).sum(axis=-1, keepdims=True)) / size
+
+
+def test_the_check_s_directions_are_no_input_that_a_user_draws():
+    for seed in range(3):
+        x = np.random.default_rng(seed).standard_normal((1, 40))
+        with pytest.raises(pysi.ConfigError, match="dx"):
+            pysi.check_layer(Normalised(), x, seed=seed)
