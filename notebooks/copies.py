@@ -25,7 +25,7 @@ import nbformat
 HERE = Path(__file__).parent
 KINDS = ("student", "solution", "instructor")
 BLANK = re.compile(
-    r"^(?P<indent> *)# your code: (?P<what>.*)\n(?P<body>.*?)(?=^ *# end$|\Z)", re.M | re.S
+    r"^(?P<indent> *)# your code: (?P<what>[^\n]*)\n(?P<body>.*?)(?=^ *# end$|\Z)", re.M | re.S
 )
 WORDS_PER_MINUTE, LINES_PER_MINUTE, MINUTES_PER_EXERCISE = 200, 15, 5
 

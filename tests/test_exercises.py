@@ -14,6 +14,7 @@ sys.path.insert(0, str(FOLDER))
 import copies  # noqa: E402
 
 pytestmark = pytest.mark.slow
+MAGIC = re.compile(r"^%.*$", re.MULTILINE)  # only a notebook understands it
 SENTENCE = re.compile(r"\w.*\s\w.*\s\w")
 
 
@@ -53,7 +54,7 @@ def test_exercises(name, monkeypatch):
     names, done = {"__name__": "__main__", "display": print}, 0
     for before, code, checks, wrong in exercises(name):
         for cell in before[done:]:
-            exec(cell, names)
+            exec(MAGIC.sub("", cell), names)
         done = len(before)
         assert len(checks) == 1, f"an exercise has one check, found {len(checks)}: {code}"
         assert len(copies.BLANK.findall(code)) == 1, code
