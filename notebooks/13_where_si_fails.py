@@ -449,7 +449,7 @@ for values, look, name in looks:
     ax.plot(strengths, values, look[0], color=SI, mfc=fill, ms=4, alpha=0.4)
     ax.plot(strengths, values.mean(axis=1), look, color=SI, mfc=fill, ms=7, lw=2, label=name)
 ax.axhline(0.5, color=colour("chance"), ls="--", lw=1)
-ax.text(1e3, 0.51, "chance", color=colour("chance"), ha="right")
+ax.text(1e-3, 0.49, "chance", color=colour("chance"), va="top")
 ax.set(xscale="log", xlabel="strength $c$", ylabel="accuracy after the last task")
 ax.set(ylim=(0.3, 1.03))
 ax.legend(loc="lower left")
