@@ -18,11 +18,9 @@ from pysi.cli.options import parser
 from pysi.cli.report import write_report
 from pysi.data import fetch, status
 from pysi.errors import ConfigError, PysiError
-from pysi.experiments import machine
+from pysi.experiments import machine, overview
 from pysi.experiments.cell import all_cells
 from pysi.experiments.outcomes import run_cell
-from pysi.experiments.overview import FILE as OVERVIEW
-from pysi.experiments.overview import Overview
 from pysi.experiments.parallel import connect
 from pysi.experiments.protocols import PROTOCOLS
 from pysi.experiments.result import Result, key
@@ -142,12 +140,11 @@ def run(
 
 def redraw(path: Path, out: Path | None) -> list[Path]:
     """`pysi figure`: draw a result, or a landscape, and return the paths."""
-    folder = path if path.is_dir() else path.parent
-    overview = path / OVERVIEW if path.is_dir() else path
-    if overview.name == OVERVIEW and overview.exists():
+    found, folder = overview.read(path), out or overview.file_in(path).parent
+    if isinstance(found, overview.Overview):
         require_matplotlib()
-        return draw_overview(Overview.load(overview), out or folder)
-    return draw_figures(Result.load(path), out or folder)
+        return draw_overview(found, folder)
+    return draw_figures(found, folder)
 
 
 def check_theory(seed: int, device: str) -> int:

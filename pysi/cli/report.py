@@ -1,13 +1,11 @@
 """`pysi report`: one HTML file of a result, a sweep or a landscape."""
 
 import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
 from pysi.errors import ConfigError
-from pysi.experiments.overview import FILE, FORMAT, Overview
-from pysi.experiments.result import Result
+from pysi.experiments import overview
 from pysi.report.page import page
 from pysi.storage.files import atomic, open_regular
 
@@ -32,10 +30,7 @@ def write_report(path: Path, out: Path | None = None) -> Path:
     DataError
         The file is missing, damaged or of an old format, or the report cannot be written.
     """
-    if path.is_dir():
-        kinds: list[type[Result]] = [Result, *Result.__subclasses__()]
-        names = [FILE, *(kind.file for kind in kinds)]
-        path /= next((name for name in names if (path / name).exists()), Result.file)
+    path = overview.file_in(path)
     out = out or path.with_name(NAME)
     if out.is_dir() or not out.parent.is_dir():
         raise ConfigError(f"out: expected a file in a folder that is there, found {out}")
@@ -51,11 +46,7 @@ def read(path: Path) -> tuple[Any, str]:
     """Return a result, sweep or landscape, and the SHA-256 of the file that it was read from."""
     content = None
     while content != (content := raw(path)):  # a run that goes on may have replaced it
-        try:
-            made = json.loads(content.decode()).get("format")
-        except (ValueError, AttributeError, RecursionError):
-            made = None  # what is wrong with it is said by the class that reads it
-        found = (Overview if made == FORMAT else Result).load(path)
+        found = overview.read(path)
     return found, hashlib.sha256(content).hexdigest()
 
 

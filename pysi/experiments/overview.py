@@ -168,3 +168,23 @@ def evidence(sweep: Sweep) -> dict[str, Any]:
     points = [[c, values.round(6).tolist()] for (_, c, _), values in sweep.points().items()]
     return {"method": sweep.content["config"]["methods"][0], "points": points,
             "chosen": sweep.choose()}  # fmt: skip
+
+
+def file_in(path: File) -> Path:
+    """Return the file of a landscape, result or sweep in a folder; a file as it is."""
+    path = Path(path)
+    kinds: list[type[Result]] = [Result, *Result.__subclasses__()]
+    names = [FILE, *(kind.file for kind in kinds)]
+    there = (path / name for name in names if (path / name).exists())
+    return next(there, path / Result.file) if path.is_dir() else path
+
+
+def read(path: File) -> Any:
+    """Return the landscape, result or sweep in a file or folder, whatever the file is called."""
+    path = file_in(path)
+    with open_regular(path, "what `pysi run`, `sweep` or `landscape` wrote") as file:
+        try:
+            made = json.loads(file.read().decode()).get("format")
+        except (ValueError, AttributeError, RecursionError):
+            made = None  # what is wrong with it is said by the class that reads it
+    return (Overview if made == FORMAT else Result).load(path)
