@@ -23,7 +23,7 @@ def texts():
     """Every text of the repository, after its path; what is built from others is left out."""
     paths = [path for path in ROOT.iterdir() if path.is_file()]
     paths += [path for place in PLACES for path in (ROOT / place).rglob("*")]
-    made = {ROOT / "docs" / "notebooks", ROOT / "docs" / "core"}
+    made = {ROOT / "docs" / name for name in ("notebooks", "core", "_downloads")}
     for path in paths:
         is_text = path.suffix in {".py", ".md", ".cfg", ".toml", ".cff", ".yml", ".ipynb"}
         if is_text and not made & set(path.parents) and ".ipynb_checkpoints" not in path.parts:
