@@ -45,7 +45,7 @@ def images(task, seeds=range(10)):
 def picture():
     """Draw a row for 0 and 1, and one for 6 and 7; each image has its own scale."""
     tasks = pysi.split_tasks(pysi.load_dataset("mnist-5k"))
-    fig, axes = plt.subplots(2, 5, figsize=(7, 3.7), width_ratios=[1, 1, 0.35, 1, 1])
+    fig, axes = plt.subplots(2, 5, figsize=(7, 3.8), width_ratios=[1, 1, 0.35, 1, 1])
     for row, task in zip(axes, (tasks[0], tasks[3]), strict=True):
         shown = zip(row[[0, 1, 3, 4]], (INK, INK, IMPORTANCE, IMPORTANCE), strict=True)
         for (ax, colours), image in zip(shown, images(task), strict=True):
@@ -54,9 +54,9 @@ def picture():
         row[2].annotate("", (1, 0.5), (0, 0.5), *["axes fraction"] * 2, arrowprops=arrow)
     for ax in axes.flat:
         ax.axis("off")
-    fig.subplots_adjust(left=0.01, right=0.99, top=0.87, bottom=0.01, wspace=0.08, hspace=0.06)
-    fig.text(0.22, 0.93, "what it has seen", ha="center", fontsize=14)
-    fig.text(0.78, 0.93, r"what its synapses know, $\omega$", ha="center", fontsize=14)
+    fig.subplots_adjust(left=0.01, right=0.99, top=0.86, bottom=0.01, wspace=0.08, hspace=0.06)
+    fig.text(0.22, 0.92, "what it has seen", ha="center", fontsize=16)
+    fig.text(0.77, 0.92, r"what its synapses know, $\omega$", ha="center", fontsize=16)
     return fig
 
 
