@@ -118,8 +118,8 @@ def describe(app, doctree):
 
 
 def fill(app, docname, source):
-    """Put numbers and tables from files where a page asks for them."""
-    source[0] = evidence.fill(source[0])
+    """Put numbers and tables from files where a page asks for them, and links to notebooks."""
+    source[0] = lessons.linked(evidence.fill(source[0]))
 
 
 def setup(app):

@@ -57,6 +57,17 @@ def needs(notebook, own):
     return sorted(number for number in numbers if number != own)
 
 
+def linked(text):
+    """Return a page in which [3](notebook) leads to notebook 3; without one, only the 3 is left."""
+    pages = {int(path.stem[:2]): path.name for path in NOTEBOOKS.glob("[0-9]*.ipynb")}
+
+    def link(found):
+        name = pages.get(int(found[1]))
+        return f"[{found[1]}](notebooks/{name})" if name else found[1]
+
+    return re.sub(r"\[(\d+)\]\(notebook\)", link, text)
+
+
 def table(folder):
     """Return a table of all notebooks, with links to the copies below a folder."""
     head = ["", "notebook", "minutes", "needs"]
