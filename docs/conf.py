@@ -26,7 +26,6 @@ for notebook in (here.parent / "notebooks").glob("*.ipynb"):
 # What can be downloaded of the course, and the table that links to it.
 shutil.rmtree(here / "_downloads", ignore_errors=True)
 lessons.write_copies(here / "_downloads")
-(here / "_downloads").mkdir(exist_ok=True)
 (here / "_downloads" / "table.md").write_text(lessons.table("_downloads"))
 
 # The core, in the order of reading.md, as pages that show whole files; git ignores them too.

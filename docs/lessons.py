@@ -3,33 +3,22 @@
 Everything is read from the notebooks at build time: titles, minutes and what they need.
 """
 
-import importlib.util
 import re
+import sys
 from pathlib import Path
 
 import nbformat
 
 HERE = Path(__file__).parent
 NOTEBOOKS = HERE.parent / "notebooks"
-KINDS = ("student", "solution", "instructor")
-
-
-def copies():
-    """Return the module `notebooks/copies.py`, or None where there is none."""
-    path = NOTEBOOKS / "copies.py"
-    if not path.exists():
-        return None
-    spec = importlib.util.spec_from_file_location("copies", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+sys.path.insert(0, str(NOTEBOOKS))
+import copies  # noqa: E402
 
 
 def write_copies(folder):
     """Write all copies of all notebooks, each kind into a folder of its own."""
-    if module := copies():
-        for kind in KINDS:
-            module.write(kind, folder / kind)
+    for kind in copies.KINDS:
+        copies.write(kind, folder / kind)
 
 
 def prose(notebook):
@@ -39,13 +28,7 @@ def prose(notebook):
 
 def minutes(notebook):
     """Return how long it takes to work through a notebook, rounded up to five minutes."""
-    if module := copies():
-        spent = sum(module.minutes(notebook).values())
-    else:  # 200 words, or 15 lines of code, per minute
-        lines = sum(cell.source.count("\n") + 1 for cell in notebook.cells
-                    if cell.cell_type == "code")  # fmt: skip
-        spent = len(prose(notebook).split()) / 200 + lines / 15
-    return int(-(-spent // 5) * 5)
+    return int(-(-sum(copies.minutes(notebook).values()) // 5) * 5)
 
 
 def needs(notebook, own):
@@ -70,13 +53,13 @@ def linked(text):
 
 def table(folder):
     """Return a table of all notebooks, with links to the copies below a folder."""
-    head = ["", "notebook", "minutes", "needs"]
-    kinds = [kind for kind in KINDS if (HERE / folder / kind).exists()]
-    rows = [head + kinds, ["---"] * (len(head) + len(kinds))]
+    head = ["", "notebook", "minutes", "needs", *copies.KINDS]
+    rows = [head, ["---"] * len(head)]
     for path in sorted(NOTEBOOKS.glob("[0-9]*.ipynb")):
         notebook, number = nbformat.read(path, 4), int(path.stem[:2])
         title = re.search(r"^# \d+\. (.+)$", prose(notebook), re.M)[1]
-        row = [str(number), f"[{title}](notebooks/{path.name})", str(minutes(notebook)),
-               ", ".join(map(str, needs(notebook, number))) or "–"]  # fmt: skip
-        rows.append(row + [f"{{download}}`{kind} <{folder}/{kind}/{path.name}>`" for kind in kinds])
+        needed = ", ".join(map(str, needs(notebook, number))) or "–"
+        row = [str(number), f"[{title}](notebooks/{path.name})", str(minutes(notebook)), needed]
+        of = f"{folder}/{{0}}/{path.name}"
+        rows.append(row + [f"{{download}}`{kind} <{of.format(kind)}>`" for kind in copies.KINDS])
     return "\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n"
