@@ -119,6 +119,7 @@ def test_the_table_of_the_course_has_every_notebook(monkeypatch):
         assert 5 <= int(minutes) <= 120
         assert all(int(other) != number for other in re.findall(r"\d+", needs))
     assert rows[0][3].startswith("–") and rows[6][3].startswith("1, 2")
+    assert lessons.linked("[2](notebook), [99](notebook)").endswith("synapse_knows.ipynb), 99")
 
 
 @pytest.mark.parametrize("page", with_examples, ids=lambda page: page.stem)
