@@ -14,11 +14,12 @@ import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 
 import pysi
-from pysi.figures.style import save
+from pysi.figures.style import colour, save
 
 PICTURE = Path(__file__).parent / "_static" / "landing.svg"
 INK = LinearSegmentedColormap.from_list("ink", ["white", "#222222"])
-IMPORTANCE = LinearSegmentedColormap.from_list("ω", ["white", "#7fc7ad", "#00805a", "#003d2b"])
+SHADES = [(0, "white"), (0.65, colour("surrogate")), (1, "#003222")]
+IMPORTANCE = LinearSegmentedColormap.from_list("importance", SHADES)
 
 
 class Kept(pysi.SynapticIntelligence):
@@ -56,7 +57,7 @@ def picture():
         ax.axis("off")
     fig.subplots_adjust(left=0.01, right=0.99, top=0.86, bottom=0.01, wspace=0.08, hspace=0.06)
     fig.text(0.22, 0.92, "what it has seen", ha="center", fontsize=16)
-    fig.text(0.77, 0.92, r"what its synapses know, $\omega$", ha="center", fontsize=16)
+    fig.text(0.77, 0.92, "what its synapses know, ω", ha="center", fontsize=16)
     return fig
 
 
