@@ -14,6 +14,7 @@ import pysi
 here = Path(__file__).parent
 sys.path.insert(0, str(here))
 import evidence  # noqa: E402
+import lessons  # noqa: E402
 import literate  # noqa: E402
 
 # Sphinx reads only what lies below this folder, so the course is copied into it; git ignores that.
@@ -21,6 +22,11 @@ shutil.rmtree(here / "notebooks", ignore_errors=True)
 (here / "notebooks").mkdir()
 for notebook in (here.parent / "notebooks").glob("*.ipynb"):
     shutil.copy2(notebook, here / "notebooks")
+
+# What can be downloaded of the course, and the table that links to it.
+shutil.rmtree(here / "_downloads", ignore_errors=True)
+lessons.write_copies(here / "_downloads")
+(here / "_downloads" / "table.md").write_text(lessons.table("_downloads"))
 
 # The core, in the order of reading.md, as pages that show whole files; git ignores them too.
 shutil.rmtree(here / "core", ignore_errors=True)
@@ -36,7 +42,8 @@ project = "pysi"
 release = version = pysi.__version__
 
 extensions = ["myst_nb", "numpydoc", "sphinx.ext.autodoc", "sphinx.ext.viewcode"]
-exclude_patterns = ["pypi.md", "results/README.md"]  # for the package index; part of a page
+# For the package index; part of a page; what is downloaded or included.
+exclude_patterns = ["pypi.md", "results/README.md", "_downloads"]
 
 html_theme = "furo"
 html_title = "pysi"
@@ -99,13 +106,24 @@ def keep_together(app, pagename, templatename, context, doctree):
     )
 
 
+def describe(app, doctree):
+    """Give every figure of a notebook that has no alt text the words that lead to it."""
+    said = ""
+    for node in doctree.findall(lambda node: isinstance(node, nodes.paragraph | nodes.image)):
+        if isinstance(node, nodes.paragraph):
+            said = " ".join(node.astext().split()) or said
+        elif not node.get("alt"):
+            node["alt"] = f"Figure. {said}"
+
+
 def fill(app, docname, source):
-    """Put numbers and tables from files where a page asks for them."""
-    source[0] = evidence.fill(source[0])
+    """Put numbers and tables from files where a page asks for them, and links to notebooks."""
+    source[0] = lessons.linked(evidence.fill(source[0]))
 
 
 def setup(app):
-    """Register the renderer of formulas, and what fills in numbers."""
+    """Register the renderer of formulas, and what fills in numbers and alt texts."""
     app.connect("source-read", fill)
+    app.connect("doctree-read", describe)
     app.connect("html-page-context", keep_together)
     app.add_html_math_renderer("mathml", (visit_math, None), (visit_math_block, None))

@@ -1,9 +1,12 @@
 """The package as others get it: its name, its files, its links, and what says how to install it."""
 
 import re
+import shutil
 import subprocess
 import sys
+import tarfile
 import tomllib
+import zipfile
 from configparser import ConfigParser
 from pathlib import Path
 
@@ -23,7 +26,7 @@ def texts():
     """Every text of the repository, after its path; what is built from others is left out."""
     paths = [path for path in ROOT.iterdir() if path.is_file()]
     paths += [path for place in PLACES for path in (ROOT / place).rglob("*")]
-    made = {ROOT / "docs" / "notebooks", ROOT / "docs" / "core"}
+    made = {ROOT / "docs" / name for name in ("notebooks", "core", "_downloads")}
     for path in paths:
         is_text = path.suffix in {".py", ".md", ".cfg", ".toml", ".cff", ".yml", ".ipynb"}
         if is_text and not made & set(path.parents) and ".ipynb_checkpoints" not in path.parts:
@@ -94,6 +97,30 @@ def test_pythons_are_the_same_everywhere():
     assert re.findall(r'"(3\.\d+)"', workflow) == named
     tools = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]
     assert tools["mypy"]["python_version"] == named[0]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="this is no checkout of the repository")
+def test_the_distributions_hold_the_repository_and_nothing_else(tmp_path):
+    pytest.importorskip("setuptools", "77")
+    listed = subprocess.run(["git", "-C", ROOT, "ls-files"], capture_output=True, text=True)
+    tracked = {name for name in listed.stdout.splitlines() if (ROOT / name).exists()}
+    assert {"setup.cfg", "pysi/__init__.py", ".ci/run", "docs/conf.py"} <= tracked
+    for name in tracked:
+        (tmp_path / "copy" / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, tmp_path / "copy" / name)
+    build = "from setuptools import build_meta as b; b.build_sdist('d'); b.build_wheel('d')"
+    made = [sys.executable, "-W", "ignore", "-c", build]
+    ended = subprocess.run(made, cwd=tmp_path / "copy", capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    (archive,), (wheel,) = ((tmp_path / "copy" / "d").glob(ending) for ending in ("*.gz", "*.whl"))
+    with tarfile.open(archive) as opened:
+        inside = {each.name.partition("/")[2] for each in opened.getmembers() if each.isfile()}
+    inside = {name for name in inside if not re.match(r"PKG-INFO$|[^/]*\.egg-info/", name)}
+    assert inside == tracked - {".gitignore"}
+    with zipfile.ZipFile(wheel) as opened:
+        inside = {name for name in opened.namelist() if ".dist-info/" not in name}
+    assert inside == {name for name in tracked if name.startswith("pysi/")}
 
 
 @pytest.mark.slow

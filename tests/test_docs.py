@@ -83,6 +83,45 @@ def test_a_page_of_the_core_is_the_whole_file(module, monkeypatch):
     assert all(f"   {line}".rstrip() in shown.splitlines() for line in lines if "def " in line)
 
 
+def test_every_paper_that_is_cited_is_in_the_bibliography():
+    # Hsu et al. (2018), Li & Hoiem, 2016: the last name before the year, or before "et al."
+    cited = re.compile(r"\b([A-Z][a-zà-ž]{2,})(?: et al\.)?,? \(?((?:19|20)\d\d)\b(?!-)")
+    sources = [
+        *DOCS.glob("*.md"),
+        *DOCS.glob("[dmr]*/*.md"),
+        *Path(pysi.__file__).parent.rglob("*.py"),
+    ]
+    entries = (DOCS / "bibliography.md").read_text().split("\n- ")
+    sources.remove(DOCS / "bibliography.md")
+    found = {match for path in sources for match in cited.findall(path.read_text())}
+    assert len(found) > 25
+    missing = {
+        (name, year)
+        for name, year in found
+        if year < "2026" and not any(name in entry and year in entry for entry in entries)
+    }
+    assert not missing
+
+
+def test_every_notebook_has_notes_for_lecturers():
+    page = (DOCS / "course.md").read_text()
+    notebooks = {path.name[:2] for path in (DOCS.parent / "notebooks").glob("[0-9]*.py")}
+    assert notebooks <= {f"{int(n):02}" for n in re.findall(r"^### (\d+)\. ", page, re.M)}
+
+
+def test_the_table_of_the_course_has_every_notebook(monkeypatch):
+    monkeypatch.setattr(sys, "path", [str(DOCS), *sys.path])
+    lessons = pytest.importorskip("lessons", reason="the site needs nbformat")
+    rows = [row.split(" | ") for row in lessons.table("_downloads").splitlines()[2:]]
+    notebooks = sorted((DOCS.parent / "notebooks").glob("[0-9]*.ipynb"))
+    for notebook, (first, title, minutes, needs, *_) in zip(notebooks, rows, strict=True):
+        assert first == f"| {int(notebook.name[:2])}" and notebook.name in title
+        assert 5 <= int(minutes) <= 120
+        assert notebook.name[:2] not in {f"{int(n):02}" for n in re.findall(r"\d+", needs)}
+    assert rows[0][3].startswith("–") and rows[6][3].startswith("1, 2")
+    assert lessons.linked("[2](notebook), [99](notebook)").endswith("synapse_knows.ipynb), 99")
+
+
 @pytest.mark.parametrize("page", with_examples, ids=lambda page: page.stem)
 def test_examples(page):
     source = "\n".join(EXAMPLES.findall(page.read_text()))
