@@ -202,6 +202,13 @@ def landscape(name):
     return tables.landscape(result(name)).markdown()
 
 
+def not_measured(name):
+    """The scenarios in which a landscape has not been measured yet, in a sentence."""
+    scenarios = ("task", "domain", "class") if name == "landscape-split" else ("domain",)
+    missing = [s for s in scenarios if not there(name) or s not in result(name).scenarios]
+    return f"Not measured yet: {' and '.join(f'`{s}`' for s in missing)}." if missing else ""
+
+
 def beside_elsewhere(name):
     """The methods for which Hsu et al. recorded numbers with the same protocol."""
     if not there(name):
@@ -213,7 +220,9 @@ def beside_elsewhere(name):
             own = method in found.rows(scenario) if scenario in found.scenarios else False
             cells += [mean(found.accuracy(scenario, method)) if own else "–", number]
         rows.append(cells)
-    head = [text for scenario in ("task", "domain", "class") for text in (scenario, "Hsu et al.")]
+    scenarios = [s for s in ("task", "domain", "class") if s in found.scenarios]
+    rows = [row[: 1 + 2 * len(scenarios)] for row in rows]
+    head = [text for scenario in scenarios for text in (scenario, "Hsu et al.")]
     return tables.Table(["method", *head], rows).markdown()
 
 

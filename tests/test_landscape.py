@@ -100,6 +100,9 @@ def test_it_goes_on_with_more_seeds_and_methods(made, tmp_path):
 def test_the_figure_is_drawn_again(made, tmp_path):
     assert main(["figure", str(made), "--out", str(tmp_path)]) == 0
     assert main(["figure", str(made / "landscape.json"), "--out", str(tmp_path / "b")]) == 0
+    (tmp_path / "mine.json").write_bytes((made / "landscape.json").read_bytes())
+    assert main(["figure", str(tmp_path / "mine.json"), "--out", str(tmp_path / "c")]) == 0
+    assert (tmp_path / "c" / "landscape.svg").exists()
     for ending in ("png", "pdf", "svg"):
         assert (tmp_path / f"landscape.{ending}").stat().st_size > 1000
 
