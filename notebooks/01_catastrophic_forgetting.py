@@ -133,7 +133,7 @@ def importance(omega, change):
     return omega / (change**2 + xi)
 
 
-# %% tags=["check"]
+# %% tags=["check", "hide-input"]
 with np.errstate(all="ignore"):
     found = importance(np.array([0.5, -8.0, 3.0]), np.array([0.5, -2.0, 0.0]))
 assert np.shape(found) == (3,), "importance must return an array with one number per synapse."
@@ -209,7 +209,7 @@ def pull(c, Omega, theta, theta_ref):
     return 2 * c * Omega * (theta - theta_ref)
 
 
-# %% tags=["check"]
+# %% tags=["check", "hide-input"]
 def penalty(theta):
     return 0.7 * (np.array([0.3, 1.1]) * (np.array([0.2, 0.5]) - theta) ** 2).sum()
 
@@ -454,7 +454,7 @@ def endpoint(c, Omega, theta_ref):
     return np.linalg.solve(H[1] + D, H[1] @ best[1] + D @ theta_ref)
 
 
-# %% tags=["check"]
+# %% tags=["check", "hide-input"]
 found = [endpoint(c, Omega, t1) for c in (0.0, 1.0, 1e6)]
 assert all(np.shape(each) == (2,) for each in found), "endpoint must return θ: two numbers."
 assert np.allclose(found[0], best[1]), (
