@@ -591,8 +591,7 @@ plt.show()
 # - The cap falls below 10. So the upper end of the sweep above, $c = 10$, would overflow here.
 
 # %%
-turned = {}
-print("turn   cap   both at once   c = 0   c = 1   best c in the sweep")
+turned, lines = {}, ["turn   cap   both at once   c = 0   c = 1   best c in the sweep"]
 for turn in (0, 8, 45):
     H_turned = hessians(turn)
     path = descend(lambda theta, H=H_turned: gradient(0, theta, H), start)
@@ -602,8 +601,9 @@ for turn in (0, 8, 45):
     sums = [both(theta, H_turned) for theta in ends_turned]
     best_sum, best_c = min(zip(sums[2:], below, strict=True))
     turned[turn] = (both(joint(H_turned), H_turned), *sums[:2], best_sum)
-    print(f"{turn:3}° {cap(Omega_turned):6.1f} {turned[turn][0]:12.3f}"
-          f" {sums[0]:9.3f} {sums[1]:7.3f} {best_sum:9.3f} at c = {best_c:.3f}")  # fmt: skip
+    lines.append(f"{turn:3}° {cap(Omega_turned):6.1f} {turned[turn][0]:12.3f} {sums[0]:9.3f}"
+                 f" {sums[1]:7.3f} {best_sum:9.3f} at c = {best_c:.3f}")  # fmt: skip
+print(*lines, sep="\n")
 
 assert turned[8][0] < turned[8][2] < 0.1 * turned[8][1]  # 8°: much better than nothing, not best
 assert turned[8][3] < 1.01 * turned[8][0]  # and a smaller c is as good as training on both
@@ -637,14 +637,16 @@ plt.show()
 # learning rate the same $c$ is stable.
 
 # %%
+lines = []
 for rate in (lr, lr / 2):
     theta, swings = t1, []
     for _ in range(20):
         theta = theta - rate * (gradient(1, theta) + pull(25.0, Omega, theta, t1))
         swings.append(theta[1] - t1[1])
     shown = "  ".join(f"{swing:.2f}" for swing in swings[::3])
-    print(f"learning rate {rate}: θ2 - θ̃2 = {shown}")
+    lines.append(f"learning rate {rate}: θ2 - θ̃2 = {shown}")
     assert (abs(swings[-1]) < abs(swings[0])) == (rate < lr)  # the swing dies out, or grows
+print(*lines, sep="\n")
 
 # %% [markdown]
 # ## On your own
