@@ -57,7 +57,6 @@ synapse = table[12345]
 
 print("table: ", table.theta.shape, "synapses in a row")
 print("layer: ", layer.theta.shape, "from 784 pixels to 32 units;", layer.columns, "of the row")
-print("one:   ", synapse)
 
 # %% [markdown]
 # All three are views of the same memory. What is written through one view is seen through the
@@ -65,6 +64,7 @@ print("one:   ", synapse)
 
 # %%
 synapse.theta[...] = 0.25
+print(synapse)
 pixel, unit = divmod(12345, 32)
 assert table.theta[12345] == layer.theta[pixel, unit] == 0.25
 assert np.shares_memory(table.theta, layer.theta)
