@@ -32,6 +32,8 @@ from pysi.report.table import Table
 from pysi.resets import reset
 from pysi.training import score, update
 
+# %matplotlib inline
+
 use()
 FREE, SI = colour("fine-tuning"), colour("si")
 here = Path.cwd()
@@ -201,9 +203,10 @@ for name, matrices in (("c = 0", free), ("c = 1", bound)):
 # <details><summary>Answer</summary>
 #
 # It differs if a task is at its best later than just after it was learned, because another task has
-# helped it. In all twenty networks here each task is at its best on the diagonal, or ties with it,
-# so both metrics say the same. (The last cell asserts this.) Task 1 does recover for a while at
-# $c = 0$, but never beyond where it began.
+# helped it. At $c = 0$ each task of each network is at its best on the diagonal, so both metrics
+# say the same: task 1 does recover for a while, but never beyond where it began. At $c = 1$ a few
+# tasks gain later on, but by no more than 0.002, so that only the fourth digit differs. (The last
+# cell asserts this.)
 #
 # </details>
 
@@ -781,10 +784,10 @@ assert interval(pysi.forgetting(free) - pysi.forgetting(bound)).above(0)
 answers = [{found.answer for found in claim.verdicts(result)} for claim in result.protocol.claims]
 assert answers == [{"yes"}, {"undecided"}, {"yes"}, {"partly"}, {"yes"}, {"yes"}]
 
-# no task is ever better than just after it was learned
-for matrices in (free, bound):
+# no task at c = 0 is ever better than just after it was learned, and hardly any at c = 1
+for matrices, least in ((free, 0), (bound, 0.002)):
     for j in range(5):
-        assert (matrices[:, j:, j].max(axis=1) <= matrices[:, j, j] + 0.002).all()
+        assert (matrices[:, j:, j].max(axis=1) <= matrices[:, j, j] + least).all()
 
 # why task 1 recovers: not by its readout; the hidden layer serves both tasks, and the sign is luck
 assert (weights[1:, :4, :, :2] == weights[0, :4, :, :2]).all()
