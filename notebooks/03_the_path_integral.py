@@ -44,11 +44,13 @@ SI, EXACT = colour("si"), colour("exact")
 # $$\sum_k \omega_k = L(\theta(t_0)) - L(\theta(t_1)), \qquad
 #   \omega_k = -\int g_k(\theta(t))\, \theta_k'(t)\, dt \qquad \text{(Eq. 3)}.$$
 #
-# Here is a loss of two synapses that is not quadratic, and three paths from the same start to its
-# minimum at 0. One of them is gradient descent.
+# Our first loss has two synapses and is not quadratic,
+# $L = \tfrac12 \theta_1^2 + (\theta_2 - \tfrac12 \theta_1^2)^2$. The folded cell has three paths
+# from one start to its minimum at 0, one of which is gradient descent. It also has
+# `gradient(path)`, with one row per point of a path.
 
 
-# %%
+# %% tags=["hide-input"]
 def loss(theta):
     a, b = theta[..., 0], theta[..., 1]
     return 0.5 * a**2 + (b - 0.5 * a**2) ** 2
@@ -61,7 +63,6 @@ def gradient(theta):
     return np.stack([a - a * slope, slope], axis=-1)
 
 
-# %% tags=["hide-input"]
 start = np.array([-2.0, 0.2])
 descent = [start]
 for _ in range(15_000):
