@@ -341,8 +341,9 @@ assert np.allclose(found[2], np.var(minibatches, axis=0)), (
 # layer with tanh, so its loss is smooth. The folded cell also has `slope(net, which)`, which puts
 # the gradient for these digits into the table of synapses.
 #
-# `record` trains the network, and measures each step in four ways: with the gradient $g$ of all
-# digits, with your trapezoid rule, with your prediction of the noise, and by the true loss.
+# `record` trains the network, and computes four numbers per step: what it adds to $\Sigma\omega$
+# with the gradient $g$ of all digits, and by your trapezoid rule; the noise that your formula
+# predicts for SGD, $\eta\, \mathrm{tr}\, C$; and the drop of the true loss.
 # Meanwhile the rule keeps its own sum, with the gradient $\hat g$ of the minibatch. `update` is the
 # package's training step; it moves $\theta$ and adds to $\omega$.
 
