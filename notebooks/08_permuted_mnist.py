@@ -285,9 +285,9 @@ ax.spines[["top", "right"]].set_visible(False)
 plt.show()
 
 # %% [markdown]
-# After task 1 both are the same network. A square is filled if its interval does not contain 0. With
-# $n = 2$ the interval extends 12.7 standard errors to each side, with $n = 3$ it is 4.3, and with
-# $n = 10$ it is 2.3. A single seed has no interval, and decides nothing.
+# After task 1 both are the same network. A square is filled if its interval does not contain 0.
+# With $n = 2$ the interval extends 12.7 standard errors to each side, with $n = 3$ it is 4.3, and
+# with $n = 10$ it is 2.3. A single seed has no interval, and decides nothing.
 #
 # These are all methods after the last task, and what the result says of the paper's claims. A claim
 # is *undecided* if its bound lies inside the interval, or if there is one seed.
