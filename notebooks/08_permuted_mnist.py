@@ -132,7 +132,8 @@ assert abs(after[1] - before[0]) < 0.005 and score(net, tasks[0], "test") == bef
 
 # %% [markdown]
 # So all tasks are equally hard, and the first layer of one task is of no use for the next.
-#
+
+# %% [markdown]
 # ## The paper's Figure 4
 #
 # `pysi run permuted-mnist` trains a network with two hidden layers of 2000 ReLUs for 20 epochs per
@@ -221,7 +222,7 @@ for i, (each, values) in enumerate(zip(found, expected, strict=True)):
 # return [pysi.interval((one - other)[:, i, i]) for i in range(one.shape[1])]
 # ```
 #
-# One task too few; the average of nothing is not a number, and the interval refuses it:
+# The newest task is left out:
 #
 # ```python
 # difference = one - other
