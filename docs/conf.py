@@ -54,6 +54,7 @@ html_show_copyright = False
 
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
+nb_merge_streams = True
 nb_execution_mode = "off"  # the notebooks are stored with their outputs, and CI executes them
 
 highlight_language = "text"  # of blocks that name no language; "none" would strip source pages too

@@ -50,9 +50,10 @@ def test_there_are_pairs_only_and_the_index_names_them_all():
 @pytest.mark.parametrize("name", NAMES)
 def test_a_pair_agrees(name):
     script, executed = (
-        [(cell.cell_type, cell.source) for cell in read(name, kind).cells]
+        [(cell.cell_type, cell.source, cell.metadata.get("tags", []))
+         for cell in read(name, kind).cells]
         for kind in ("py", "ipynb")
-    )
+    )  # fmt: skip
     assert script == executed, "write the .ipynb again, as notebooks/README.md says"
 
 
