@@ -59,7 +59,7 @@ def fill(code, body):
 def blanked(code):
     """Return an exercise with its blank empty: it raises an error that says what is missing."""
     (what,) = {blank["what"] for blank in BLANK.finditer(code)} or {""}
-    return fill(code, f'raise NotImplementedError("your code is missing here: {what}")')
+    return fill(code, f"raise NotImplementedError({f'your code is missing here: {what}'!r})")
 
 
 def wrong_answers(cell):
