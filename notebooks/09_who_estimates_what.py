@@ -430,8 +430,8 @@ print(f"ranks of resets, F minus Ω, paired by seed: {interval(ahead)}")
 # SI needs a few operations per synapse in every step, and no pass over the data when the task ends.
 # A Fisher information needs the data again: one forward pass, and one backward pass for the true
 # labels, or one per class. A Hessian needs one pass per synapse. The numbers below were measured
-# with this package and stored. The first table is for permuted MNIST (20 epochs per task), the
-# second for a step of split MNIST.
+# with this package and stored. The first table is for permuted MNIST (20 epochs per task); the load
+# of that machine was not recorded. The second is for a step of split MNIST on an idle machine.
 
 # %% tags=["hide-input"]
 results = root / "docs" / "results"
@@ -457,7 +457,7 @@ for name in ("fine-tuning", "si", "ewc", "online-ewc"):
 # %% [markdown]
 # All estimates cost little compared with training. Ten backward passes take less than ten times as
 # long as one, because the squares of all classes are added up before the one large matrix product.
-# The intervals of the second table overlap: this measurement does not say whose *step* is longer.
+# The quartiles of the second table overlap: this measurement does not say whose *step* is longer.
 # So the advantage of SI is not its time. It is this: when a task has ended, SI needs neither its
 # data nor its loss.
 
