@@ -1,20 +1,23 @@
 # %% [markdown]
 # # 9. SI, EWC, Fisher, Hessian
 #
-# **What you will do.** Train a small network on digits and estimate in four ways how much each of
-# its synapses matters; move the synapses and see which estimate was right; measure what each
-# estimate costs; and use the estimates to protect a sequence of tasks.
+# **What you will do.** Write the importance of Synaptic Intelligence (SI) and two kinds of Fisher
+# information. Move the synapses of trained networks, and see which estimate was right. Read what
+# each costs, and use them to protect a sequence of tasks.
 #
-# **What you will learn.** What the importance $\Omega$ of Synaptic Intelligence (SI) has in common
-# with the Fisher information of elastic weight consolidation (EWC) and with the Hessian, where they
-# differ, and how much the differences matter in use.
+# **What you will learn.** What the importance $\Omega$ of SI has in common with the Fisher
+# information of elastic weight consolidation (EWC) and with the Hessian, where they differ, and
+# what may be concluded from five seeds.
 #
-# **What you need.** Notebook 5: why $\Omega$ follows the curvature (with Adam its square root), and
-# why the diagonals of Fisher and Hessian agree in a network of ReLUs.
+# **What you need.** [Notebook 5](05_importance_is_curvature.ipynb): why $\Omega$ follows the
+# curvature, and with Adam its square root.
+#
+# **Time.** About 30 minutes.
 
-# %%
+# %% tags=["hide-input"]
+import json
 from dataclasses import replace
-from time import perf_counter
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -23,448 +26,616 @@ from scipy.stats import spearmanr
 import pysi
 from pysi import interval
 from pysi.figures.style import colour, shades, use
-from pysi.history import TaskLearned
 from pysi.losses import softmax, softmax_cross_entropy
 from pysi.rules.fisher import diagonal_fisher, empirical_fisher
-from pysi.theory.curvature import correlations, r_operator
-from pysi.training import Run
+from pysi.theory.curvature import correlations
 
 use()
-FREE, SI, FISHER = colour("fine-tuning"), colour("si"), colour("fisher")
+FREE, SI, FISHER, EXACT = map(colour, ("fine-tuning", "si", "fisher", "exact"))
+here = Path.cwd()
+root = next(folder for folder in (here, *here.parents) if (folder / "setup.cfg").exists())
 rng = np.random.default_rng(0)
+
+
+def shrink(images):
+    """Images of 14 × 14 pixels."""
+    blocks = images.reshape(-1, 14, 2, 14, 2)
+    return blocks.mean(axis=(2, 4)).astype(np.uint8).reshape(-1, 196)
+
+
+def bare(*axes):
+    """Remove the frame at the top and on the right."""
+    for ax in axes:
+        ax.spines[["top", "right"]].set_visible(False)
+
+
+full = pysi.load_dataset("mnist-5k")
+data = replace(full, x_train=shrink(full.x_train), x_test=shrink(full.x_test))
+x, y, active = data.x_train, data.y_train, np.ones(10, bool)
 
 # %% [markdown]
 # ## Four estimates
 #
 # | | what it is | known |
 # |---|---|---|
-# | $\Omega$ of SI | $\omega / (\Delta^2 + \xi)$: loss drop over movement² | in training |
-# | exact Fisher $F$ | mean of $(\partial \log p_k / \partial\theta)^2$, model's labels | after it |
+# | $\Omega$ of SI | $\omega / (\Delta^2 + \xi)$: loss drop over movement² | during training |
+# | exact Fisher $F$ | mean of $(\partial \log p_y / \partial\theta)^2$, model's labels | after it |
 # | empirical Fisher | the same with the true labels | after it |
 # | Hessian $H$ | $\partial^2 L / \partial\theta^2$ | after it |
 #
-# By $F$ and $H$ we mean their diagonals, one number per synapse. The task is to read the digits 0
-# to 9 in 14 × 14 pixels. Two networks learn it from the same initial weights, one with ReLUs and
-# one with tanh; $\xi = 0.1$ as in the paper's permuted MNIST. Means are over the whole training
-# set. Each column of the Hessian takes a pass of its own, so we compute its diagonal at 90 synapses
-# only, thirty drawn from each weight matrix.
+# By $F$ and $H$ we mean their diagonals, one number per synapse. In a network of ReLUs they are
+# equal ([notebook 5](05_importance_is_curvature.ipynb)), so $F$ stands for both here. Five networks
+# with different seeds learn to read digits of 14 × 14 pixels. A small subclass keeps $\omega$,
+# which the end of a task sets to zero.
 
 
 # %%
-def shrink(images):
-    blocks = images.reshape(-1, 14, 2, 14, 2)
-    return blocks.mean(axis=(2, 4)).astype(np.uint8).reshape(-1, 196)
+class Keeping(pysi.SynapticIntelligence):
+    def end_task(self, net=None, task=None):
+        self.kept = self.synapses.omega.copy()
+        super().end_task(net, task)
 
 
-def hessian_at(net, x, y, chosen):
-    """H_kk of the chosen synapses k: each is a direction to push through the network."""
-    logits = net.forward(x)
-    p = softmax(logits, active)
-    _, dlogits = softmax_cross_entropy(logits, y, active)
-    found = []
-    for k in np.array_split(chosen, -(-len(chosen) // 10)):
-        directions = np.zeros((len(k), len(net.synapses)), p.dtype)
-        directions[range(len(k)), k] = 1
-        found.append(r_operator(net, p, dlogits, directions)[range(len(k)), k])
-    return np.concatenate(found)
-
-
-full = pysi.load_dataset("mnist-5k")
-data = replace(full, x_train=shrink(full.x_train), x_test=shrink(full.x_test))
-x, y, active = data.x_train, data.y_train, np.ones(10, bool)
+sizes, seeds, xi = [196, 16, 16, 10], [0, 1, 2, 3, 4], 0.1
 task = pysi.permuted_tasks(data, 1)[0]  # the first one: pixels as they are
-sizes, xi, epochs, batch_size = [196, 16, 16, 10], 0.1, 30, 64
+net, rule = pysi.MLP(sizes, seed=seeds, dtype=np.float64), Keeping(c=0.0, xi=xi)
+start = net.synapses.theta.copy()
+pysi.train(net, pysi.Adam(1e-3), rule, [task], epochs=30, batch_size=64)
+omega, change = rule.kept, net.synapses.theta - start  # (5 networks, synapses)
 
-nets, moved, found = {}, {}, {}
-for name in ("relu", "tanh"):
-    net = pysi.MLP(sizes, activation=name, seed=0, dtype=np.float64)
-    start, rule = net.synapses.theta.copy(), pysi.SynapticIntelligence(c=0.0, xi=xi)
-    pysi.train(net, pysi.Adam(1e-3), rule, [task], epochs=epochs, batch_size=batch_size)
-    nets[name], moved[name] = net, net.synapses.theta - start
-    exact, empirical = diagonal_fisher(net, x, active), empirical_fisher(net, x, y, active)
-    found[name] = {"Ω": net.synapses.Omega, "F": exact, "empirical": empirical}
+# %% [markdown]
+# ### SI
+#
+# After the tasks $\nu = 1 … T$ the importance is
+#
+# $$\Omega_k = \sum_\nu \frac{\omega_k^\nu}{(\Delta_k^\nu)^2 + \xi} \quad \text{(Eq. 5)}.$$
+#
+# **Exercise 1.** Write it. `omega` and `change` have the shape $(T, …, P)$: the first axis counts
+# the tasks.
 
-layers = {name: np.arange(len(net.synapses))[net.synapses.group(name).columns]
-          for name in ("dense1.W", "dense2.W", "dense3.W")}  # fmt: skip
-sample = np.concatenate([rng.choice(k, 30, replace=False) for k in layers.values()])
-hessian = {name: hessian_at(net, x, y, sample) for name, net in nets.items()}
+
+# %% tags=["exercise", "hide-input"]
+def importance(omega, change, xi):
+    """Ω after all tasks, from ω and Δ of each."""
+    # your code: Eq. 5, one term per task, summed over the first axis
+    return (omega / (change**2 + xi)).sum(axis=0)
+
+
+# %% tags=["check"]
+w, moved = np.array([[4.0, 1.0], [2.0, -1.0]]), np.array([[1.0, 0.0], [-3.0, 1.0]])
+found = importance(w, moved, 1.0)
+assert np.shape(found) == (2,), "Sum over the tasks, axis 0: one Ω per synapse is left."
+assert not np.allclose(found, w.sum(axis=0) / (moved.sum(axis=0) ** 2 + 1)), (
+    "Each task has its own Δ: divide first, and sum afterwards."
+)
+assert np.allclose(found, [2.2, 0.5]), "Look at the square of Δ, and at ξ in the denominator."
+Omega = np.maximum(importance(omega[None], change[None], xi), 0)  # as the authors' code does
+assert np.allclose(Omega, net.synapses.Omega), "This is not what the package has found."
+
+# %% [markdown] tags=["instructor", "remove-cell"]
+# The sum over tasks is taken before the division:
+#
+# ```python
+# return omega.sum(axis=0) / (change.sum(axis=0) ** 2 + xi)
+# ```
+#
+# Δ is not squared:
+#
+# ```python
+# return (omega / (abs(change) + xi)).sum(axis=0)
+# ```
+#
+# The damping is forgotten where Δ is not 0:
+#
+# ```python
+# return (omega / np.where(change == 0, xi, change**2)).sum(axis=0)
+# ```
+#
+# The last task replaces the others:
+#
+# ```python
+# return omega[-1] / (change[-1] ** 2 + xi)
+# ```
+#
+# The tasks are not summed:
+#
+# ```python
+# return omega / (change**2 + xi)
+# ```
+
+# %% [markdown]
+# ### Fisher
+#
+# Take a softmax readout alone: $z = W^\top h$ and $p = \mathrm{softmax}(z)$ for one example with
+# inputs $h$. For a label $y$ the gradient is
+# $\partial \log p_y / \partial W_{jk} = h_j\, ([k = y] - p_k)$. The exact Fisher information asks
+# the *model* for the label, with probabilities $p_y$:
+#
+# $$F_{jk} = \Bigl\langle h_j^2 \sum_y p_y\, ([k = y] - p_k)^2 \Bigr\rangle
+#   = \bigl\langle h_j^2\; p_k (1 - p_k) \bigr\rangle,$$
+#
+# where $\langle\;\rangle$ is the mean over the examples. The label $y = k$ gives $p_k (1 - p_k)^2$,
+# and all others together give $(1 - p_k)\, p_k^2$.
+#
+# **Exercise 2.** Write $F$ for inputs `h` of shape $(N, J)$ and probabilities `p` of shape
+# $(N, K)$. One matrix product is enough.
+
+
+# %% tags=["exercise", "hide-input"]
+def readout_fisher(h, p):
+    """The exact Fisher diagonal of a softmax readout, (J, K)."""
+    # your code: the mean over examples of h_j² p_k (1 - p_k), for all j and k
+    return (h**2).T @ (p * (1 - p)) / len(h)
+
+
+# %% tags=["check"]
+small = pysi.MLP([196, 10], seed=0, dtype=np.float64)  # a readout, and nothing else
+pysi.train(small, pysi.Adam(1e-3), pysi.FineTuning(), [task], epochs=5, batch_size=64)
+h, p = x / 255, softmax(small.forward(x), active)
+F_readout, weights = readout_fisher(h, p), small.synapses.group("dense1.W").columns
+assert np.shape(F_readout) == (196, 10), "F has one number per weight: (J, K)."
+expected = diagonal_fisher(small, x, active)[weights].reshape(196, 10)
+assert not np.allclose(F_readout, expected * len(h)), "It is a mean over examples: divide by N."
+assert np.allclose(F_readout, expected), (
+    "Square each example's gradient, then average: h_j² p_k (1 - p_k). No label is needed."
+)
+
+# %% [markdown] tags=["instructor", "remove-cell"]
+# The true labels are used:
+#
+# ```python
+# return (h**2).T @ ((p - np.eye(10)[y]) ** 2) / len(h)
+# ```
+#
+# The sum over examples, without the mean:
+#
+# ```python
+# return (h**2).T @ (p * (1 - p))
+# ```
+#
+# The mean is squared, in place of the mean of squares:
+#
+# ```python
+# return (h.T @ np.sqrt(p * (1 - p)) / len(h)) ** 2
+# ```
+#
+# The square of h is forgotten:
+#
+# ```python
+# return h.T @ (p * (1 - p)) / len(h)
+# ```
+#
+# The two means are taken apart, and the examples are lost:
+#
+# ```python
+# return np.outer((h**2).mean(axis=0), (p * (1 - p)).mean(axis=0))
+# ```
+
+# %% [markdown]
+# **Question.** What is the diagonal of this readout's Hessian? Why does it not contain the labels?
+
+# %% [markdown] tags=["answer"]
+# <details><summary>Answer</summary>
+#
+# The same numbers. The loss is $-\log p_y = \log \sum_k e^{z_k} - z_y$, and $z$ is linear in $W$.
+# So the label's term $z_y$ has no second derivative, and that of $\log \sum_k e^{z_k}$ is
+# $p_k (1 - p_k)$, times $h_j^2$.
+#
+# </details>
+
+# %% [markdown]
+# **Exercise 3.** The *empirical* Fisher information takes the true label $y$ of each example in
+# place of the model's: the mean of $h_j^2\, ([k = y] - p_k)^2$. Write it. (`np.eye(10)[y]` has a 1
+# at each label.)
+
+
+# %% tags=["exercise", "hide-input"]
+def readout_empirical(h, p, y):
+    """The empirical Fisher diagonal of a softmax readout, (J, K)."""
+    # your code: the mean over examples of h_j² ([k = y] - p_k)²
+    return (h**2).T @ (np.eye(10)[y] - p) ** 2 / len(h)
+
+
+# %% tags=["check"]
+E_readout = readout_empirical(h, p, y)
+assert np.shape(E_readout) == (196, 10), "It has one number per weight: (J, K)."
+mean_gradient = h.T @ (p - np.eye(10)[y]) / len(h)
+assert not np.allclose(E_readout, mean_gradient**2), (
+    "That is the square of the mean gradient. Square each example's, then average."
+)
+expected = empirical_fisher(small, x, y, active)[weights].reshape(196, 10)
+assert np.allclose(E_readout, expected), (
+    "Take h_j² ([k = y] - p_k)², with the true labels y, and divide by the number of examples."
+)
+assert 0.5 < E_readout.sum() / F_readout.sum() < 2
+
+# %% [markdown] tags=["instructor", "remove-cell"]
+# The square of the minibatch's gradient, a common slip in libraries:
+#
+# ```python
+# return (h.T @ (p - np.eye(10)[y]) / len(h)) ** 2
+# ```
+#
+# The exact one, where no label occurs:
+#
+# ```python
+# return (h**2).T @ (p * (1 - p)) / len(h)
+# ```
+#
+# The label that the model likes best in place of the true one:
+#
+# ```python
+# return (h**2).T @ (np.eye(10)[p.argmax(axis=1)] - p) ** 2 / len(h)
+# ```
+#
+# The true class alone:
+#
+# ```python
+# return (h**2).T @ (np.eye(10)[y] * (1 - p) ** 2) / len(h)
+# ```
+
+# %% [markdown]
+# **Question.** Of examples that the network has learned well, which of the two is larger? And of
+# examples that it gets wrong?
+
+# %% [markdown] tags=["answer"]
+# <details><summary>Answer</summary>
+#
+# Let the true label have the probability $q$, and look at its own column: the exact one has
+# $q (1 - q)$, the empirical one $(1 - q)^2$. So the empirical is smaller if $q > \tfrac12$, and
+# larger for examples that the network gets wrong. It vanishes when all examples are fitted.
+#
+# </details>
 
 # %% [markdown]
 # ## Do they agree?
 #
-# Each dot is a synapse; the colours show the three weight matrices.
+# We return to the five networks. The package computes both Fisher diagonals for all layers, by
+# squares as you did. The figure shows one network. Each dot is a synapse; the shades show the three
+# weight matrices. Left: $\Omega$ against $F$, with a line of slope ½. Right: the empirical against
+# the exact Fisher information, with the line of equality.
 
-# %%
-fig, axes = plt.subplots(2, 3, figsize=(9.6, 6), sharex=True)
-for row, name in zip(axes, found, strict=True):
-    Omega, F, empirical = found[name].values()
-    for (layer, k), shade in zip(layers.items(), shades(3), strict=True):
-        at = np.isin(sample, k)
-        dots = {"color": shade, "alpha": 0.5, "label": layer}
-        row[0].loglog(F[k], Omega[k], ".", ms=3, **dots)
-        row[1].loglog(F[k], empirical[k], ".", ms=3, **dots)
-        row[2].loglog(F[sample[at]], hessian[name][at], ".", ms=5, **dots)
-    row[0].axline((1e-4, 2e-3), (1e-2, 2e-2), color="black", lw=1, ls="--")
-    row[0].set(ylim=(1e-4, 1), ylabel={"relu": "ReLU"}.get(name, name))
-    for ax in row[1:]:
-        ax.axline((1e-3, 1e-3), (1e-2, 1e-2), color="black", lw=1, ls=":")
-        ax.set(ylim=(1e-7, 1))
-titles = (r"$\Omega$ (dashed: slope ½)", "empirical Fisher (dotted: equal)",
-          "Hessian (dotted: equal)")  # fmt: skip
-for top, bottom, title in zip(*axes, titles, strict=True):
-    top.set(title=title, xlim=(1e-7, 1))
-    bottom.set_xlabel("exact Fisher $F$")
-for ax in axes.flat:
-    ax.spines[["top", "right"]].set_visible(False)
-axes[0, 0].legend(fontsize=9, frameon=False, markerscale=3)
+# %% tags=["hide-input"]
+F = diagonal_fisher(net, x, active)
+empirical = empirical_fisher(net, x, np.tile(y, (len(seeds), 1)), active)
+groups = ("dense1.W", "dense2.W", "dense3.W")
+layers = {g: np.arange(len(net.synapses))[net.synapses.group(g).columns] for g in groups}
+
+fig, (left, right) = plt.subplots(1, 2, figsize=(8, 3.6))
+for (layer, k), shade in zip(layers.items(), shades(3), strict=True):
+    dots = {"color": shade, "alpha": 0.5, "label": layer, "ms": 3}
+    left.loglog(F[0, k], Omega[0, k], ".", **dots)
+    right.loglog(F[0, k], empirical[0, k], ".", **dots)
+left.axline((1e-4, 2e-3), (1e-2, 2e-2), color=EXACT, lw=1, ls="--")
+right.axline((1e-3, 1e-3), (1e-2, 1e-2), color=EXACT, lw=1, ls=":")
+left.set(xlim=(1e-7, 1), ylim=(1e-4, 1), xlabel="exact Fisher $F$", ylabel=r"$\Omega$ of SI")
+right.set(xlim=(1e-7, 1), ylim=(1e-7, 1), xlabel="exact Fisher $F$", ylabel="empirical Fisher")
+left.legend(frameon=False, markerscale=3)
+bare(left, right)
 plt.show()
 
-# %%
+# %% tags=["hide-input"]
 agree = {}
-print("correlation of Ω       with F  with √F  of ranks    decades that F spans")
-for name, (Omega, F, _) in ((name, estimates.values()) for name, estimates in found.items()):
-    for layer, k in {"all synapses": slice(None), **layers}.items():
-        agree[name, layer] = a = correlations(Omega[k], F[k])
-        low, high = np.quantile(np.log10(F[k][F[k] > 0]), [0.05, 0.95])
-        print(f"{name}  {layer:<14}{a.pearson:9.2f}{a.pearson_root:9.2f}{a.spearman:10.2f}"
-              f"{high - low:14.1f}")  # fmt: skip
+print("correlation of Ω        with F   with √F    of ranks: mean and 95 % interval")
+for layer, k in {"all synapses": slice(None), **layers}.items():
+    each = [correlations(Omega[r, k], F[r, k]) for r in range(len(seeds))]
+    agree[layer] = a = {kind: np.array([getattr(c, kind) for c in each])
+                        for kind in ("pearson", "pearson_root", "spearman")}  # fmt: skip
+    print(f"{layer:<20}{a['pearson'].mean():10.2f}{a['pearson_root'].mean():10.2f}    "
+          f"{interval(a['spearman'])}")  # fmt: skip
+smaller = empirical.sum(axis=1) / F.sum(axis=1)
+print(f"\nempirical over exact Fisher, sums over all synapses: {interval(smaller)}")
 
 # %% [markdown]
-# The **Hessian** equals the exact Fisher with ReLUs. With tanh it does not, except in the readout,
-# above which only the loss is curved. The **empirical Fisher** is smaller than $F$ at the top,
-# since the network has learned most of its digits, and scattered at the bottom. **Ω** ranks the
-# synapses nearly as $F$ does, and is nearly proportional to $\sqrt F$. Much of this comes from the
-# pixels, which spread $F$ over decades. In the upper layers of the tanh network, where all synapses
-# matter about equally, $\Omega$ ranks them poorly.
+# $\Omega$ ranks the synapses nearly as $F$ does, and is nearly proportional to $\sqrt F$. The
+# empirical Fisher is smaller than $F$, because these networks have learned most of their digits.
 #
-# ## What the damping does
-#
-# Notebook 5 took $\xi = 10^{-3}$, and its linear correlations were lower. The figure shows the
-# correlations for the same training of the ReLU network with other values of $\xi$.
+# **Try.** Compute both on *test* digits, of which the networks get more wrong. You will see the
+# ratio of the two rise.
 
 # %%
-dampings = np.logspace(-5, 1, 25)
-Delta2, F = moved["relu"] ** 2, found["relu"]["F"]
-omega = found["relu"]["Ω"] * (Delta2 + xi)  # Eq. 5, solved for ω (0 where it was negative)
-at_xi = [correlations(omega / (Delta2 + damping), F) for damping in dampings]
-
-fig, ax = plt.subplots(figsize=(6.4, 3))
-ax.semilogx(dampings, [a.spearman for a in at_xi], color="black", lw=2, label="of ranks")
-ax.semilogx(
-    dampings, [a.pearson_root for a in at_xi], color=FISHER, lw=2, ls="--", label=r"with $\sqrt{F}$"
-)
-ax.semilogx(dampings, [a.pearson for a in at_xi], color=FISHER, lw=2, label="with $F$")
-ax.axvline(Delta2.mean(), color="0.6", lw=1, ls="--")
-ax.text(Delta2.mean() * 1.1, 0.05, r"mean $\Delta^2$", color="0.4")
-ax.set(xlabel=r"damping $\xi$", ylabel=r"correlation of $\Omega$ (ReLU)", ylim=(0, 1.02))
-ax.spines[["top", "right"]].set_visible(False)
-ax.legend(frameon=False)
-plt.show()
+fresh, labels = data.x_test, np.tile(data.y_test, (len(seeds), 1))
+on_test = empirical_fisher(net, fresh, labels, active).sum(axis=1)
+on_test /= diagonal_fisher(net, fresh, active).sum(axis=1)
+print(f"empirical over exact Fisher on test digits: {interval(on_test)}")
+assert interval(on_test - smaller).above(0.05)
 
 # %% [markdown]
-# The larger $\xi$ is, the closer $\Omega$ is to $F$ and to $\sqrt F$, until $\xi$ exceeds
-# $\Delta^2$. At the right end $\Omega$ is $\omega$ divided by a constant. So it is the path
-# integral $\omega$ that follows $\sqrt F$; dividing it by each synapse's own movement adds scatter.
-#
 # ## Who predicts what happens?
 #
 # If synapse $k$ alone is moved by $\delta$, the old loss grows by $\Omega_k \delta^2$ according to
-# SI (with $c = 1$), and by $\tfrac12 F_k \delta^2$ according to EWC (with $\lambda = 1$). We can
-# test this. First we *nudge* each of the 90 synapses of the ReLU network, up and down, by as much
-# as synapses have moved in training (root mean square). Then we *reset* each to its initial weight,
-# $\delta = -\Delta$.
+# SI (with $c = 1$), and by $\tfrac12 F_k \delta^2$ according to EWC (with $\lambda = 1$). We test
+# this on 45 synapses of each network, fifteen from each weight matrix. First we *nudge* each, up
+# and down, by as much as synapses have moved in training (root mean square), and take the mean of
+# both. Then we *reset* each to its initial weight, $\delta = -\Delta$. The left panel has the
+# nudges, the right one the resets; on the dotted line a prediction is right.
 
-# %%
-net, Delta = nets["relu"], moved["relu"][sample]
-loss, dlogits = softmax_cross_entropy(net.forward(x), y, active)
-net.backward(dlogits)
-g = net.synapses.grad[sample]
-
-
-def loss_growth(delta):
-    """How much the loss grows if synapse sample[i] alone moves by delta[i]; one network per i."""
-    growth = []
-    for part in np.array_split(np.arange(len(sample)), 6):
-        copies = pysi.MLP(sizes, seed=[0] * len(part), dtype=np.float64)
-        copies.synapses.theta[...] = net.synapses.theta
-        copies.synapses.theta[range(len(part)), sample[part]] += delta[part]
-        batches = [slice(i, None, 8) for i in range(8)]
-        losses = [softmax_cross_entropy(copies.forward(x[b]), y[b], active)[0] for b in batches]
-        growth.append(np.mean(losses, axis=0) - loss)
-    return np.concatenate(growth)
+# %% tags=["hide-input"]
+sample = np.concatenate([rng.choice(k, 15, replace=False) for k in layers.values()])
+seen, true = x[::4], y[::4]
+theta = net.synapses.theta.copy()
+before = softmax_cross_entropy(net.forward(seen), true, active)[0]
 
 
-nudge = np.full(len(sample), np.sqrt(Delta2.mean()))
-nudged, reset = (loss_growth(nudge) + loss_growth(-nudge)) / 2, loss_growth(-Delta)
-curvatures = {
-    "Ω": found["relu"]["Ω"][sample],
-    "Ω, ξ = 0.001": (omega / (Delta2 + 1e-3))[sample],
-    "exact F / 2": found["relu"]["F"][sample] / 2,
-    "empirical F / 2": found["relu"]["empirical"][sample] / 2,
-    "H / 2": hessian["relu"] / 2,
+def growth(delta):
+    """How much the loss of every network grows if synapse sample[i] alone moves by delta[:, i]."""
+    grown = np.empty(delta.shape)
+    for i, k in enumerate(sample):
+        net.synapses.theta[:, k] += delta[:, i]
+        grown[:, i] = softmax_cross_entropy(net.forward(seen), true, active)[0] - before
+        net.synapses.theta[...] = theta
+    return grown
+
+
+Delta = change[:, sample]
+nudge = np.sqrt((change**2).mean(axis=1, keepdims=True)) + np.zeros_like(Delta)
+tests = {
+    "nudged": (nudge, (growth(nudge) + growth(-nudge)) / 2),
+    "reset": (Delta, growth(-Delta)),
 }
-
-
-def predictions(C):
-    """The growth that C predicts for nudges and for resets, and for resets with the slope known."""
-    return C * nudge**2, C * Delta**2, C * Delta**2 - g * Delta
-
-
-panels = ("nudged", "reset", "reset, slope known")
-fig, axes = plt.subplots(1, 3, figsize=(9.6, 3.4))
+exact, other = diagonal_fisher(net, seen, active), np.tile(true, (len(seeds), 1))
+curvatures = {
+    "exact F / 2": exact / 2,
+    "empirical F / 2": empirical_fisher(net, seen, other, active) / 2,
+    "Ω": Omega,
+    "Ω, ξ = 0.001": np.maximum(importance(omega[None], change[None], 1e-3), 0),
+}
+fig, axes = plt.subplots(1, 2, figsize=(8, 3.6))
 for name, role in (("exact F / 2", FISHER), ("Ω", SI)):
-    told = predictions(curvatures[name])
-    for ax, predicted, true in zip(axes, told, (nudged, reset, reset), strict=True):
-        ax.plot(predicted, true, ".", color=role, alpha=0.7, label=name)
-for ax, title in zip(axes, panels, strict=True):
-    ax.axline((0, 0), slope=1, color="black", lw=1, ls=":")
+    for ax, (delta, grown) in zip(axes, tests.values(), strict=True):
+        told = curvatures[name][:, sample] * delta**2
+        ax.plot(told.ravel(), grown.ravel(), ".", ms=4, color=role, alpha=0.5, label=name)
+for ax, title in zip(axes, tests, strict=True):
+    ax.axline((0, 0), slope=1, color=EXACT, lw=1, ls=":")
     ax.set_xscale("symlog", linthresh=1e-4)
     ax.set_yscale("symlog", linthresh=1e-4)
-    ticks, limits = [-1e-3, 0, 1e-4, 1e-3, 1e-2], (-2e-3, 4e-2)
-    ax.set(title=title, xlabel="predicted", xticks=ticks, yticks=ticks, xlim=limits, ylim=limits)
-    ax.spines[["top", "right"]].set_visible(False)
-axes[0].set(ylabel="growth of the loss", xlim=(-1e-5, 4e-2), ylim=(-1e-5, 4e-2))
-axes[0].legend(frameon=False)
+    ticks = [-1e-3, 0, 1e-3, 1e-2]
+    ax.set(title=title, xlabel="predicted", xticks=ticks, yticks=ticks)
+    ax.set(xlim=(-1e-5, 5e-2), ylim=(-2e-3, 5e-2))
+axes[0].set_ylabel("growth of the loss")
+axes[0].legend(frameon=False, markerscale=2)
+bare(*axes)
 plt.show()
 
-# %%
+# %% tags=["hide-input"]
 ranks, ratio = {}, {}
-print("rank correlation of predicted and true growth, and the sum of the true over the predicted")
-print(" " * 16 + "".join(f"{title:>20}" for title in panels))
+print(f"{'':<16} nudged: ranks, true/predicted    reset: ranks, true/predicted")
 for name, C in curvatures.items():
     line = f"{name:<16}"
-    for title, told, true in zip(panels, predictions(C), (nudged, reset, reset), strict=True):
-        ranks[name, title] = spearmanr(told, true).statistic
-        ratio[name, title] = true.sum() / told.sum()
-        line += f"{ranks[name, title]:12.2f}{ratio[name, title]:8.2f}"
-    print(line)
-print(f"{(reset < 0).mean():.0%} of the resets lower the loss")
+    for title, (delta, grown) in tests.items():
+        told = C[:, sample] * delta**2
+        pairs = zip(told, grown, strict=True)
+        ranks[name, title] = np.array([spearmanr(*pair).statistic for pair in pairs])
+        ratio[name, title] = grown.sum(axis=1) / told.sum(axis=1)
+        line += f"{ranks[name, title].mean():14.2f}{ratio[name, title].mean():14.2f}     "
+    print(line.rstrip())
+ahead = ranks["exact F / 2", "nudged"] - ranks["Ω", "nudged"]
+print(f"\nranks of nudges, F minus Ω, paired by seed: {interval(ahead)}")
+ahead = ranks["exact F / 2", "reset"] - ranks["Ω", "reset"]
+print(f"ranks of resets, F minus Ω, paired by seed: {interval(ahead)}")
 
 # %% [markdown]
-# **Nudges.** $F/2$ predicts nudges correctly, up to non-quadratic terms. The empirical Fisher is
-# too small. $\Omega$ predicts the order but not the size, because it follows the square root: it is
-# too large for the synapses that hardly matter, and too small for those that matter most (the
-# green dots are steeper than the dotted line). Its sum is about right by luck: minibatch noise
-# makes $\omega$ too large (notebook 3), and a large $\xi$ makes $\Omega$ small again; with
-# $\xi = 10^{-3}$ it is many times too large. A common factor of all $\Omega$ would do no harm,
-# because $c$ is such a factor. A square root changes the ratios between synapses.
+# **Nudges.** $F/2$ predicts them in order and size. The empirical Fisher has the order and is too
+# small. $\Omega$ follows the square root, so it is too large for synapses that hardly matter and
+# too small for those that matter most: the green dots are steeper than the line. A common factor of
+# all $\Omega$ would do no harm, because $c$ is such a factor. A square root changes the ratios
+# between synapses. With a small $\xi$, $\Omega$ is many times too large.
 #
-# **Resets.** All estimates rank resets about equally well, and most rank them worse than nudges;
-# some resets even make the network better. Quadratic penalties assume that the old task ended in a
-# minimum, but here the slope is not zero yet. $F$ with the slope (right) predicts resets as well as
-# nudges.
-#
+# **Resets.** All estimates rank resets worse than nudges. Some resets even lower the loss: training
+# had not ended in a minimum, and a parabola around its end does not know the slope there.
+
+# %% [markdown]
 # ## What does it cost?
 #
-# SI needs one multiplication and one subtraction per synapse in every step, and no pass over the
-# data when the task ends. A Fisher needs the data again when the task is over: one forward pass,
-# and one backward pass for the true labels, or one per class. The Hessian needs one pass per
-# synapse. We measure the time for the network above and for that of the paper's split MNIST. (For
-# the Hessian we measure two columns and multiply.)
+# SI needs a few operations per synapse in every step, and no pass over the data when the task ends.
+# A Fisher information needs the data again: one forward pass, and one backward pass for the true
+# labels, or one per class. A Hessian needs one pass per synapse. The numbers below were measured
+# with this package and stored. The first table is for permuted MNIST (20 epochs per task); the load
+# of that machine was not recorded. The second is for a step of split MNIST on an idle machine.
 
+# %% tags=["hide-input"]
+results = root / "docs" / "results"
+cost, step = (json.loads((results / f"bench-{name}.json").read_text())
+              for name in ("importance", "methods"))  # fmt: skip
+share, spent = cost["share_of_training"], cost["seconds_a_task"]
+passes = {"training": "20 forward, 20 backward", "Synaptic Intelligence": "none",
+          "EWC, empirical Fisher": "1 forward, 1 backward",
+          "EWC, exact Fisher": "1 forward, 10 backward"}  # fmt: skip
+print(f"{cost['benchmark'].split(', ', 1)[1].replace(' a task', ' per task')}\n")
+print(f"{'per task':<24}{'passes over the data':<26}seconds   share of training")
+for name, needs in passes.items():
+    print(f"{name:<24}{needs:<26}{spent[name]:7.1f}{share[name]:12.1%}")
 
-# %%
-def seconds(function, *args, repeats=3):
-    """The shortest of a few calls."""
-    times = []
-    for _ in range(repeats):
-        began = perf_counter()
-        function(*args)
-        times.append(perf_counter() - began)
-    return min(times)
-
-
-def path_integral(net, rule):
-    """What SI adds to a step: ω ← ω - g Δθ; any Δθ will do."""
-    with net.synapses.update() as rows:
-        rule.after_step(rows, rows.theta)
-
-
-def one_epoch(run):
-    """Plain training: once through the data."""
-    for _ in run.learn_epoch(run.tasks[0], 1, 1):
-        pass
-
-
-def costs(sizes, dataset):
-    """Seconds for all synapses: of learning the task, and of each estimate."""
-    net, task = pysi.MLP(sizes, seed=0), pysi.permuted_tasks(dataset, 1)[0]
-    run = Run(net, pysi.Adam(1e-3), pysi.FineTuning(), [task], epochs=1, batch_size=batch_size)
-    si = pysi.SynapticIntelligence(c=0.0)
-    si.start(net.synapses)
-    x, y = task.part("train")
-    size, steps = len(net.synapses), epochs * -(-len(y) // batch_size)
-    return [
-        epochs * seconds(one_epoch, run),
-        steps * seconds(path_integral, net, si, repeats=50),
-        seconds(empirical_fisher, net, x, y, active),
-        seconds(diagonal_fisher, net, x, active),
-        size / 2 * seconds(hessian_at, net, x, y, np.arange(2), repeats=1),
-    ]
-
-
-paper = [784, 256, 256, 10]
-rows = ("learning the task", "Ω of SI", "empirical Fisher", "exact Fisher", "Hessian")
-passes = (f"{epochs} forward, {epochs} backward", "none", "1 forward, 1 backward",
-          f"1 forward, {active.sum()} backward", "1 for each synapse")  # fmt: skip
-print(f"{'':<18} {'passes over the data':<24}{'seconds, 196-16-16-10':>22}{'784-256-256-10':>17}")
-for row, each, *spent in zip(rows, passes, costs(sizes, data), costs(paper, full), strict=True):
-    small, large = (f"{t:.4f}" if t < 10 else f"{t:,.0f}" for t in spent)
-    print(f"{row:<18} {each:<24}{small:>22}{large:>17}")
+print(f"\n\n{step['benchmark']}\n")
+print(f"{'per step':<24}{'time over that of joint training [quartiles]':<48}megabytes")
+for name in ("fine-tuning", "si", "ewc", "online-ewc"):
+    found = step["relative"][f"{name} / joint"]
+    low, high = found["quartiles"]
+    print(f"{name:<24}{found['median']:.2f} [{low:.2f}, {high:.2f}]"
+          f"{step['methods'][name]['megabytes']:>38}")  # fmt: skip
 
 # %% [markdown]
-# The Hessian takes far too long; the others cost little compared with the training itself. Ten
-# backward passes take far less than ten times as long as one, because the squares of all classes
-# are added up before the one large matrix product (see `pysi.rules.fisher`). So the advantage of SI
-# is less its time than this: when a task has ended, SI needs neither its data nor its loss.
-#
+# All estimates cost little compared with training. Ten backward passes take less than ten times as
+# long as one, because the squares of all classes are added up before the one large matrix product.
+# The quartiles of the second table overlap: this measurement does not say whose *step* is longer.
+# So the advantage of SI is not its time. It is this: when a task has ended, SI needs neither its
+# data nor its loss.
+
+# %% [markdown]
 # ## In use
 #
 # The sequence is five permuted tasks of the 14 × 14 pixels; the network has two hidden layers of
 # 64, and Adam keeps its state between tasks. All rules share the penalty
 # $c \sum_k \Omega_k (\theta_k - \tilde\theta_k)^2$. For EWC $\Omega$ is the sum of the tasks' $F$,
-# and $c = \lambda / 2$ of its authors. Each rule gets the strength that is best on *held-out
-# training digits*, a sixth of them, among those tried here with one seed. (A list of strengths
-# trains as many networks side by side.) The learning rate is twice the paper's; with the paper's
-# own, every rule ends lower in so few epochs, and the rules differ as little.
+# and $c = \lambda / 2$ of its authors.
+#
+# There are three measures: the *average* accuracy after the last task; *forgetting*; and
+# *learning*, the mean accuracy on tasks 2 to 5 when each has just been learned. First each rule is
+# trained with four strengths and three seeds on a part of the training digits, and tested on the
+# *held-out* rest. The strength with the best average is taken. Then five other seeds are trained on
+# all training digits, and measured on test digits.
+
+
+# %% tags=["hide-input"]
+def learn(rule, seed, tasks):
+    """Learn the tasks one after the other; return the accuracy matrices."""
+    net = pysi.MLP([196, 64, 64, 10], seed=seed)
+    history = pysi.train(net, pysi.Adam(2e-3), rule, tasks, epochs=4, batch_size=64,
+                         reset_optimizer=False)  # fmt: skip
+    return history.test_accuracy
+
+
+def measures(accuracy):
+    """The three measures, one value per network each."""
+    new = np.diagonal(accuracy, axis1=1, axis2=2)[:, 1:]
+    return {"average": pysi.average_accuracy(accuracy)[:, -1],
+            "forgetting": pysi.forgetting(accuracy), "learning": new.mean(axis=1)}  # fmt: skip
+
 
 # %%
-T, seeds = 5, [1, 2, 3]
-options = {"epochs": 6, "batch_size": batch_size, "reset_optimizer": False}
+T, tries = 5, 3
 rules = {
-    "SI": (lambda c: pysi.SynapticIntelligence(c, xi=xi), [0.0, 0.3, 1.0, 3.0, 10.0]),
+    "SI": (lambda c: pysi.SynapticIntelligence(c, xi=xi), [0.3, 1.0, 3.0, 10.0]),
     "EWC": (pysi.EWC, [1.0, 3.0, 10.0, 30.0]),
-    "EWC, empirical": (lambda c: pysi.EWC(c, fisher="empirical"), [1.0, 3.0, 10.0, 30.0]),
-    "online EWC": (pysi.OnlineEWC, [1.0, 3.0, 10.0, 30.0]),
 }
-
-
-def learn(rule, seed, tasks, listeners=()):
-    """Learn the tasks one after the other; returns the network and its accuracy matrix (test)."""
-    net = pysi.MLP([196, 64, 64, 10], seed=seed)
-    history = pysi.train(net, pysi.Adam(2e-3), rule, tasks, listeners=listeners, **options)
-    return net, history.test_accuracy
-
-
-held_out = pysi.permuted_tasks(data.hold_out(), T)
-validation, chosen = {}, {}
+held_out, tasks = pysi.permuted_tasks(data.hold_out(), T), pysi.permuted_tasks(data, T)
+tested, chosen, tried = {"fine-tuning": learn(pysi.FineTuning(), seeds, tasks)}, {}, {}
 for name, (make, strengths) in rules.items():
-    _, accuracy = learn(make(strengths), [0] * len(strengths), held_out)
-    validation[name] = pysi.average_accuracy(accuracy)[:, -1]
-    chosen[name] = strengths[validation[name].argmax()]
-    pairs = zip(strengths, validation[name], strict=True)
-    print(f"{name:<16}" + "   ".join(f"c = {c:g}: {value:.3f}" for c, value in pairs))
+    side_by_side = make(np.repeat(strengths, tries).tolist())  # one network per strength and seed
+    accuracy = learn(side_by_side, [11, 12, 13] * len(strengths), held_out)
+    tried[name] = {kind: values.reshape(-1, tries) for kind, values in measures(accuracy).items()}
+    chosen[name] = strengths[tried[name]["average"].mean(axis=1).argmax()]
+    tested[name] = learn(make(chosen[name]), seeds, tasks)
+measured = {name: measures(accuracy) for name, accuracy in tested.items()}
 
 # %% [markdown]
-# Then we train with other seeds on all training digits, and measure on test digits. We also keep
-# what *defines* EWC: the weights and the Fisher information at the end of every task.
+# Left: what a strength exchanges, on held-out digits. Each point is a strength, the mean of three
+# seeds; the ring is the one that was taken. A stronger penalty forgets less, and learns the new
+# tasks less well. Right: the average accuracy over the tasks learned so far, on test digits, mean ±
+# SEM of five seeds.
 
-# %%
-tasks, optima = pysi.permuted_tasks(data, T), []
-
-
-def keep(event):
-    if isinstance(event, TaskLearned):
-        net, (x, _) = event.run.net, tasks[event.task - 1].part("train")
-        optima.append((net.synapses.theta.copy(), diagonal_fisher(net, x, active)))
-
-
-_, accuracy = learn(pysi.FineTuning(), seeds, tasks)
-tested = {"fine-tuning": accuracy}
-for name, (make, _) in rules.items():
-    rule = make(chosen[name])
-    net, tested[name] = learn(rule, seeds, tasks, [keep] if name == "EWC" else [])
-    if name == "EWC":
-        ewc, ewc_net = rule, net
-
-print(f"{'':<15} {'c':>4} {'λ = 2c':>8}   average accuracy      forgetting")
-average = {name: pysi.average_accuracy(accuracy) for name, accuracy in tested.items()}
-for name, accuracy in tested.items():
-    end, lost = average[name][:, -1], pysi.forgetting(accuracy)
-    c = chosen.get(name, 0)
-    print(f"{name:<15} {c:4g} {2 * c if 'EWC' in name else '':>8} {end.mean():11.3f} ± "
-          f"{pysi.sem(end):.3f} {lost.mean():9.3f} ± {pysi.sem(lost):.3f}")  # fmt: skip
-
-gaps = {name: average[name] - average["EWC"] for name in rules if name != "EWC"}
-print("\naverage accuracy minus that of EWC, paired by seed")
-for name, gap in gaps.items():
-    for t in (3, 4, 5):
-        print(f"{name:<15} after task {t}: {interval(gap[:, t - 1])}")
-
-# %%
-fig, (left, right) = plt.subplots(1, 2, figsize=(9.6, 3.6))
+# %% tags=["hide-input"]
 looks = {
     "fine-tuning": {"color": FREE, "marker": "^"},
     "SI": {"color": SI, "marker": "o"},
     "EWC": {"color": FISHER, "marker": "s", "ls": "--"},
-    "EWC, empirical": {"color": FISHER, "marker": "x", "ls": ":"},
-    "online EWC": {"color": colour("online-ewc"), "marker": "D", "ls": "--"},
 }
+fig, (left, right) = plt.subplots(1, 2, figsize=(8, 3.6))
 for name, (_, strengths) in rules.items():
-    positive = np.array(strengths) > 0
-    left.semilogx(np.array(strengths)[positive], validation[name][positive],
-                  label=name, **looks[name])  # fmt: skip
-left.axhline(validation["SI"][0], color=FREE, lw=1.5, label="fine-tuning")
-left.set(xlabel="strength $c$", ylabel="average accuracy (held out)")
-for name in tested:
-    right.errorbar(np.arange(1, T + 1), average[name].mean(axis=0), pysi.sem(average[name]),
+    at, lost = (tried[name][kind].mean(axis=1) for kind in ("learning", "forgetting"))
+    left.plot(at, lost, label=name, **looks[name])
+    taken = strengths.index(chosen[name])
+    left.plot(at[taken], lost[taken], "o", ms=12, mfc="none", mec=looks[name]["color"])
+    for c, *point in zip(strengths, at, lost, strict=True):
+        left.annotate(f"{c:g}", point, (5, 5), textcoords="offset points", fontsize=9)
+left.set(xlabel="learning", ylabel="forgetting", title="strengths $c$ (held out)")
+for name, accuracy in tested.items():
+    values = pysi.average_accuracy(accuracy)
+    right.errorbar(np.arange(1, T + 1), values.mean(axis=0), pysi.sem(values),
                    capsize=2, label=name, **looks[name])  # fmt: skip
-right.set(xlabel="tasks learned", ylabel="average accuracy (test)", xticks=range(1, T + 1))
-for ax in (left, right):
-    ax.spines[["top", "right"]].set_visible(False)
-right.legend(fontsize=9, frameon=False)
+right.set(xlabel="tasks learned", title="average accuracy (test)", xticks=range(1, T + 1))
+right.legend(frameon=False)
+bare(left, right)
 plt.show()
 
+# %% tags=["hide-input"]
+print(f"{'':<14}{'c':>4}{'average':>11}{'forgetting':>13}{'learning':>11}")
+for name, found in measured.items():
+    print(f"{name:<14}{chosen.get(name, 0):4g}{found['average'].mean():11.3f}"
+          f"{found['forgetting'].mean():13.3f}{found['learning'].mean():11.3f}")  # fmt: skip
+from_ewc = {kind: interval(measured["SI"][kind] - measured["EWC"][kind]) for kind in found}
+print("\nSI minus EWC, paired by seed:")
+for kind, found in from_ewc.items():
+    print(f"  {kind:<12}{found}")
+
 # %% [markdown]
-# Every rule forgets far less than fine-tuning. After the last task three seeds show no difference
-# between the rules (every interval has zero in it), although the empirical Fisher is too small, and
-# online EWC has one running penalty in place of a sum over tasks. SI has a lower average accuracy
-# than EWC after tasks 3 and 4. So the estimates differ much for a single synapse, and little in
-# use. Small networks on few digits do not show which rule is best; notebook 8 shows the paper's own
-# experiment.
+# **Question.** Somebody compares SI at $c = 1$ with EWC at $c = 10$ and reports: "EWC forgets much
+# less." Somebody else compares SI at $c = 3$ with EWC at $c = 1$ and reports the reverse. What does
+# the left panel say about it?
+
+# %% [markdown] tags=["answer"]
+# <details><summary>Answer</summary>
 #
+# Both are right, and neither compares the rules. The strength sets how much is forgotten, and a
+# stronger penalty also learns less. So look at both measures together. And choose strengths with
+# several seeds: where the average is flat, one seed picks almost at random.
+#
+# </details>
+
+# %% [markdown]
+# What these data show: each rule forgets far less than fine-tuning. At the strengths that were
+# taken in our run, SI learns new tasks a little less well than EWC, because its penalty is stronger
+# there. The intervals of forgetting and of the average accuracy contain 0: nothing is decided. The
+# estimates differ much for a single synapse, and little in use. Small networks on few digits do not
+# show which rule is best; [notebook 8](08_permuted_mnist.ipynb) has the paper's own experiment.
+
+# %% [markdown]
+# ## On your own
+#
+# 1. Nudge two synapses at once. By how much is the growth of the loss not the sum of two? Which
+#    estimate could know it?
+# 2. Give EWC the importance $\sqrt F$. Does it behave like SI in use?
+# 3. Train the five networks with `pysi.SGD(0.1)`. Which power of $F$ does $\Omega$ follow now, and
+#    does it predict nudges better?
+#
+# ## In practice
+#
+# - If a library says "Fisher", look which one: exact, empirical, or the square of a minibatch's
+#   mean gradient, which is neither.
+# - Strengths of different rules have nothing to do with each other. Compare rules only after each
+#   had the same effort on held-out data ([Choosing c](../choosing.md)), and report forgetting
+#   together with what was learned.
+# - Take SI if the data of a task are gone when you learn that it has ended.
+#
+# ## Further reading
+#
+# - [Fisher and Hessian](../derivations/fisher.md): the derivations, also for convolutions.
+# - Kirkpatrick et al. (2017), *Overcoming catastrophic forgetting in neural networks*; Huszár
+#   (2018), *Note on the quadratic penalties in elastic weight consolidation*.
+# - Kunstner, Balles & Hennig (2019), *Limitations of the empirical Fisher approximation for natural
+#   gradient descent*.
+# - Benzing (2022), *Unifying importance based regularisation methods for continual learning*.
+
+# %% [markdown]
 # ## The claims
 
 # %%
-# Ω ranks the synapses as the Fisher does, and is closer to its square root; ξ decides how close
-for name in found:
-    assert agree[name, "all synapses"].spearman > 0.9
-    assert agree[name, "all synapses"].pearson_root > agree[name, "all synapses"].pearson > 0.6
-assert at_xi[-1].pearson_root > 0.9 > 0.5 > at_xi[0].pearson_root
-assert agree["tanh", "dense3.W"].spearman < 0.6 < agree["relu", "dense3.W"].spearman
+# Ω ranks the synapses as the Fisher does, and is closer to its square root
+assert interval(agree["all synapses"]["spearman"]).above(0.9)
+assert interval(agree["all synapses"]["pearson_root"] - agree["all synapses"]["pearson"]).above(0)
+assert interval(smaller).within(0.4, 0.95)
 
-# ReLU: the Hessian's diagonal is the Fisher's; tanh: only in the readout
-readout = np.isin(sample, layers["dense3.W"])
-exact = {name: estimates["F"][sample] for name, estimates in found.items()}
-assert np.allclose(hessian["relu"], exact["relu"], rtol=1e-9, atol=1e-12)
-assert np.allclose(hessian["tanh"][readout], exact["tanh"][readout], rtol=1e-9, atol=1e-12)
-gap = abs(hessian["tanh"] - exact["tanh"])[~readout].max()
-assert gap > 0.05 * exact["tanh"].max()
+# the exact Fisher predicts nudges, in order and size; Ω the order, and with a small ξ not the size
+assert interval(ranks["exact F / 2", "nudged"]).above(0.97)
+assert interval(ratio["exact F / 2", "nudged"]).within(0.8, 1.25)
+assert interval(ranks["exact F / 2", "nudged"] - ranks["Ω", "nudged"]).above(0)
+assert interval(ranks["Ω", "nudged"]).above(0.9)
+assert interval(ratio["empirical F / 2", "nudged"]).above(1.2)
+assert interval(ratio["Ω, ξ = 0.001", "nudged"]).below(0.2)
 
-# the exact Fisher predicts nudges, in order and size; Ω the order only; resets need the slope
-assert ranks["exact F / 2", "nudged"] > 0.97 and 0.8 < ratio["exact F / 2", "nudged"] < 1.25
-assert ranks["exact F / 2", "nudged"] > ranks["Ω", "nudged"] > 0.9
-assert ratio["Ω, ξ = 0.001", "nudged"] < 0.2 and ratio["empirical F / 2", "nudged"] > 1.2
-assert ranks["exact F / 2", "reset"] < 0.95 < ranks["exact F / 2", "reset, slope known"]
+# no estimate ranks resets as well as nudges, in any of the networks
+for name in ("exact F / 2", "empirical F / 2", "Ω"):
+    assert (ranks[name, "nudged"] > ranks[name, "reset"]).all(), name
 
-# EWC's two rows are the sum over tasks: the same penalty, and the same pull, at any weights
-s = ewc_net.synapses
-s.theta[...] += 0.1 * rng.standard_normal(s.theta.shape)
-one_by_one = sum((F * (s.theta - theta) ** 2).sum(axis=-1) for theta, F in optima)
-pull = sum(2 * chosen["EWC"] * F * (s.theta - theta) for theta, F in optima)
-s.grad[...] = 0
-with s.update() as rows:
-    rows.grad[...] = ewc.total_gradient(rows)
-assert len(optima) == T
-assert np.allclose(ewc.penalty(), chosen["EWC"] * one_by_one, rtol=1e-3)
-assert np.allclose(s.grad, pull, rtol=1e-3, atol=1e-4)
+# costs, as stored: all are small beside training, and the exact Fisher costs most
+assert max(share[name] for name in passes if name != "training") < 0.25
+assert share["EWC, exact Fisher"] > max(share["EWC, empirical Fisher"],
+                                        share["Synaptic Intelligence"])  # fmt: skip
 
-# in use: every rule is more accurate than fine-tuning, and forgets less than half as much
+# in use: each rule is more accurate than fine-tuning, and forgets less than half as much
+free = measured["fine-tuning"]
 for name in rules:
-    assert interval((average[name] - average["fine-tuning"])[:, -1]).above(0.05)
-    halved = pysi.forgetting(tested["fine-tuning"]) / 2
-    assert interval(halved - pysi.forgetting(tested[name])).above(0)
+    assert interval(measured[name]["average"] - free["average"]).above(0.05)
+    assert interval(free["forgetting"] / 2 - measured[name]["forgetting"]).above(0)
 
-# SI is behind EWC after tasks 3 and 4; at the end three seeds show no difference
-assert all(interval(gaps["SI"][:, t - 1]).below(0) for t in (3, 4))
-assert all(interval(gap[:, -1]).lies(low=0) is None for gap in gaps.values())
+# along each curve the strength decides how much is forgotten, and what that costs
+for found in tried.values():
+    assert interval(found["forgetting"][0] - found["forgetting"][2]).above(0)
+    assert interval(found["learning"][0] - found["learning"][2]).above(0)
+
+# so a pair of strengths can be found for which either rule forgets less, with every seed
+lost = {name: found["forgetting"] for name, found in tried.items()}
+assert (lost["SI"][1] > lost["EWC"][2]).all() and (lost["EWC"][0] > lost["SI"][2]).all()
+
+# the average accuracy of the two rules differs by less than 0.05
+assert from_ewc["average"].within(-0.05, 0.05)
