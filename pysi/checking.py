@@ -6,7 +6,7 @@ central differences, Jᵀ dy is what `backward` returns and writes. One random d
 entries at once.
 """
 
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -57,7 +57,7 @@ def check_layer(
     expected = (len(x), *layer.output_shape(x.shape[1:]))
     if y.shape != expected:
         trial.refuse("y", f"shape {expected}, as output_shape says", y.shape)
-    rng = stream(seed, "directions")
+    rng: Any = stream(seed, "directions")
     dy = rng.standard_normal(y.shape)
     dx, grad = trial.backward(x, dy)
 
