@@ -16,6 +16,7 @@ from pysi.experiments.palette import PALETTE, SPARE, colour
 from pysi.figures import figure3, figure4, figure5, figure6, figure_sweep, learning_curve, matrix
 from pysi.figures.landscape import figure_landscape
 from pysi.figures.style import STYLE, WIDTH, look_of, shades, use
+from pysi.rules.mistakes import MISTAKES
 from test_figures import PAPER, result
 from test_figures_cifar import split_cifar
 from test_figures_history import history, relative_luminance
@@ -125,6 +126,9 @@ class Overview:
 TEN = [f"CIFAR-100, {k} to {k + 9}" for k in range(0, 100, 10)]
 DRAWN = {
     "figure3": lambda: figure3(result(PAPER[1:4], tasks=5, experiment="split-mnist")),
+    "figure3, every mistake": lambda: figure3(
+        result([(name, 1.0) for name in MISTAKES], tasks=5, experiment="split-mnist")
+    ),
     "figure4": lambda: figure4(result(tasks=10)),
     "figure5": lambda: figure5(result(tasks=10)),
     "figure6": lambda: figure6(split_cifar(tasks=11)),

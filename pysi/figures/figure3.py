@@ -67,6 +67,11 @@ def figure3(result: Any) -> "Figure":
     fig.supxlabel("Tasks learned", fontsize=10)
     fig.supylabel(averaged("Accuracy (test)", counts, "SEM"), fontsize=10)
     handles, labels = axes[-1].get_legend_handles_labels()
-    ncols = min(4, len(labels))
+    fitting = max(
+        1, min(4, 80 // (max(map(len, labels)) + 7))
+    )  # names as long as the figure is wide
+    lines = -(-len(labels) // fitting)
+    fig.set_figheight(fig.get_figheight() + 0.2 * (lines - 1))
+    ncols = -(-len(labels) // lines)
     fig.legend(handles, labels, loc="outside upper center", ncols=ncols, frameon=False)
     return fig
