@@ -81,10 +81,14 @@ def difference(name, curve, other, against=None, part="test"):
     return str(paired(name, curve, other, against, part))
 
 
+def answer(found, low=-np.inf, high=np.inf):
+    """The verdict on whether an interval lies between two bounds."""
+    return {True: "**yes**", False: "**no**", None: "undecided"}[found.lies(low, high)]
+
+
 def is_better(name, curve, other, against=None):
     """The verdict on whether a curve has the higher average accuracy."""
-    better = paired(name, curve, other, against).lies(0.0)
-    return {True: "**yes**", False: "**no**", None: "undecided"}[better]
+    return answer(paired(name, curve, other, against), 0.0)
 
 
 def of_older(name):
@@ -117,18 +121,6 @@ def verdicts(*names):
             paper, criterion = (claim.paper, claim.criterion) if i == 0 else ("", "")
             lines.append(f"| {paper} | {criterion} | {here} | {answer} | {n} |")
     return "\n".join(lines)
-
-
-def summary_of_verdicts(name):
-    """How often each verdict was given."""
-    found = [each.answer for claim in result(name).protocol.claims
-             for each in claim.verdicts(result(name))]  # fmt: skip
-    return ", ".join(f"{answer} {found.count(answer)}" for answer in dict.fromkeys(found))
-
-
-def chosen(name):
-    """What a sweep chose."""
-    return result(name).choose()
 
 
 def listed(name, **curves):
@@ -165,8 +157,7 @@ def resets():
 
 def said(found, low=-np.inf, high=np.inf):
     """A verdict and the interval that it rests on."""
-    answer = {True: "yes", False: "no", None: "undecided"}[found.lies(low, high)]
-    return f"{answer}: {found}"
+    return f"{answer(found, low, high)}: {found}"
 
 
 def reset_loss(mode):

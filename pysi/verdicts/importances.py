@@ -8,9 +8,7 @@ import numpy as np
 from pysi.experiments.correlation import mean_off_diagonal
 from pysi.experiments.methods import METHODS
 from pysi.typing import Array
-from pysi.verdicts.verdict import Claim, Verdict, decide, measured
-
-FREE = ("fine-tuning", 0.0)
+from pysi.verdicts.verdict import FREE, Claim, Verdict, decide, measured
 
 
 def layers(result: Any) -> list[dict[tuple[str, float], Array]]:

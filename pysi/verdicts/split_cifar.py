@@ -7,9 +7,9 @@ import numpy as np
 
 from pysi.experiments.methods import METHODS
 from pysi.typing import Array
-from pysi.verdicts.verdict import Claim, Found, Verdict, curves_of, decide, measured
+from pysi.verdicts.verdict import FREE, Claim, Found, Verdict, curves_of, decide, measured
 
-FREE, SCRATCH = ("fine-tuning", 0.0), ("scratch", 0.0)
+SCRATCH = ("scratch", 0.0)
 
 
 def slopes(accuracy: Array) -> Array:

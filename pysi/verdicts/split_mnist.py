@@ -8,6 +8,7 @@ import numpy as np
 from pysi.experiments.methods import METHODS
 from pysi.metrics import average_accuracy
 from pysi.verdicts.verdict import (
+    FREE,
     Claim,
     Verdict,
     average_difference,
@@ -15,8 +16,6 @@ from pysi.verdicts.verdict import (
     decide,
     measured,
 )
-
-FREE = ("fine-tuning", 0.0)
 
 
 def consolidated(result: Any) -> Iterator[tuple[str, Any, str]]:

@@ -10,6 +10,8 @@ import numpy as np
 from pysi.experiments.intervals import Interval, interval
 from pysi.typing import Array
 
+FREE = ("fine-tuning", 0.0)
+"""The curve without consolidation."""
 Found = tuple[str, Interval, float, float]
 # What was measured, in words, its interval, and the two bounds between which it must lie.
 
