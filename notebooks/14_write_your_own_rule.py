@@ -12,7 +12,7 @@
 # **What you need.** [Notebook 2](02_what_a_synapse_knows.ipynb) for the table of synapses and the
 # training step; [notebook 7](07_split_mnist.ipynb) for split MNIST.
 #
-# **Time.** About 45 minutes.
+# **Time.** About 50 minutes.
 
 # %% tags=["hide-input"]
 import contextlib
@@ -216,7 +216,7 @@ def value(rule):
 #
 # **Exercise 1.** Write the other two hooks. `total_gradient` returns $g$ (`rows.grad`) plus the
 # gradient of the penalty. `penalty` returns its value; it works on the arrays of `self.synapses`,
-# so there you may sum over the last axis. The strength of the moment is `self.strength`.
+# so there you may sum over the last axis. The present strength is `self.strength`.
 
 
 # %% tags=["exercise", "hide-input"]
@@ -818,8 +818,8 @@ figure3(result)
 
 # %% [markdown]
 # The figure has the form of the paper's Figure 3: one panel per task, from the moment it was
-# learned, and the average over the tasks learned so far. The curve called $c = 0$ is fine-tuning;
-# the other one that is called by its $c$ alone is SI.
+# learned, and the average over the tasks learned so far. The curve with the label $c = 0$ is
+# fine-tuning; the other one whose label is a value of $c$ alone is SI.
 #
 # Task 3 shows the price of holding on: when it has just been learned, fine-tuning is better at it
 # than all three rules.
