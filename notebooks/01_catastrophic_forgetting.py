@@ -630,7 +630,7 @@ plt.show()
 # and SI holds both: the green path ends soon. Task 2's valley, at 60°, runs nearly in the same
 # direction as task 1's. Without consolidation (blue) the network slides along both floors and
 # forgets little. [Notebook 4](04_the_surrogate_loss.ipynb) measures how often this happens, and
-# [notebook 13](13_where_si_fails.ipynb) looks for it in networks.
+# [notebook 13](13_where_si_fails.ipynb) shows where SI fails in networks.
 #
 # **Try.** We train the first example with a strength above its cap, $c = 25$. You will see
 # $\theta_2$ jump from one side of $\tilde\theta_2$ to the other, farther each time. With half the

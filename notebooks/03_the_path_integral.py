@@ -511,7 +511,7 @@ for name, run in training.items():
 
 # %% [markdown]
 # Now we change one thing at a time: the step, at the same training time, and the size $B$ of the
-# minibatch. Both figures show errors as parts of the loss drop.
+# minibatch. Both figures show errors as fractions of the loss drop.
 
 # %%
 smaller, batches = np.array([1, 2, 4]), np.array([2, 4, 8, 16, 32, 64])

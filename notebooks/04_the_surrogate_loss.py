@@ -538,7 +538,7 @@ plt.show()
 # quadratics with many synapses its gap is about a third of that without a rule. The Hessian's own
 # diagonal has a smaller gap, but it needs the Hessian. Real networks are not quadratic, so this
 # says what is exact, and not which of the two is the better rule.
-# [Notebook 13](13_where_si_fails.ipynb) looks at networks.
+# [Notebook 13](13_where_si_fails.ipynb) shows where SI fails in networks.
 #
 # **Question.** The paper says that the three conditions are met "exactly" for two tasks. Which of
 # them fail at 45°?
@@ -547,7 +547,7 @@ plt.show()
 # <details><summary>Answer</summary>
 #
 # None of them. The surrogate has the right minimum, descent on it makes the same movement, and each
-# synapse earns its $\omega_k$. But the conditions speak of *one* path, and the second task leaves
+# synapse earns its $\omega_k$. But the conditions are about *one* path, and the second task leaves
 # in another direction. Only if $H_1$ is diagonal is the surrogate right in all directions.
 #
 # </details>

@@ -340,7 +340,7 @@ assert np.allclose(found, importance.Q_flow(np.diag(h), d6)), (
 # return d**2 * h[:, None] * h / (h[:, None] + h)
 # ```
 #
-# Sums in place of pairs: without the new axis there is nothing off the diagonal:
+# The new axis is missing, so there are no pairs of $h_i$ and $h_j$:
 #
 # ```python
 # return np.outer(d, d) * (h * h / (h + h))

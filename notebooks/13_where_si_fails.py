@@ -393,9 +393,9 @@ for angle in angles:
 print(*lines, sep="\n")
 
 # %% [markdown]
-# The excess is how much larger the sum of both losses is than at the star. On average over 400
-# random problems SI removes two thirds of it even at 45°. But in a quarter of these problems it
-# does harm.
+# The excess, which [notebook 4](04_the_surrogate_loss.ipynb) calls the gap, is the amount by which
+# the sum of both losses exceeds its value at the star. On average over 400 random problems SI
+# removes two thirds of it even at 45°. But in a quarter of these problems it does harm.
 #
 # **Question.** A full matrix instead of a diagonal would be exact for quadratics. Why does nobody
 # store it? Count its entries for the networks of the first section, which have 55,050 synapses.
@@ -506,9 +506,10 @@ assert pysi.interval(in_class[1][:, -1] - in_class[1000][:, -1]).above(0)
 #   `self.rng`. Append the examples, (networks, $n$, 784), to `self.x`, and their labels,
 #   (networks, $n$), to `self.y`.
 # * `before_step`: return the gradient of the mean loss on all kept examples, or `None` if there are
-#   none. `net.forward`, `self.task.loss` and `net.backward` are used as in
-#   [notebook 2](02_what_a_synapse_knows.ipynb). Which mask must the loss have? And note that the
-#   minibatch will overwrite `net.synapses.grad`.
+#   none. `net.forward` and `net.backward` are used as in
+#   [notebook 2](02_what_a_synapse_knows.ipynb), and `self.task.loss` takes the place of
+#   `softmax_cross_entropy`. Which mask must the loss have? And note that the minibatch will
+#   overwrite `net.synapses.grad`.
 
 
 # %% tags=["exercise", "hide-input"]

@@ -145,8 +145,8 @@ except pysi.ConfigError as err:
 # <details><summary>Answer</summary>
 #
 # It is the gradient before the step: `net.backward` has written it before `update` was called, and
-# nobody has computed another since. Eq. 3 needs this pair, the gradient at the point where the step
-# begins, and the step. A rule that needs the old $\theta$ can use `modulate`, or compute
+# no other gradient has been computed since. Eq. 3 needs this pair, the gradient at the point where
+# the step begins, and the step. A rule that needs the old $\theta$ can use `modulate`, or compute
 # `rows.theta - delta` in `after_step`.
 #
 # </details>

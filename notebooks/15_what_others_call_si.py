@@ -126,7 +126,7 @@ def follows_the_penalty(make):
 check(follows_the_penalty, "C", "Compare all of delta with -RATE * (g + 2 * Omega * (…)).")
 
 # %% [markdown] tags=["instructor", "remove-cell"]
-# The first step only. There θ is still θ̃, so no penalty pulls, and nobody is caught:
+# The first step only. There θ is still θ̃, so no penalty pulls, and no suspect is caught:
 #
 # ```python
 # return np.allclose(delta[0], -RATE * g[0])
@@ -263,7 +263,7 @@ check(adds_up, "AE", "Put θ and θ̃ back to start, and compare Ω at the end w
 # return np.allclose(trial.complete(0, 0), 3 * once)
 # ```
 #
-# A weaker property, which everybody has:
+# A weaker property, which every suspect has:
 #
 # ```python
 # once = trial.complete(0)
@@ -271,7 +271,7 @@ check(adds_up, "AE", "Put θ and θ̃ back to start, and compare Ω at the end w
 # return bool((trial.complete(0) >= once).all())
 # ```
 #
-# The row of the table in place of a copy: it changes with Ω, and nobody passes:
+# The row of the table in place of a copy: it changes with Ω, and no rule passes, not even SI:
 #
 # ```python
 # trial.complete(0)
@@ -322,7 +322,7 @@ check(
 # return np.allclose(four, 16 * one)
 # ```
 #
-# Both trials have the same loss, so everybody passes:
+# Both trials have the same loss, so every suspect passes:
 #
 # ```python
 # one, four = (Trial(make).complete(0, 1) for a in (1.0, 4.0))
