@@ -639,9 +639,9 @@ assert failed["Half"] == [True, True, True, False]
 # </details>
 
 # %% [markdown]
-# ## An entry in the register
+# ## An entry in the registry
 #
-# A method of the package is one entry in the register `METHODS`: a label, and a function from the
+# A method of the package is one entry in the registry `METHODS`: a label, and a function from the
 # settings of an experiment and a strength to a new rule. With the entry, `squares` can be run,
 # resumed, swept, drawn and tabulated like every other method. It even has a colour now.
 
@@ -855,7 +855,7 @@ print(replace(tables.differences(result), caption="").text())
 # </details>
 
 # %% [markdown]
-# We keep the intervals for the claims below, and take the entry out of the register again:
+# We keep the intervals for the claims below, and remove the entry from the registry again:
 
 # %%
 curves = {name: (name, c) for name, c in chosen.items()}
