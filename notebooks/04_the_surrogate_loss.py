@@ -601,7 +601,7 @@ theirs = package.surrogate(start, end, bent_omega, xi=0.1)
 assert np.allclose(theirs.value(plane), surrogate(plane, end, yours)), "Ω is ω / (Δ² + ξ)."
 assert np.allclose(theirs.gradient(plane), 2 * yours * (plane - end)), "The slope is 2Ω (θ - θ̃)."
 by_package = package.hessian_approximation(np.array([1.0, 2.0]), end)
-assert np.allclose(by_package.Omega, stand_ins["Hessian"]), "Ω is half the curvature."
+assert np.allclose(by_package.Omega, stand_ins["Hessian"]), "Ω must be half the curvature."
 
 # ξ bounds Ω where ω is too large, and changes nothing for synapses that moved
 assert bounds[extra, 0.0].max() > 100 * h and bounds[extra, xi].max() < 1.01 * (h / 2 + extra / xi)

@@ -604,7 +604,7 @@ before, there, after = (bowl.flow(starts, t, tau=2.0) for t in (1 - 1e-5, 1, 1 +
 speed, slope = bowl.velocity(starts, 1, tau=2.0), bowl.gradient(there)
 assert np.allclose(speed, (after - before) / 2e-5), "Eq. 9 must be the derivative of Eq. 8."
 assert np.allclose(2.0 * speed, -slope), "The flow goes downhill, at the speed g / τ."
-assert np.allclose(bowl.value(there), 0.5 * (there * slope).sum(axis=-1)), "Eq. 6 has a ½."
+assert np.allclose(bowl.value(there), 0.5 * (there * slope).sum(axis=-1)), "Eq. 6 must have its ½."
 
 # Eqs. 10, 11: three ways to Q, whose trace is the loss drop; descent tends to flow as η → 0
 assert max(differ(in_modes, lyapunov), differ(summed, importance.Q_descent(H, d, 0.5, 400))) < 1e-9
@@ -626,12 +626,13 @@ assert np.allclose((moves**2).mean(axis=0), u**2, rtol=0.05)
 assert np.allclose(Omega_axes, h / 2, rtol=3e-3)
 by_steps = normalization.Omega_descent(h, 0.002, 20_000)
 assert np.allclose(Omega_axes, by_steps, rtol=1e-6), "How much too large Ω is, is known exactly."
-assert np.allclose(importance.Q_diagonal(np.diag(h), d6), np.diag(Q_of_axes(h, d6))), "See slip 4."
+by_diagonal = importance.Q_diagonal(np.diag(h), d6)
+assert np.allclose(by_diagonal, np.diag(Q_of_axes(h, d6))), "Eq. 13 must have a ½ (slip 4)."
 assert np.isclose(Q_axes[0, 1], d6[0] * d6[1] * h[0] * h[1] / (h[0] + h[1]), rtol=3e-3)
 
 # slip 6: Eq. 5 gives ½λ₁ and the whole drop; the whole movement gives ½H_kk and a smaller drop
 drop = 0.5 * d6 @ H_one @ d6
-assert np.allclose(importance.Q_rank_one(H_one, d6), Q_one, rtol=5e-3), "Eq. 14 has a ½."
+assert np.allclose(importance.Q_rank_one(H_one, d6), Q_one, rtol=5e-3), "Eq. 14 must have its ½."
 assert np.allclose(Omega_one, 1.0, rtol=3e-3) and np.allclose(Omega_whole, half, rtol=3e-3)
 assert np.isclose(Omega_one @ moved_one**2, drop, rtol=3e-3)
 assert Omega_whole @ moved_one**2 < 0.5 * drop
