@@ -892,7 +892,7 @@ assert better.above(0.4) and alike.within(-0.1, 0.1) and left_open.above(0.1)
 reservoir, tasks = pysi.Replay(capacity=200), pysi.in_scenario(split, "class")
 pysi.train(pysi.MLP([784, 2, 10]), pysi.Adam(), reservoir, tasks, epochs=1, batch_size=400)
 of_task = np.bincount(reservoir.targets // 2, minlength=5)
-assert of_task.sum() == 200 and of_task.min() > 25, "Each task must keep about a fifth of the room."
+assert of_task.sum() == 200 and of_task.min() > 20, "Each task must keep about a fifth of the room."
 
 # the stability gap: a dip that is regained with replay, and not with SI
 assert pysi.interval(dips["buffer"][0]).above(0.1) and pysi.interval(dips["buffer"][1]).above(0.1)
