@@ -13,7 +13,7 @@
 # **What you need.** Eigenvalues and eigenvectors; [notebook 3](03_the_path_integral.ipynb) for
 # $\omega$ and [notebook 4](04_the_surrogate_loss.ipynb) for $\Omega$.
 #
-# **Time.** About 30 minutes.
+# **Time.** About 35 minutes.
 
 # %% tags=["hide-input"]
 import matplotlib.pyplot as plt

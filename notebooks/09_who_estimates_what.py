@@ -12,7 +12,7 @@
 # **What you need.** [Notebook 5](05_importance_is_curvature.ipynb): why $\Omega$ follows the
 # curvature, and with Adam its square root.
 #
-# **Time.** About 30 minutes.
+# **Time.** About 35 minutes.
 
 # %% tags=["hide-input"]
 import json

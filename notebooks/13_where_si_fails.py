@@ -579,7 +579,7 @@ assert not np.shares_memory(extra, net.synapses.grad), (
 x, y = np.concatenate(rule.x, axis=1), np.concatenate(rule.y, axis=1)
 net.backward(tasks[2].loss(net.forward(x, train=True), y, tasks[2].active)[1])
 assert np.allclose(extra, net.synapses.grad, rtol=1e-4, atol=1e-7), (
-    "Which mask? The old digits must be told from all digits so far: use self.task.active."
+    "Which mask? The old digits must be compared with all digits so far: use self.task.active."
 )
 
 # %% [markdown] tags=["instructor", "remove-cell"]
