@@ -170,7 +170,7 @@ def test_what_is_said_of_the_settings_that_the_page_proposes():
     assert "as low as training on both tasks at once" in says(1.0)
     assert "By Ω, θ₂ matters 21 times as much as θ₁." in says(1.0)
     turned = says(1.0, turn=45)
-    assert "worse than nothing" in turned and "one number per synapse" in turned
+    assert "worse than none" in turned and "one number per synapse" in turned
     assert "Little is forgotten" in says(0.0, turn=45)
     assert "squared noise" in says(1.0, noise=0.2)
     assert "squared noise" not in says(1.0, noise=0.2, rule="ewc")

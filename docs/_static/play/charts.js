@@ -97,8 +97,9 @@ export class Curve {
     const x = stable.length ? this.diagram.x(this.logs[stable.at(-1)]) : 0;
     const room = stable.length < ends.length ? this.diagram.right - x : 0;
     put(this.wild, { x, width: room });
-    put(this.word, { x: x + room / 2, y: 110 });
-    this.word.toggleAttribute("hidden", room < 75);
+    const middle = x + room / 2;
+    put(this.word, { x: middle, y: 110, transform: `rotate(-90 ${middle.toFixed(1)} 105)` });
+    this.word.toggleAttribute("hidden", room < 20);
   }
 
   // Mark the present strength, the k-th.

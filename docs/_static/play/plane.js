@@ -8,7 +8,7 @@ export class Plane {
     const [x0, x1, y0, y1] = about.view;
     Object.assign(this, { task, about });
     this.diagram = new Diagram(holder, {
-      x: [x0, x1], y: [y0, y1], width: 388, height: 312,
+      x: [x0, x1], y: [y0, y1], width: 396, height: 312,
       label: `The loss of task ${task + 1} over both synapses, and the paths of both networks.`,
       ticks: [[-2, 0, 2].map((v) => [v, v]), [-1, 0, 1, 2].map((v) => [v, v])],
       names: ["θ₁", "θ₂"],

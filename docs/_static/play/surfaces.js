@@ -186,7 +186,11 @@ function build() {
     location.hash = "";
     read();
   });
-  window.addEventListener("hashchange", () => location.hash.includes("=") && read());
+  window.addEventListener("hashchange", () => {
+    if (!location.hash.includes("=")) return; // a heading of this page, and no settings
+    read();
+    planes.scrollIntoView({ block: "nearest" });
+  });
   copyButton(part("copy"));
 }
 

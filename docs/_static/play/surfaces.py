@@ -255,7 +255,7 @@ class Outcome:
         if total <= 1.02 * lowest:
             return [f"{sum_is}, as low as training on both tasks at once can make it."]
         if total > 1.02 * free:
-            worse = f"{sum_is}, and without any rule it is {free:.2f}: this is worse than nothing."
+            worse = f"{sum_is}, and without any rule it is {free:.2f}: the rule is worse than none."
             gets = f"and task 2 only gets from {self.after[1]:.2f} to {new:.2f}."
             return [worse, f"Task 1 is held ({old:.2f}), {gets}"] if new > old else [worse]
         if total >= 0.98 * free:

@@ -32,7 +32,7 @@ let clips = 0;
 // A diagram on white paper: the frame of x from x0 to x1 and y from y0 to y1, in `width` × `height`.
 export class Diagram {
   constructor(holder, { x, y, width, height, label, ticks = [[], []], names = ["", ""] }) {
-    const [left, bottom, right, top] = [34, 32, 14, 8];
+    const [left, bottom, right, top] = [42, 32, 14, 8];
     this.box = { left, top, width: width - left - right, height: height - top - bottom };
     this.right = width - right;
     this.x = (value) => left + ((value - x[0]) / (x[1] - x[0])) * this.box.width;
@@ -51,7 +51,7 @@ export class Diagram {
       add(this.svg, "text", { x: this.x(value), y: height - 18, class: "tick middle" }, text);
     }
     for (const [value, text] of ticks[1]) {
-      add(this.svg, "text", { x: left - 4, y: this.y(value) + 4, class: "tick end" }, text);
+      add(this.svg, "text", { x: left - 5, y: this.y(value) + 4, class: "tick end" }, text);
     }
     add(this.svg, "text", { x: left + this.box.width / 2, y: height - 4, class: "name middle" }, names[0]);
     const middle = top + this.box.height / 2;
