@@ -3,7 +3,7 @@
 import logging
 import re
 from collections.abc import Callable, Iterator
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import BrokenExecutor
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -63,7 +63,7 @@ def on_this_machine(jobs: int, epochs: int, shared: Path | None = None) -> Itera
             )
             try:
                 yield from workers(calls)
-            except BrokenProcessPool as err:
+            except BrokenExecutor as err:
                 how = re.search(r"\{(.+?)\}", str(err))
                 raise PysiError(
                     "jobs: expected worker processes that live until their runs have ended, found "

@@ -19,6 +19,11 @@ if sys.platform == "win32":
     def _lock(number: int) -> None:
         msvcrt.locking(number, msvcrt.LK_NBLCK, 1)
 
+elif sys.platform == "emscripten":  # a browser's files are of one process
+
+    def _lock(number: int) -> None:
+        pass
+
 else:
     import fcntl
 
