@@ -13,6 +13,7 @@ import numpy as np
 from pysi.storage.files import atomic
 
 PLAY = Path(__file__).parent / "_static" / "play"
+PICTURE = PLAY / "surfaces.svg"
 sys.path.insert(0, str(PLAY))
 import surfaces  # noqa: E402
 
@@ -90,7 +91,6 @@ def picture():
 
 
 if __name__ == "__main__":
-    path = PLAY / "surfaces.svg"
-    with atomic(path, "w", encoding="utf-8") as file:
+    with atomic(PICTURE, "w", encoding="utf-8") as file:
         file.write(picture())
-    print(path)
+    print(PICTURE)

@@ -1,6 +1,7 @@
 """The Python of the page of the two loss surfaces: `docs/_static/play/surfaces.py`."""
 
-import importlib.util
+import re
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -9,18 +10,11 @@ import pytest
 
 import pysi
 
-PLAY = Path(__file__).parent.parent / "docs" / "_static" / "play"
+DOCS = Path(__file__).parent.parent / "docs"
+sys.path[:0] = [str(DOCS), str(DOCS / "_static" / "play")]
+import play_still  # noqa: E402
+import surfaces  # noqa: E402
 
-
-def module(name):
-    """A page's Python, which lies beside the page's scripts and not in the package."""
-    spec = importlib.util.spec_from_file_location(f"play_{name}", PLAY / f"{name}.py")
-    loaded = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(loaded)
-    return loaded
-
-
-surfaces = module("surfaces")
 ONE = int(abs(surfaces.STRENGTHS - 1).argmin())
 
 
@@ -143,7 +137,7 @@ ENDS = [
 @pytest.mark.parametrize("rule", surfaces.RULES)
 def test_at_the_ends_of_the_sliders_all_is_finite_or_said(rule, settings):
     paths, told = run(rule=rule, steps=400, **settings)
-    assert all(np.isfinite(path).all() and abs(path).max() < surfaces.FAR for path in paths)
+    assert all(np.isfinite(path).all() and abs(path).max() <= surfaces.FAR for path in paths)
     for end, said in zip(told["ends"], told["says"], strict=True):
         assert said and "nan" not in said and "inf" not in said
         assert (end is None) == ("overshoot" in said or "too large" in said)
@@ -158,6 +152,23 @@ def test_the_cap_is_where_the_formula_says():
     for k, c in enumerate(surfaces.STRENGTHS):
         stable = 0.05 * np.linalg.eigvalsh(H + np.diag(2 * c * Omega)).max() < 2
         assert (told["ends"][k] is not None) == stable
+
+
+def test_a_path_that_overshoots_leaves_the_picture_and_ends_there():
+    (_, second), told = run(noise=0.5)
+    assert told["ends"][-1] is None
+    far = abs(second[-1]).max(axis=-1) == surfaces.FAR
+    first = int(far.argmax())
+    assert far[first:].all() and (second[-1, first:] == second[-1, first]).all()
+
+
+def test_the_still_picture_is_what_the_page_shows_first():
+    number = re.compile(r"-?\d+\.?\d*")
+    drawn, stored = play_still.picture(), play_still.PICTURE.read_text(encoding="utf-8")
+    assert number.sub("", drawn) == number.sub("", stored), "run python docs/play_still.py"
+    numbers = [np.array(number.findall(each), float) for each in (drawn, stored)]
+    assert np.allclose(*numbers, atol=0.11)  # of coordinates in pixels
+    assert len(stored) < 60_000
 
 
 def says(c=1.0, **settings):

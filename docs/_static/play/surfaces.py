@@ -75,7 +75,7 @@ RULES = {
         GaussianEWC,
         0.5,
     ),
-    "l2": Choice("L2", "L2: Ω = 1, so every synapse is as important.", lambda c, H: pysi.L2(c)),
+    "l2": Choice("L2", "L2: Ω is 1 for every synapse, whatever it did.", lambda c, H: pysi.L2(c)),
     "rwalk": Choice(
         "RWalk",
         "Riemannian walk: Ω is the sum of a Fisher information and of a path integral. Both are "
@@ -252,7 +252,7 @@ class Outcome:
         old, new, total = self.losses[k]
         free, lowest = self.losses[0, 2], self.lowest
         sum_is = f"The sum of both losses is {total:.2f}"
-        if total <= 1.02 * lowest:
+        if total <= 1.02 * lowest or f"{total:.2f}" == f"{lowest:.2f}":
             return [f"{sum_is}, as low as training on both tasks at once can make it."]
         if total > 1.02 * free:
             worse = f"{sum_is}, and without any rule it is {free:.2f}: the rule is worse than none."
@@ -301,9 +301,15 @@ def overshoot(task: int, product: float, remedy: str) -> str:
     if not np.isfinite(product):
         return f"In task {task} the numbers become too large to be shown. {remedy}"
     return (
-        f"In task {task} the steps overshoot: learning rate times curvature is {short(product)}, "
+        f"In task {task} the steps overshoot: learning rate times curvature is {product:.3g}, "
         f"and from 2 on each step leads farther away. {remedy}"
     )
+
+
+def followed(last: Array, theta: Array) -> Array:
+    """Return the next points of paths, (R, 2); a path that has left the picture goes no farther."""
+    inside = (abs(last) < FAR).all(axis=-1, keepdims=True) & np.isfinite(theta)
+    return np.where(inside, np.clip(theta, -FAR, FAR), last)
 
 
 def learn(
@@ -333,8 +339,7 @@ def learn(
                 s.grad[...] = (s.theta - BEST[task] - beside[step - 1]) @ H[task]
                 update(s, optimizer, consolidation, consolidation.before_step(None))
             if step in wanted:
-                reached = (abs(s.theta) < FAR).all(axis=-1, keepdims=True)
-                points.append(np.where(reached, s.theta, points[-1]))
+                points.append(followed(points[-1], s.theta))
             if len(points) > 12 or step == steps:
                 yield {"task": task, "step": step, "theta": np.stack(points[1:], axis=1),
                        "omega": finite(s.omega[0]) if earns else None}  # fmt: skip
