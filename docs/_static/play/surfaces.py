@@ -257,7 +257,7 @@ class Outcome:
         if total > 1.02 * free:
             worse = f"{sum_is}, and without any rule it is {free:.2f}: the rule is worse than none."
             gets = f"and task 2 only gets from {self.after[1]:.2f} to {new:.2f}."
-            return [worse, f"Task 1 is held ({old:.2f}), {gets}"] if new > old else [worse]
+            return [worse, f"Task 1 ends at {old:.2f}, {gets}"] if new > old else [worse]
         if total >= 0.98 * free:
             return [f"{sum_is}, about as much as without any rule ({free:.2f})."]
         return [f"{sum_is}. Without any rule it is {free:.2f}, and at best {lowest:.2f}."]
@@ -281,7 +281,7 @@ class Outcome:
                         "valley: one number per synapse cannot say so.")  # fmt: skip
         excess = (self.steepness / (h / 2)).max()
         if self.noise and self.rule == "si" and excess > 1.2:
-            said.append("ω also adds up the squared noise, which makes an Ω as large as "
+            said.append("With noise, ω also adds up squared noise: an Ω is now as large as "
                         f"{short(excess)} times half the curvature.")  # fmt: skip
         return said
 

@@ -35,7 +35,7 @@ export function showMemory(body, { omega, Omega, theta_ref, half }, colours) {
     x === undefined ? "–" : bar(x >= 1000 ? x.toPrecision(2) : x.toFixed(3), x / top, ink);
   body.replaceChildren(...[0, 1].map((k) => row(`θ${"₁₂"[k]}`, [
     cell(work[k], tops[0], colours.surrogate), cell(importance[k], tops[1], colours.surrogate),
-    cell(halves[k], tops[1], colours.exact), old[k]?.toFixed(2) ?? "–",
+    cell(halves[k], tops[1], colours.hessian), old[k]?.toFixed(2) ?? "–",
   ])));
 }
 
