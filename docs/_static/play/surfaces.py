@@ -281,7 +281,7 @@ class Outcome:
                         "valley: one number per synapse cannot say so.")  # fmt: skip
         excess = (self.steepness / (h / 2)).max()
         if self.noise and self.rule == "si" and excess > 1.2:
-            said.append("With noise, ω also adds up squared noise: an Ω is now as large as "
+            said.append("With noise, ω also adds up squared noise. Ω is up to "
                         f"{short(excess)} times half the curvature.")  # fmt: skip
         return said
 
