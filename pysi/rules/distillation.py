@@ -1,4 +1,4 @@
-"""Distillation: how far a network's outputs are from those that an old network gave."""
+"""Distillation: how far a network's outputs are from those of an old network."""
 
 from typing import Any
 

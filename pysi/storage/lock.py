@@ -51,7 +51,7 @@ class Lock:
     Raises
     ------
     ConfigError
-        Another one holds it.
+        Another process, or another `Lock`, holds it.
     DataError
         The folder cannot be written to.
     """
@@ -74,7 +74,7 @@ class Lock:
         self.release = finalize(self, _release, number, self.path)
 
     def holds(self) -> bool:
-        """Return whether the folder is still there, and it is still this lock that holds it."""
+        """Return whether the folder is still there, and this lock still holds it."""
         return self.release.alive and _same(self._number, self.path)
 
     def _open(self) -> int:
