@@ -17,8 +17,8 @@ and from then on
 
 .. math:: Ω = \tilde F + \tilde s, \qquad \tilde a = \frac{a - \min a}{\max a - \min a},
 
-with minimum and maximum over all synapses of a network, and :math:`\tilde s` made from s̄. F goes on
-from task to task; s starts again from 0.
+with minimum and maximum over all synapses of a network, and :math:`\tilde s` made from s̄. F
+continues from task to task; s starts again from 0.
 
 These formulas are from memory, not from the paper's text. They were compared with two public
 implementations that refer to the paper's Eqs. 6 to 8: the first author's later code (A-GEM, 2019)
