@@ -35,7 +35,7 @@ def check_finite(net: Network, losses: Array, task: int, epoch: int) -> None:
 
 
 def check_listeners(listeners: Any) -> list[Any]:
-    """Return listeners as a list; a ConfigError if one cannot be called."""
+    """Return listeners as a list; raise a ConfigError if one cannot be called."""
     if isinstance(listeners, str) or not isinstance(listeners, Iterable):
         raise refuse("listeners", "a list of functions of an event", listeners)
     for listener in (listeners := list(listeners)):
@@ -55,7 +55,7 @@ def check_options(given: Iterable[str], known: Any, threads: Any) -> None:
             remedy = ""
             if name == "checkpoint":
                 remedy = "; a checkpoint is a listener, listeners=[Checkpoint(path, settings)]"
-            raise ConfigError(f"{name}: expected one of the arguments {names}{remedy}")
+            raise ConfigError(f"{name}: expected one of {names}, found another{remedy}")
 
 
 def check_arguments(

@@ -106,7 +106,7 @@ def check_targets(where: str, targets: Any, active: Any) -> None:
 
 
 def square(accuracy: Any) -> Any:
-    """Return an accuracy matrix as an array; a ConfigError if it is not square."""
+    """Return an accuracy matrix as an array; raise a ConfigError if it is not square."""
     accuracy = np.asarray(accuracy, dtype=float)
     if accuracy.ndim < 2 or accuracy.shape[-1] != accuracy.shape[-2] or not accuracy.shape[-1]:
         found = f"found shape {accuracy.shape}; test the tasks that were learned"

@@ -78,7 +78,7 @@ class Network(Copied):
     output_shape = property(lambda self: self.shapes[-1], doc="Shape of its output.")
     last = property(lambda self: self._uses.last, doc="The pass that `backward` differentiates.")
     tested = property(lambda self: self._uses.of("test"), doc="The last pass without training.")
-    features = property(lambda self: self.last.features, doc="The last layer's input there.")
+    features = property(lambda self: self.last.features, doc="Input of the last layer in `last`.")
 
     @property
     def synapses(self) -> Synapses:

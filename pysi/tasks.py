@@ -90,7 +90,7 @@ def split_tasks(dataset: Any, n_tasks: int | Sequence[int] = 5) -> list[Task]:
     dataset : pysi.data.Dataset
     n_tasks : int or sequence of int
         The number of tasks, which must divide the number of classes; or the number of classes of
-        each task, such as (2, 3, 5), at most all together. Anything else is a ConfigError.
+        each task, such as (2, 3, 5), in total at most all. Anything else is a ConfigError.
 
     Source: Zenke, Poole & Ganguli (2017), Section 5.1.
     """

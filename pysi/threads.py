@@ -41,7 +41,7 @@ def wanted() -> int | None:
 
 
 def worthwhile(net: Any, batch_size: int) -> int:
-    """Return with how many threads a step of this network is fastest."""
+    """Return how many threads save time in a step of this network."""
     operations = 2 * batch_size * net.synapses.size * len(net.seeds)
     return cores() if takes_images(net) or operations >= WORTHWHILE else 1
 

@@ -72,7 +72,7 @@ def draw_figures(result: Result, folder: Path) -> list[Path]:
         raise PysiError(
             f"figures: expected Matplotlib to draw them, found {type(err).__name__}: "
             f"{str(err).strip().splitlines()[0]}. The result is complete and saved: once this is "
-            "mended, `pysi figure` draws it."
+            "fixed, `pysi figure` draws it."
         ) from err
 
 

@@ -57,7 +57,8 @@ def options_of(protocol: type[Protocol], *, sweep: bool = False) -> dict[str, di
             how["type"] = value(how.get("type", str), how.get("nargs") == "+")
         default = protocol.swept if sweep and name == "methods" else getattr(protocol, name)
         shown = " ".join(map(str, default)) if isinstance(default, tuple) else default
-        of = f"; one of: {' '.join(values[name])}" if name in values else ""
+        which = "some of" if how.get("nargs") == "+" else "one of"
+        of = f"; {which} {' '.join(values[name])}" if name in values else ""
         found[name] = how | {"help": f"{how['help']}{of} (default: {shown or 'none'})"}
     return found
 
@@ -105,13 +106,13 @@ def add_landscapes(command: argparse.ArgumentParser) -> None:
         sub = experiments.add_parser(
             name, help=protocol.__doc__.splitlines()[0], argument_default=argparse.SUPPRESS
         )
-        whole = value(int, False)
+        whole, preset = value(int, False), protocol.landscape
         offered: dict[str, dict[str, Any]] = {
             "--methods": {"nargs": "+", "help": "what to compare (default: all that fit)"},
             "--scenarios": {"nargs": "+", "help": f"some of {' '.join(protocol.scenarios)}"},
             "--seeds": {"type": whole, "help": "repetitions (default: 10)"},
             "--sweep-seeds": {"type": whole, "help": "seeds per strength, in sweeps (default: 2)"},
-            "--preset": {"choices": protocol.presets, "help": f"default: {protocol.landscape}"},
+            "--preset": {"choices": protocol.presets, "help": f"settings (default: {preset})"},
             "--dataset": {"help": f"one of {' '.join(protocol.datasets)}"},
             "--epochs": {"type": whole, "help": "epochs per task"},
             "--data": {"metavar": "DIR", "help": "folder of data sets (default: $PYSI_DATA)"},
@@ -165,5 +166,5 @@ def parser() -> argparse.ArgumentParser:
         "names", nargs="*", default=["mnist"], metavar="NAME",
         help=f"some of {' '.join(CATALOGUE)} (default: mnist)",
     )  # fmt: skip
-    get.add_argument("--force", action="store_true", help="download even what is there")
+    get.add_argument("--force", action="store_true", help="download even if it is there")
     return top

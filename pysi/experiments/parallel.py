@@ -76,7 +76,7 @@ def on_this_machine(jobs: int, epochs: int, shared: Path | None = None) -> Itera
 
 def remove_semaphores(pid: int) -> None:
     """Remove the named semaphores of a process that was killed with all its workers."""
-    if not process_is_alive(pid):  # it may be another process with this number
+    if not process_is_alive(pid):  # a live one may be another process
         for path in Path("/dev/shm").glob(f"sem.loky-{pid}-*"):
             with suppress(OSError):
                 path.unlink()

@@ -114,7 +114,7 @@ class Protocol:
     batch_size: int = 64
     lr: float = 1e-3
     reset_optimizer: bool | str = option(
-        True, "what Adam forgets between tasks, its whole state or less: full, moments or none",
+        True, "what Adam forgets between tasks: full (its whole state), moments or none",
         free=True, nargs="?", const=True,
     )  # fmt: skip
     dtype: str = option("float32", "float32 or float64")

@@ -52,9 +52,9 @@ class Rule(Arguments):
         """Recompute what the rule derives from the table, after the table was changed by hand."""
 
     def before_step(self, net: Any) -> Array | None:
-        """Return a row (..., P) to add to the total gradient, or None; the minibatch comes later.
+        """Return a row (..., P) to add to the total gradient, or None.
 
-        To compute it, the rule may use the network and write to `grad`.
+        It is called before the forward pass; the rule may use the network and write to `grad`.
         """
         return None
 

@@ -126,7 +126,7 @@ class Together(Rule):
 
 
 def added(total: Any, part: Any) -> Any:
-    """Return the sum of two arrays, of which either may be None."""
+    """Return the sum of two arrays, either of which may be None."""
     return part if total is None else total if part is None else total + part
 
 

@@ -28,7 +28,7 @@ HEADER = re.compile(
 )
 """The header of an array, as NumPy writes it. Any other header is not from this package."""
 LARGEST_RATIO, SMALL = 20, 1 << 26
-"""The content may be so many times as large as its file, or have so many bytes if that is more.
+"""The content has at most this many times the bytes of its file, or this many if that is more.
 
 Arrays are not compressed. Those of older tables were, but random weights hardly shrink.
 """

@@ -76,7 +76,7 @@ class Checkpoint:
         """
         if not due and time.monotonic() - self._saved < self.interval:
             return
-        make_folder(self.path.parent)  # but not the folder around it, if somebody has removed it
+        make_folder(self.path.parent)  # but not the folder around it, which may have been removed
         about = {"settings": self.settings, "progress": progress}
         write_archive(self.path, about, arrays, keep=self.previous)
         self._saved = time.monotonic()

@@ -29,14 +29,14 @@ else:
 SIGNATURE = re.compile(r"process (\d{1,9}) on (.*)")
 """What a process writes into the file."""
 HELD = (errno.EAGAIN, errno.EACCES, errno.EDEADLK)
-"""The errors which say that somebody else holds a lock."""
+"""The errors that mean that another process holds the lock."""
 
 
 class Lock:
     """A folder's lock. It is held until `release`, or until its process ends, however that ends.
 
     It is a file `.lock` in the folder, locked by the operating system, so that what a killed
-    process leaves is no obstacle. On a file system without locks, it holds nobody back.
+    process leaves is no obstacle. On a file system without locks, it has no effect.
 
     Parameters
     ----------
