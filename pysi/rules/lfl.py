@@ -1,4 +1,4 @@
-r"""Less-forgetful learning (Jung et al., 2016).
+r"""Less-forgetting learning (Jung et al., 2016).
 
 All tasks share one readout, and with it the boundaries between its classes. So from the second task
 on the readout is frozen, and what it receives, the last hidden layer f(x), must stay close to what
@@ -21,7 +21,7 @@ REDUCTIONS = ("sum", "mean")
 
 
 class LFL(Functional):
-    """Less-forgetful learning: a frozen readout, and features that stay where they were.
+    """Less-forgetting learning: a frozen readout, and features that stay where they were.
 
     Parameters
     ----------
