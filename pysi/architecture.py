@@ -31,14 +31,14 @@ def describe(net: Any) -> str:
 
 
 def plain(value: Any) -> Any:
-    """Return a value as JSON has it."""
+    """Return a value as JSON can hold it."""
     if hasattr(value, "tolist"):
         return value.tolist()
     if isinstance(value, tuple | list):
         return [plain(item) for item in value]
     if value is None or isinstance(value, bool | int | float | str):
         return value
-    raise refuse("a layer's argument", "a number, a word, None or a list of such", value)
+    raise refuse("a layer's argument", "a number, a word, None or a list of these", value)
 
 
 def frozen(value: Any) -> Any:
@@ -66,7 +66,7 @@ def known_layers(base: type = Layer) -> Iterator[tuple[str, type]]:
 
 
 def layers_from_words(words: list[dict[str, Any]]) -> list[Layer]:
-    """Return the layers that `layers_in_words` wrote down; a ConfigError for unknown ones."""
+    """Return the layers that `layers_in_words` wrote down; raise `UnknownLayer` for others."""
     known, layers = dict(known_layers()), []
     for entry in words:
         if (name := entry["layer"]) not in known:

@@ -1,4 +1,4 @@
-"""Arguments: whether they are what they should be, and how an object is written with its own."""
+"""Checks of arguments, and a repr that shows the arguments with which an object was made."""
 
 from collections.abc import Callable, Iterable, Sequence
 from copy import deepcopy
@@ -26,7 +26,7 @@ def item(value: Any) -> Any:
 
 
 def number(name: str, value: Any, expected: str, fits: Callable[[float], bool]) -> float:
-    """Return a finite number that fits, as a float."""
+    """Return `value` as a float; raise a ConfigError unless it is a finite number that `fits`."""
     value = item(value)
     try:
         good = isinstance(value, Real) and not isinstance(value, bool | np.bool)
@@ -39,13 +39,13 @@ def number(name: str, value: Any, expected: str, fits: Callable[[float], bool]) 
 
 
 def is_whole(value: Any, low: int = 1) -> bool:
-    """Return whether this is a whole number that is at least `low`; 2.0 and True are none."""
+    """Return whether this is a whole number that is at least `low`; 2.0 and True are not."""
     value = item(value)
     return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= low
 
 
 def whole(name: str, value: Any, low: int = 1) -> int:
-    """Return a whole number that is at least `low`."""
+    """Return `value` as an int; raise a ConfigError unless it is a whole number from `low`."""
     value = item(value)
     if not is_whole(value, low):
         raise refuse(name, f"a whole number from {low}", value)
@@ -53,7 +53,7 @@ def whole(name: str, value: Any, low: int = 1) -> int:
 
 
 def wholes(name: str, values: Any, least: int, expected: str) -> tuple[int, ...]:
-    """Return at least so many whole numbers from 1."""
+    """Return `values` as ints; raise a ConfigError unless they are `least` or more, each from 1."""
     if not isinstance(values, Sequence | np.ndarray) or isinstance(values, str) or (
         len(values) < least or any(np.shape(n) for n in values)
     ):  # fmt: skip
@@ -62,14 +62,14 @@ def wholes(name: str, values: Any, least: int, expected: str) -> tuple[int, ...]
 
 
 def choice(name: str, value: Any, known: Iterable[str]) -> str:
-    """Return one of the known words."""
+    """Return `value`; raise a ConfigError unless it is one of the known words."""
     if not isinstance(value, str) or value not in known:
         raise refuse(name, f"one of {list(known)}", value)
     return value
 
 
 def instance(name: str, value: Any, kind: type) -> Any:
-    """Return an object of this class or of one derived from it."""
+    """Return `value`; raise a ConfigError unless it is an object of this class or a subclass."""
     if not isinstance(value, kind):
         article = "an" if kind.__name__[0] in "AEIOU" else "a"
         raise refuse(name, f"{article} {kind.__name__}", value)
@@ -77,7 +77,7 @@ def instance(name: str, value: Any, kind: type) -> Any:
 
 
 def several(name: str, values: Any, kind: type) -> list[Any]:
-    """Return objects of a class as a list, at least one."""
+    """Return `values` as a list; raise a ConfigError unless it holds objects of a class only."""
     what = f"a list of {kind.__name__} objects"
     if isinstance(values, kind):
         raise refuse(name, what, values, "write it in brackets, [...]")
@@ -89,7 +89,7 @@ def several(name: str, values: Any, kind: type) -> list[Any]:
 
 
 def floating(dtype: Any) -> np.dtype[Any]:
-    """Return float32 or float64 as a dtype."""
+    """Return `dtype` as NumPy's type; raise a ConfigError unless it is float32 or float64."""
     try:
         found = np.dtype(dtype)
     except TypeError:
@@ -100,7 +100,7 @@ def floating(dtype: Any) -> np.dtype[Any]:
 
 
 def seeds_of(seed: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Return seeds, and the leading axes of their networks: () of one seed, (R,) of R in a row."""
+    """Return the seeds, and their networks' leading axes: () for one seed, (R,) for a list of R."""
     seeds = np.atleast_1d(seed)
     if seeds.ndim != 1 or seeds.dtype.kind not in "iu" or not seeds.size or seeds.min() < 0:
         raise refuse("seed", "whole numbers from 0", seed)
@@ -108,7 +108,7 @@ def seeds_of(seed: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
 
 
 def strengths(name: str, c: Any) -> Any:
-    """Return finite strengths that are not negative, () of one or (R,) of R, as an array."""
+    """Return strengths as an array, () or (R,); raise a ConfigError unless they are finite, ≥ 0."""
     try:
         values = np.asarray(c)
     except ValueError:  # rows of different lengths
@@ -121,10 +121,10 @@ def strengths(name: str, c: Any) -> Any:
 
 
 class Copied:
-    """Gives objects that own a table a method to copy them, and a sentence for who pickles them."""
+    """Gives objects that own a table the method `copy`, and forbids pickling them."""
 
     def copy(self) -> Self:
-        """Return the same with memory of its own."""
+        """Return a copy with memory of its own."""
         return deepcopy(self)
 
     def __reduce__(self) -> Any:
@@ -133,11 +133,11 @@ class Copied:
 
 
 class Arguments:
-    """Gives objects that keep their constructor's arguments, by their names, a true repr."""
+    """Gives a repr to objects that keep their constructor's arguments under the same names."""
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """What it was made with, by name; a ConfigError if it does not keep one of them."""
+        """The arguments it was made with, by name; a ConfigError if one of them is not kept."""
         names = [
             p.name for p in signature(type(self)).parameters.values()
             if p.kind not in (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)

@@ -87,7 +87,7 @@ def check_layer(
     if layer.parameters and not layer.random:
         parts = Trial(layer, x, seed, size=-(-len(x) // 2))
         if not np.allclose(parts.backward(x, dy)[1], grad, rtol=1e-9, atol=1e-9):
-            trial.refuse("∂L/∂W", "the same in two parts of the batch", "another one")
+            trial.refuse("∂L/∂W", "the same gradient in two parts of the batch", "another one")
 
 
 class Trial:

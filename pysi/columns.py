@@ -6,7 +6,7 @@ the layer before, each layer reads those of all older columns j < k (Rusu et al.
     h_i^(k) = relu(h_{i-1}^(k) W + Σ_j h_{i-1}^(j) U^(k:j) + b)       U: lateral weights
 
 The first layer has no lateral weights, because all columns see the same input. The readout has
-them, and is linear. With adapters, a hidden layer reads older columns through one layer more: each
+them, and is linear. With adapters, a hidden layer reads older columns through one more layer: each
 column j is scaled by a learned number α_j, V projects all of them together to as many units as the
 layer has, and U reads these::
 
@@ -31,7 +31,7 @@ from pysi.typing import Array, Shape
 
 
 class Columns(Layer):
-    """All columns of a progressive network, as one layer, of which the newest is trained.
+    """All columns of a progressive network, as one layer. The newest column is trained.
 
     Columns after the newest are not computed, and their logits are 0. Weights have names such as
     "column2.W1" (in the table, "progressive1.column2.W1"); "a" is α. The rows of U and V, and the
@@ -88,20 +88,20 @@ class Columns(Layer):
         return (sum(self.classes),)
 
     def with_newest(self, newest: int) -> Self:
-        """Return the same columns, of which another one is trained."""
+        """Return the same columns, with another one to be trained."""
         other = copy(self)
         other.newest = newest
         return other
 
     def initial(self, rng: np.random.Generator) -> dict[str, Array]:
-        # every matrix as that of a dense layer; α small, and different for each column
+        # a matrix starts like that of a dense layer; α is small, and different for each column
         return {
             name: rng.uniform(0.01, 0.1, shape) if ".a" in name else Dense(*shape).initial(rng)["W"]
             for name, shape in self.parameters.items() if ".b" not in name
         }  # fmt: skip
 
     def own(self, k: int, i: int) -> slice:
-        """Return which units of layer i are those of column k; layer 0 is the common input."""
+        """Return which units of layer i belong to column k; layer 0 is the common input."""
         if i == 0:
             return slice(None)
         if i == self.readout:
@@ -109,7 +109,7 @@ class Columns(Layer):
         return slice((k - 1) * self.hidden[i - 1], k * self.hidden[i - 1])
 
     def older(self, k: int, i: int) -> slice:
-        """Return which units of hidden layer i are those of the columns before k."""
+        """Return which units of hidden layer i belong to the columns before k."""
         return slice(0, (k - 1) * self.hidden[i - 1])
 
     def weights(self, arrays: tuple[Array, ...], k: int) -> dict[str, Array]:
@@ -118,7 +118,7 @@ class Columns(Layer):
 
     def forward(self, x: Array, memory: Any) -> tuple[Array, Any]:
         # layer i of all columns is one array, so that older columns lie side by side; it has room
-        # for later columns too, so that each product has the same strides, and bits, ever after
+        # for later columns too, so that a product keeps its strides, and bits, when these come
         lead = (*(memory.weights[0].shape[:-2] or x.shape[:-2]), x.shape[-2])
         widths = *(len(self.columns) * n for n in self.hidden), sum(self.classes)
         h = [x, *(memory(("h", i), (*lead, n)) for i, n in enumerate(widths, start=1))]
@@ -154,9 +154,9 @@ class Columns(Layer):
         return V.reshape(*V.shape[:-2], k - 1, -1, V.shape[-1])
 
     def backward(self, dy: Array, kept: Any, memory: Any) -> None:
-        """Write the gradient of the newest column; the others' is left as it is, which is 0.
+        """Write the gradient of the newest column; that of all others stays 0.
 
-        No gradient enters older columns, and nobody needs that of the input.
+        No gradient enters older columns, and the gradient of the input is not needed.
         """
         k, (h, laterals) = self.newest, kept
         w, d = self.weights(memory.weights, k), self.weights(memory.gradients, k)

@@ -2,7 +2,7 @@
 
 Features (or the channels of an image) are cut into blocks of k neighbours, and the largest of each
 block wins; among equals, the first. Only the winner is heard, and only the winner learns. So an
-input uses, and changes, a part of the network. Neither layer needs another nonlinearity.
+input uses, and changes, only a part of the network. Neither layer needs another nonlinearity.
 """
 
 from typing import Any
@@ -79,7 +79,7 @@ class Maxout(Competition):
 
 
 class LWTA(Competition):
-    """Local winner-take-all: others than the winner give 0 (Srivastava et al., 2013).
+    """Local winner-take-all: all units but the winner give 0 (Srivastava et al., 2013).
 
     So a block of k units stays k units. Backward: ∂L/∂y passes at the winner, and nowhere else.
 

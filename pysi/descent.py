@@ -1,4 +1,4 @@
-"""Other optimizers, for comparison: momentum, and a rate for each synapse that only falls."""
+"""Other optimizers, for comparison: momentum, and Adagrad, whose learning rates only fall."""
 
 from typing import Any
 
@@ -46,8 +46,8 @@ def adagrad_step(g, G, minus_lr, eps):
 class Adagrad(Optimizer):
     """Adagrad (Duchi, Hazan & Singer, 2011): G ← G + g², Δθ = -η g / (√G + ε).
 
-    The rate of a synapse falls with all the gradients that it has ever had. Where the optimizer is
-    not reset between tasks, synapses that an old task has used a lot therefore move little.
+    The learning rate of a synapse falls with every gradient that it receives. So if the optimizer
+    is not reset between tasks, synapses that an old task has used a lot move little.
     """
 
     kept = ("G",)

@@ -35,7 +35,7 @@ def check_finite(net: Network, losses: Array, task: int, epoch: int) -> None:
 
 
 def check_listeners(listeners: Any) -> list[Any]:
-    """Return listeners as a list; a ConfigError if one cannot be called."""
+    """Return listeners as a list; raise a ConfigError if one cannot be called."""
     if isinstance(listeners, str) or not isinstance(listeners, Iterable):
         raise refuse("listeners", "a list of functions of an event", listeners)
     for listener in (listeners := list(listeners)):
@@ -45,7 +45,7 @@ def check_listeners(listeners: Any) -> list[Any]:
 
 
 def check_options(given: Iterable[str], known: Any, threads: Any) -> None:
-    """Raise a ConfigError for arguments that a function does not know, or no number of threads."""
+    """Raise a ConfigError for arguments that `known` does not take, or a bad number of threads."""
     if threads is not None:
         whole("threads", threads)
     wanted()
@@ -55,7 +55,7 @@ def check_options(given: Iterable[str], known: Any, threads: Any) -> None:
             remedy = ""
             if name == "checkpoint":
                 remedy = "; a checkpoint is a listener, listeners=[Checkpoint(path, settings)]"
-            raise ConfigError(f"{name}: expected an argument of {names}, found no such one{remedy}")
+            raise ConfigError(f"{name}: expected one of {names}, found another{remedy}")
 
 
 def check_arguments(
@@ -94,7 +94,7 @@ def check_arguments(
                 seen.append(x)
         if (len(task.active),) != net.output_shape:
             raise ConfigError(
-                f"task {task.name!r}: expected {net.output_shape} classes, as the network's "
-                f"readout has units, found {len(task.active)}"
+                f"task {task.name!r}: expected {net.output_shape[0]} classes, one per unit of the "
+                f"network's readout, found {len(task.active)}"
             )
     check_pixels(highest)

@@ -1,4 +1,4 @@
-"""What a run tells while it learns (events), and what it leaves behind (a history).
+"""What a run reports while it learns (events), and what it leaves behind (a history).
 
 Tasks, epochs and steps are counted from 1.
 """
@@ -112,7 +112,7 @@ class History:
         ]
 
     def as_dict(self) -> dict[str, Any]:
-        """Return all of it as plain values for ``json.dumps``; what is not there yet is None."""
+        """Return everything as plain values for ``json.dumps``; None stands for what is to come."""
         values: dict[str, Any] = {
             name: np.where(np.isnan(matrix), np.array(None), matrix).tolist()
             for name, matrix in (
@@ -136,7 +136,7 @@ class History:
             self.train_accuracy[..., event.task - 1, :] = event.train_accuracy
 
     def replicas(self) -> list["History"]:
-        """Return the history of each of several networks; of a single one, itself."""
+        """Return a list of one history per network; for a single network, of this history alone."""
         if self.test_accuracy.ndim == 2:
             return [self]
         found = []

@@ -1,4 +1,4 @@
-"""Data: whether inputs, targets, masks and accuracies are what they should be."""
+"""Checks of data: inputs, targets, masks and accuracies."""
 
 import warnings
 from typing import Any
@@ -9,11 +9,11 @@ from pysi.arguments import refuse
 from pysi.errors import ConfigError
 
 DARK = 64
-"""Bytes that are all below this are hardly pixels: those go up to 255."""
+"""If all bytes are below this number, they are probably not pixels, which go up to 255."""
 
 
 def is_array(value: Any) -> bool:
-    """Whether this is an array of NumPy or a device; tables of other libraries are none."""
+    """Return whether this is an array of NumPy or a device; tables of other libraries are not."""
     return all(hasattr(value, name) for name in ("dtype", "shape", "strides"))
 
 
@@ -32,9 +32,9 @@ def check_inputs(where: str, x: Any) -> None:
 
 
 def check_values(where: str, x: Any, dtype: Any) -> int:
-    """Return the highest of inputs that are bytes, else 0; a ConfigError if some are not finite."""
+    """Return the highest byte, or 0 for floats; raise a ConfigError if some are not finite."""
     if x.dtype.kind == "f":
-        wider = x.dtype.itemsize > dtype.itemsize  # what the network's type cannot hold is infinite
+        wider = x.dtype.itemsize > dtype.itemsize  # too large for the network's type
         finite = abs(x) <= np.finfo(dtype).max if wider else np.isfinite(x)
         bad = ~finite.reshape(len(x), -1).all(axis=-1)
         if bad.any():
@@ -46,7 +46,7 @@ def check_values(where: str, x: Any, dtype: Any) -> int:
 
 
 def check_pixels(highest: int) -> None:
-    """Warn if the highest of all bytes that a network is given is that of no pixels."""
+    """Warn if the highest byte that a network is given is too low for pixels."""
     if 1 < highest < DARK:
         warnings.warn(
             "inputs: unsigned bytes are pixels from 0 to 255, which a network divides by 255; the "
@@ -64,17 +64,17 @@ def check_task(task: Any) -> None:
         check_inputs(f"{where} inputs", x)
         if is_array(y) and y.ndim and not len(x) == len(y) != 0:
             found = f"found {len(x)} inputs and {len(y)} labels"
-            raise ConfigError(f"{where}: expected as many labels as inputs, and some, {found}")
+            raise ConfigError(f"{where}: expected as many labels as inputs, at least one, {found}")
 
 
 def check_active(where: str, active: Any, shape: tuple[int, ...]) -> None:
-    """Raise a ConfigError unless this is a mask of classes: one bool each, at least one True."""
+    """Raise a ConfigError unless this is a mask: one bool per class, at least one of them True."""
     if active is True:
         return
     check_array(where, active, "bool, one per class", "b")
     if active.shape != shape or not shape or not active.any():
-        found = f"found one of shape {active.shape} with {int(active.sum())} of them"
-        raise ConfigError(f"{where}: expected a mask of shape {shape} with some True, {found}")
+        found = f"found shape {active.shape} with {int(active.sum())} True"
+        raise ConfigError(f"{where}: expected a mask of shape {shape}, at least one True, {found}")
 
 
 def check_labels(where: str, labels: Any, active: Any) -> None:
@@ -83,7 +83,7 @@ def check_labels(where: str, labels: Any, active: Any) -> None:
     if labels.ndim != 1:
         columns = labels.shape[-1] > 1
         remedy = "y.argmax(axis=1) makes labels of one-hot rows" if columns else "use y[:, 0]"
-        found = f"found them of shape {labels.shape}; {remedy}"
+        found = f"found shape {labels.shape}; {remedy}"
         raise ConfigError(f"{where}: expected whole numbers as labels (N,), {found}")
     low, high = labels.min().item(), labels.max().item()
     if low < 0 or high >= len(active) or not active[labels].all().item():
@@ -93,7 +93,7 @@ def check_labels(where: str, labels: Any, active: Any) -> None:
 
 
 def as_labels(targets: Any) -> Any:
-    """Return whole numbers as int64, the one whole type that formulas on a device know."""
+    """Return whole numbers as int64, the only integer type that formulas on a device know."""
     return targets.astype(np.int64, copy=False) if targets.dtype.kind in "iu" else targets
 
 
@@ -106,7 +106,7 @@ def check_targets(where: str, targets: Any, active: Any) -> None:
 
 
 def square(accuracy: Any) -> Any:
-    """Return an accuracy matrix as an array; a ConfigError if it is not square."""
+    """Return an accuracy matrix as an array; raise a ConfigError if it is not square."""
     accuracy = np.asarray(accuracy, dtype=float)
     if accuracy.ndim < 2 or accuracy.shape[-1] != accuracy.shape[-2] or not accuracy.shape[-1]:
         found = f"found shape {accuracy.shape}; test the tasks that were learned"

@@ -5,13 +5,13 @@ returns dx = ∂L/∂x; a layer with weights also writes ∂L/∂W. The last two
 features), or the last four (examples, rows, columns, channels); any axes before them are
 independent networks.
 
-A layer remembers nothing. What `backward` needs is what `forward` returned beside y, and all arrays
-belong to the network, which lends them by `memory`:
+A layer remembers nothing. Beside y, `forward` returns what `backward` needs. All arrays belong to
+the network, which lends them through `memory`:
 
 - ``memory.weights``, ``memory.gradients``: θ of this layer to be read, and ∂L/∂θ to be written, one
   array for each of its `parameters`;
 - ``memory(name, shape)``: an array for this layer's own use, which stays until the backward pass;
-  ``memory.passing(name, shape)``: one for what only the next layer will read;
+  ``memory.passing(name, shape)``: an array that only the next layer reads;
 - ``memory.train``, ``memory.streams``: whether the network is training, and a random generator for
   each network; ``memory.need_dx``: False in the first layer, whose dx nobody reads.
 """
@@ -30,11 +30,11 @@ from pysi.typing import Array, Shape
 class Layer(Arguments):
     """A differentiable map; see the head of this file.
 
-    Whoever wants to save networks of it keeps its constructor's arguments, by their names.
+    To be saved, a layer keeps its constructor's arguments as attributes of the same names.
     """
 
     kind = "layer"
-    """What it is called in the table, such as "dense" in "dense1.W": by default its class."""
+    """Its name in the table, such as "dense" in "dense1.W"; by default the name of its class."""
     parameters: dict[str, Shape] = {}
     """Names and shapes of its weights; most layers have none."""
     input_shape: Shape | None = None
@@ -48,11 +48,11 @@ class Layer(Arguments):
             cls.kind = cls.__name__.lower()
 
     def output_shape(self, shape: Shape) -> Shape:
-        """Return the shape of y for one example; a ConfigError if x cannot have this shape."""
+        """Return the shape of y for one example; raise a ConfigError if x cannot have `shape`."""
         return shape
 
     def initial(self, rng: np.random.Generator) -> dict[str, Array]:
-        """Draw the weights of one network: a dict of arrays; what is missing starts at zero."""
+        """Return one network's initial weights, a dict of arrays; those left out start at zero."""
         return {}
 
     def forward(self, x: Array, memory: Any) -> tuple[Array, Any]:
@@ -76,9 +76,9 @@ class Dense(Layer):
     .. math:: ∂L/∂W_{ij} = \sum_n x_{ni}\, dy_{nj}, \quad ∂L/∂b_j = \sum_n dy_{nj}, \quad
               ∂L/∂x_{ni} = \sum_j dy_{nj} W_{ij},
 
-    or dW = xᵀ dy, db = Σ dy, dx = dy Wᵀ: what is presynaptic times the error that is postsynaptic.
+    or dW = xᵀ dy, db = Σ dy, dx = dy Wᵀ. So dW is presynaptic activity times postsynaptic error.
     Weights start from Glorot's uniform distribution, U(-a, a) with a = √(6 / (n_in + n_out))
-    (Glorot & Bengio, 2010) or, for a readout, from `zero`; biases from zero.
+    (Glorot & Bengio, 2010), or from zero if `zero` is True; biases start from zero.
     """
 
     kind = "dense"
@@ -170,7 +170,8 @@ def dropped(x, drawn, p, scale):
 class Dropout(Layer):
     """Switch each unit off with probability p while training; y = x m / (1 - p), m ∈ {0, 1}.
 
-    The mean of y is x, so testing needs no rescaling (Srivastava et al., 2014). Backward likewise.
+    The mean of y is x, so testing needs no rescaling (Srivastava et al., 2014). Backward:
+    dx = dy m / (1 - p).
     """
 
     kind = "dropout"

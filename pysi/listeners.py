@@ -1,6 +1,6 @@
-"""Listeners: what may be told of a run while it learns, for `train(..., listeners=[...])`.
+"""Listeners: they receive the events of a run while it learns, by `train(..., listeners=[...])`.
 
-Any function of an event is one. `pysi.storage.checkpoint.Checkpoint` is another one.
+Any function of an event is a listener. `pysi.storage.checkpoint.Checkpoint` is one, too.
 """
 
 from pysi.arguments import choice
@@ -8,10 +8,10 @@ from pysi.history import Epoch, Event
 
 
 class EpochAccuracy:
-    """Tests all tasks after every epoch too, and adds their accuracies to ``history.epochs``.
+    """Tests all tasks after every epoch, too, and adds their accuracies to ``history.epochs``.
 
-    Entries get "test_accuracy" or "train_accuracy": one number per tested task or, of R networks,
-    a list of R such lists. Training is not changed by it.
+    Entries get "test_accuracy" or "train_accuracy": one number per tested task or, for R networks,
+    a list of R such lists. It does not change training.
 
     Parameters
     ----------

@@ -19,7 +19,7 @@ class Loss(Arguments):
     def __call__(self, outputs: Array, targets: Array, active: Array) -> tuple[Array, Array]:
         """Return the mean loss of B examples, (...), and its gradient ∂loss/∂outputs, (..., B, K).
 
-        Of K outputs only the `active` ones, an array of bool, take part: the others' gradient is 0.
+        `active`, (K,) of bool, marks the outputs that take part; the others' gradient is 0.
         """
         raise NotImplementedError
 
@@ -28,12 +28,12 @@ class Loss(Arguments):
         raise NotImplementedError
 
     def check(self, where: str, targets: Array, active: Array) -> None:
-        """Raise a ConfigError, which begins with `where`, for targets that it cannot take."""
+        """Raise a ConfigError, which begins with `where`, for targets that the loss cannot take."""
 
 
 @elementwise
 def exponentials(z, largest, label, k):
-    """e^(z - max z), and z - max z of the label's class, 0 for all others."""
+    """Return e^(z - max z), and z - max z where the class is the label, 0 elsewhere."""
     z = z - largest
     z_label = np.where(label == k, z, 0)
     return np.exp(z), z_label
@@ -41,13 +41,13 @@ def exponentials(z, largest, label, k):
 
 @elementwise
 def slope(e, total, label, k, batch):
-    """∂loss/∂z = (p - [k = label]) / B, with p = e / Σ e."""
+    """Return ∂loss/∂z = (p - [k = label]) / B, with p = e / Σ e."""
     return (e / total - (label == k)) / batch
 
 
 @elementwise
 def cross_entropy(total, z_label, batch):
-    """-log p of the label, over B: (log Σ e - z_label) / B."""
+    """Return -(log p of the label) / B = (log Σ e - z_label) / B."""
     return (np.log(total) - z_label) / batch
 
 
@@ -75,7 +75,7 @@ class SoftmaxCrossEntropy(Loss):
 
 
 class SquaredError(Loss):
-    """Half the squared error ½ Σ_k (z_k - y_k)², for regression, mean over examples.
+    """Half the squared error, ½ Σ_k (z_k - y_k)², averaged over examples: for regression.
 
     Targets are (..., B, K). The score is minus the mean squared error: 0 is perfect.
     """

@@ -1,7 +1,7 @@
 """Metrics: from an accuracy matrix to the numbers that are reported.
 
-An accuracy matrix A, (..., T, T), has in [i, j] the accuracy on task j after training on task i;
-axes before (seeds) are carried along. One that is not square is a ConfigError.
+An accuracy matrix A, (..., T, T), has in [i, j] the accuracy on task j after training on task i.
+Leading axes, such as seeds, are kept. A matrix that is not square is a ConfigError.
 """
 
 from typing import Any
@@ -15,7 +15,7 @@ from pysi.transfer import backward_transfer, forward_transfer, intransigence, me
 def average_accuracy(accuracy: Any) -> Any:
     """Mean accuracy over the tasks seen so far, after each task: (..., T).
 
-    Entry i is the mean of A[i, 0..i]: the last panel of the paper's Figure 3.
+    Entry i is the mean of A[i, 0..i], as in the last panel of the paper's Figure 3.
 
     >>> average_accuracy([[1.0, 0.5], [0.8, 0.9]])
     array([1.  , 0.85])

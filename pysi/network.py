@@ -34,9 +34,9 @@ class Network(Copied):
         One seed makes one network. R seeds make R networks that are trained side by side: every
         row of the table, and every activation, gets a leading axis of length R.
     dtype, xp : dtype, module
-        In which the network computes, whatever it is fed; `numpy` or `cupy`.
+        The dtype in which it computes, whatever that of its inputs is; `numpy` or `cupy`.
     input_shape : tuple of int, optional
-        Of one example; needed where the first layer takes images, (rows, columns, channels).
+        Shape of one example; needed if the first layer takes images, (rows, columns, channels).
     """
 
     learned = 0
@@ -76,13 +76,13 @@ class Network(Copied):
 
     input_shape = property(lambda self: self.shapes[0], doc="Shape of one example.")
     output_shape = property(lambda self: self.shapes[-1], doc="Shape of its output.")
-    last = property(lambda self: self._uses.last, doc="The pass that `backward` belongs to.")
+    last = property(lambda self: self._uses.last, doc="The pass that `backward` differentiates.")
     tested = property(lambda self: self._uses.of("test"), doc="The last pass without training.")
-    features = property(lambda self: self.last.features, doc="What the last layer received there.")
+    features = property(lambda self: self.last.features, doc="Input of the last layer in `last`.")
 
     @property
     def synapses(self) -> Synapses:
-        """The table. It can be replaced by one of the same groups, from `Synapses.load`."""
+        """The table. It can be replaced by one with the same groups, such as a loaded one."""
         return self._table
 
     @synapses.setter
@@ -95,7 +95,7 @@ class Network(Copied):
         self._uses = Uses(self.layers, self.names, self.shapes, table)
 
     def initialise(self) -> None:
-        """Give all synapses their initial weights, which depend on the seed alone, and no past."""
+        """Set all weights to initial values, which depend on the seed alone, and clear the rest."""
         s, self.learned = self.synapses, 0
         s.table[...] = 0
         for name, layer in zip(self.names, self.layers, strict=True):
@@ -128,7 +128,7 @@ class Network(Copied):
         return self._uses.forward(x, "predict")
 
     def predict(self, x: Array, active: Array | bool = True) -> Array:
-        """Return the most probable active class of each example, (..., B); or of a single one."""
+        """Return the most probable active class of each example, (..., B), or of one, (...)."""
         check_inputs("x", x)
         one = x.ndim == len(self.input_shape)
         check_active("active", active, self.output_shape)
@@ -138,8 +138,8 @@ class Network(Copied):
     def backward(self, dlogits: Array, dfeatures: Array | None = None) -> None:
         """Write the gradient of the loss into `synapses.grad`, given ∂loss/∂logits.
 
-        It belongs to the last forward pass; an evaluation after a training pass does not count.
-        `dfeatures`, (..., examples, features), is what else pulls at the input of the last layer.
+        It goes back through the last forward pass; an evaluation after a training pass is skipped.
+        `dfeatures`, (..., examples, features), is a gradient to add at the last layer's input.
         """
         self.last.gradients(dlogits, dfeatures)
         self._uses.open = False
@@ -150,12 +150,12 @@ class Network(Copied):
 
     @classmethod
     def load(cls, path: File, *, xp: Device = np) -> "Network":
-        """Read a network that `save` wrote; the layers' classes must have been imported."""
+        """Return a network that `save` wrote; its layers' classes must have been imported."""
         return load_network(cls.__new__(cls), Network.__init__, path, xp)
 
 
 def dropouts(p: float) -> list[Layer]:
-    """A layer of dropout as a list, which is empty for p = 0."""
+    """Return a list of one dropout layer, or an empty list for p = 0."""
     return [Dropout(p)] if Dropout(p).p else []
 
 
@@ -183,7 +183,7 @@ class MLP(Network):
         sizes, layers = wholes("sizes", sizes, 2, "two or more positive whole numbers"), []
         if not isinstance(activation, Layer):
             activation = ACTIVATIONS[choice("activation", activation, ACTIVATIONS)]()
-        dropouts(dropout)  # checks it, also where no layer is hidden
+        dropouts(dropout)  # checks p even if there is no hidden layer
         n_in = sizes[0]
         for n_out in sizes[1:-1]:
             layers += [Dense(n_in, n_out), activation, *dropouts(dropout)]

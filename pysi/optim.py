@@ -17,11 +17,11 @@ from pysi.synapses import Synapses, Update
 class Optimizer(Arguments):
     """From the gradient of the whole (penalised) loss to the step Δθ, with learning rate η = lr.
 
-    `start` is called per run (or per task, to forget), then per minibatch `next_step` and `delta`.
+    `start` is called once per run (or per task, to forget), `next_step` and `delta` per minibatch.
     """
 
     kept: tuple[str, ...] = ()
-    """Names of what it remembers from step to step: rows of the table's shape, and numbers."""
+    """Names of what it remembers from step to step: rows like the table's, and numbers."""
     synapses: Synapses | None = None
     """The table that it was started on."""
 
@@ -56,7 +56,7 @@ def adam_step(g, M, V, beta1, beta2, scale, eps):
 
 
 class Adam(Optimizer):
-    r"""Adam (Kingma & Ba, 2015), with the authors' default arguments.
+    r"""Adam (Kingma & Ba, 2015), with the default arguments of that paper.
 
     The published form, m ← β₁m + (1-β₁)g, v ← β₂v + (1-β₂)g², and
 
@@ -67,7 +67,7 @@ class Adam(Optimizer):
 
     .. math:: Δθ = -\frac{a M}{b \sqrt{V} + ε} = -\frac{a}{b} \frac{M}{\sqrt{V} + ε/b}.
 
-    lr is η, betas are the decays (β₁, β₂) of the moments per step, eps is in units of the gradient.
+    lr is η, betas are the decays (β₁, β₂) of the moments per step, eps is ε, in units of g.
     """
 
     kept = ("M", "V", "t")

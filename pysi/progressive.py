@@ -1,4 +1,4 @@
-"""A progressive network: a column for each task, of which `pysi.train` trains the newest."""
+"""A progressive network: one column per task; `pysi.train` trains the newest."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -64,7 +64,7 @@ class ProgressiveNetwork(Network):
     def learned(self, count: int) -> None:
         columns = self.layers[0]
         if not isinstance(columns, Columns):
-            raise ConfigError(f"layers: expected the columns of such a network, found {columns!r}")
+            raise ConfigError(f"layers: expected progressive columns, found {columns!r}")
         self._learned = count
         self.layers = [columns.with_newest(min(count + 1, len(columns.classes)))]
         self.synapses = self._table  # from now on with memory for another column
@@ -84,13 +84,13 @@ class ProgressiveNetwork(Network):
         self.synapses.train_only(self.columns(self.layers[0].newest))
 
     def check(self, tasks: list[Task]) -> None:
-        """Raise a ConfigError if these tasks, which come next, are not those of its columns."""
+        """Raise a ConfigError unless these tasks, which come next, fit the columns left."""
         (columns,) = self.layers
         left = len(columns.classes) - self.learned
         if len(tasks) > left:
             raise ConfigError(
-                f"tasks: expected at most {left}, as the progressive network has columns left, "
-                f"found {len(tasks)}; give it the classes of all tasks"
+                f"tasks: expected at most {left}, one per column that is left, found {len(tasks)}; "
+                f"give the progressive network the classes of all tasks"
             )
         for k, task in enumerate(tasks, start=self.learned + 1):
             own = columns.own(k, columns.readout)

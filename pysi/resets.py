@@ -20,7 +20,7 @@ RESETS = ("full", "moments", "none")
 
 
 def reset_mode(value: Any) -> str:
-    """Return a mode for a mode, or for True ("full") or False ("none"); a ConfigError otherwise."""
+    """Return a mode of `RESETS`, given by name or as True ("full") or False ("none")."""
     value = item(value)
     if isinstance(value, bool):
         return "full" if value else "none"
@@ -30,7 +30,7 @@ def reset_mode(value: Any) -> str:
 
 
 def reset(optimizer: Optimizer, synapses: Synapses, mode: str) -> None:
-    """Let an optimizer forget its state, before a task other than the first.
+    """Let an optimizer forget, before a task, what `mode` says.
 
     With "full" it begins anew. With "moments" the rows of its state become zero, while its numbers,
     such as Adam's t, run on. With "none" it keeps everything. An optimizer that was not started on

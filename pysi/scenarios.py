@@ -2,8 +2,8 @@
 
 The same examples make three problems. Take five pairs of digits, 0|1 to 8|9:
 
-- *task*: it is told which pair a digit comes from, and chooses between the two. There is a readout
-  for each task; units of other tasks take no part.
+- *task*: the network is told which pair a digit comes from, and chooses between the two. There is a
+  readout for each task; units of other tasks take no part.
 - *domain*: it is not told, and need not know: it says whether a digit is the first or the second of
   its pair. All tasks share one readout.
 - *class*: it is not told, and must find out: it chooses among all digits learned so far.
@@ -46,7 +46,7 @@ def in_scenario(tasks: Sequence[Task], scenario: str) -> list[Task]:
     Raises
     ------
     ConfigError
-        Another scenario; or two tasks that share a class.
+        The scenario is unknown, or two tasks share a class.
 
     Examples
     --------
@@ -111,7 +111,7 @@ class TaskwiseCrossEntropy(SoftmaxCrossEntropy):
         self.groups = tuple(int(group) for group in groups)
 
     def own(self, labels: Array, active: Array) -> Array:
-        """Return the classes that an example is told from, (..., B, K)."""
+        """Return a mask of the classes among which each example is classified, (..., B, K)."""
         groups = namespace(labels).asarray(self.groups)
         return active & (groups == groups[labels][..., None])
 
@@ -125,8 +125,8 @@ class TaskwiseCrossEntropy(SoftmaxCrossEntropy):
 def joint_task(tasks: Sequence[Task]) -> Task:
     """Return all tasks as one, to be learned at once: what sequential learning is compared with.
 
-    Where tasks have classes of their own, each example is told from the classes of its task; in
-    the scenario *class*, from all.
+    Where tasks have classes of their own, each example is classified among the classes of its task;
+    in the scenario *class*, among all.
 
     Parameters
     ----------
@@ -140,7 +140,7 @@ def joint_task(tasks: Sequence[Task]) -> Task:
     Raises
     ------
     ConfigError
-        Tasks that share some of their classes, but not all: one softmax cannot serve them together.
+        The tasks share some of their classes, but not all: one softmax cannot serve them together.
     """
     tasks = several("tasks", tasks, Task)
     masks = np.stack([task.active for task in tasks])

@@ -32,7 +32,7 @@ ROWS = ("theta", "grad", "omega", "Omega", "theta_ref")
 
 
 class Handle:
-    """Views of the table's five rows. They are written in place; replacing one would cut others."""
+    """Views of the table's five rows. Write into them, as in ``theta[...] = 0``."""
 
     def __init__(self, views: Iterable[Array]) -> None:
         self._views = tuple(views)
@@ -56,7 +56,7 @@ class SynapseGroup(Handle):
 
 
 class Synapse(Handle):
-    """One synapse, for teaching and inspection: its rows are 0-d views, or (R,) of R networks."""
+    """One synapse, for teaching and inspection: its rows are 0-d views, or (R,) for R networks."""
 
     def __init__(self, views: Iterable[Array], index: int, group: str) -> None:
         super().__init__(views)
@@ -68,9 +68,9 @@ class Synapse(Handle):
 
 
 class Update(Handle):
-    """The table while a step is made: rows in formulas, which run in one go when all is written.
+    """The table while a step is recorded: rows in formulas, which run together at the end.
 
-    ``rows.omega[...] = rows.omega - rows.grad * delta`` says what becomes of all synapses, and
+    ``rows.omega[...] = rows.omega - rows.grad * delta`` updates ω of all synapses, and
     ``rows.part(row)`` is any other row. What is not elementwise, such as a sum, is refused.
     """
 
@@ -144,23 +144,23 @@ class Synapses(Copied, Handle):
         return SynapseGroup(views, name, columns, shape)
 
     def __getitem__(self, index: int) -> Synapse:
-        """The handle of synapse `index`, 0 ≤ index < P."""
+        """Return the handle of synapse `index`, 0 ≤ index < P."""
         if not 0 <= index < self.size:
             raise IndexError(f"synapse: expected an index from 0 to {self.size - 1}, found {index}")
         group = next(name for name, c in self._columns.items() if c.start <= index < c.stop)
         return Synapse((view[..., index] for view in self._views), index, group)
 
     def update(self) -> Recording:
-        """A context in which rows are formulas. They are computed at its end, all or none."""
+        """Return a context that records formulas on rows. At its end all run; on an error, none."""
         return self._update
 
     def train_only(self, columns: slice | None = None) -> None:
-        """Let updates change these columns alone, or by default all: the others cost nothing."""
+        """Let updates change only these columns (by default all); the others cost no time."""
         ranges = Ranges(self.size, prod(self.lead), self.xp, self._block_size, columns)
         self._update = Recording("update", self.xp, ranges, partial(Update, self._views))
 
     def zeros(self) -> Array:
-        """A new row of zeros like the table's, for the state of an optimizer or a rule."""
+        """Return a new row of zeros like the table's, for the state of an optimizer or a rule."""
         return self.xp.zeros_like(self.theta)
 
     @cached_property
@@ -169,10 +169,10 @@ class Synapses(Copied, Handle):
         return self.zeros()
 
     def save(self, path: File, *, replica: Any = ...) -> None:
-        """Write θ, ω, Ω and θ̃ to an ``.npz`` file: of all networks, or the one named."""
+        """Write θ, ω, Ω and θ̃ to an ``.npz`` file: of all networks, or of the one at `replica`."""
         save_table(self, path, replica)
 
     @classmethod
     def load(cls, path: File, *, xp: Device = np) -> "Synapses":
-        """Read a table that `save` wrote; a DataError if there is none."""
+        """Return a table that `save` wrote; raise a DataError if the file holds none."""
         return load_table(cls, path, xp)

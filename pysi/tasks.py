@@ -20,7 +20,7 @@ from pysi.typing import Array, Device
 
 @dataclass(frozen=True)
 class Task:
-    """One task; a ConfigError if its inputs and targets do not fit each other or the loss.
+    """One task. Inputs and targets that do not fit each other, or the loss, are a ConfigError.
 
     Attributes
     ----------
@@ -29,17 +29,17 @@ class Task:
     x_train, x_test : array, (N, ...)
         Inputs. Unsigned bytes are pixels: the network divides them by 255.
     y_train, y_test : array, (N, ...)
-        Targets: for the default loss labels, numbers of readout units.
+        Targets. For the default loss they are labels: numbers of readout units.
     active : array of bool, (classes of the whole sequence,)
         True for the classes of this task.
     pixels : array of int, optional
-        Order in which the features, or the pixels of an image, are shown: permuted tasks share
-        their data.
+        Order in which the features, or the pixels of an image, are shown. Thus permuted tasks can
+        share their data.
     loss : Loss
         What is minimised, and how a task is scored.
     cumulative : bool
-        Whether it is tested among the active classes of the task that was learned last, in place of
-        its own: see `pysi.scenarios`.
+        Whether it is tested among the active classes of the task that was learned last, instead of
+        its own; see `pysi.scenarios`.
     """
 
     name: str
@@ -67,7 +67,7 @@ class Task:
         return 1 / self.active.sum().item()
 
     def part(self, name: str) -> tuple[Array, Array]:
-        """Inputs as they are shown to the network, and targets, of the part "train" or "test"."""
+        """Return the inputs as the network sees them, and the targets, of "train" or "test"."""
         x, y = getattr(self, f"x_{name}"), getattr(self, f"y_{name}")
         if self.pixels is None:
             return x, y
@@ -75,7 +75,7 @@ class Task:
         return flat[:, self.pixels].reshape(x.shape), y
 
     def to(self, xp: Device, moved: dict[int, Any] | None = None) -> "Task":
-        """The same task on the device of `xp`; tasks with one dict `moved` go on sharing arrays."""
+        """Return the task on the device of `xp`. Tasks moved with one dict still share arrays."""
         names = ("x_train", "y_train", "x_test", "y_test", "active", "pixels")
         arrays = {name: getattr(self, name) for name in names}
         arrays |= {name: as_labels(arrays[name]) for name in ("y_train", "y_test")}
@@ -89,8 +89,8 @@ def split_tasks(dataset: Any, n_tasks: int | Sequence[int] = 5) -> list[Task]:
     ----------
     dataset : pysi.data.Dataset
     n_tasks : int or sequence of int
-        How many tasks, a number that divides that of the classes; or how many classes each task
-        has, such as (2, 3, 5), together at most all. Anything else is a ConfigError.
+        The number of tasks, which must divide the number of classes; or the number of classes of
+        each task, such as (2, 3, 5), in total at most all. Anything else is a ConfigError.
 
     Source: Zenke, Poole & Ganguli (2017), Section 5.1.
     """
@@ -108,12 +108,12 @@ def split_tasks(dataset: Any, n_tasks: int | Sequence[int] = 5) -> list[Task]:
 def consecutive_tasks(
     dataset: Any, names: Sequence[str], sizes: Sequence[int], *, examples: int | None = None
 ) -> list[Task]:
-    """Return for each name a task of the next few classes, with its first `examples` to learn."""
+    """Return one task per name, with the next sizes[i] classes and at most `examples` to learn."""
     if examples is not None:
         whole("examples", examples)
     if not 1 <= sum(whole("tasks", n) for n in sizes) <= dataset.n_classes:
         most = f"together at most the {dataset.n_classes} of {dataset.name!r}"
-        raise ConfigError(f"tasks: expected numbers of classes from 1, {most}, found {sizes}")
+        raise ConfigError(f"tasks: expected at least one class per task, {most}, found {sizes}")
     tasks, of_task = [], np.repeat(np.arange(len(sizes)), sizes)
     for i, name in enumerate(names):
         first, last = np.flatnonzero(of_task == i)[[0, -1]]
@@ -128,7 +128,7 @@ def consecutive_tasks(
 
 
 def permuted_tasks(dataset: Any, n_tasks: int = 10, *, seed: int = 0) -> list[Task]:
-    """Return the same classes again and again, each time with the pixels in another order.
+    """Return tasks with the same images and classes, each with the pixels in another order.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
-"""Threads: as many as pay for a network, unless somebody has said how many.
+"""Threads: as many as save time for a network, unless the user has said how many.
 
-A product of small matrices takes longer with two threads than with one, and on a machine that
-others use as well many times as long: threads of the BLAS library wait for each other by spinning.
+A product of small matrices takes longer with two threads than with one. On a machine that others
+use as well it takes many times as long, because BLAS threads wait for each other by spinning.
 """
 
 import os
@@ -15,9 +15,9 @@ from pysi.backend import arrays
 from pysi.errors import ConfigError
 
 VARIABLES = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
-"""What users say how many threads a BLAS library shall use with."""
+"""Environment variables by which users set the number of threads of a BLAS library."""
 WORTHWHILE = 2**28
-"""Multiplications and additions of a step, from which a second thread of the BLAS library pays."""
+"""Multiplications and additions per step from which on a second BLAS thread saves time."""
 
 _held = False
 
@@ -41,13 +41,13 @@ def wanted() -> int | None:
 
 
 def worthwhile(net: Any, batch_size: int) -> int:
-    """Return how many threads pay for a step of this network."""
+    """Return how many threads save time in a step of this network."""
     operations = 2 * batch_size * net.synapses.size * len(net.seeds)
     return cores() if takes_images(net) or operations >= WORTHWHILE else 1
 
 
 def takes_images(net: Any) -> bool:
-    """Return whether a network's examples are divided among threads, and not its products."""
+    """Return whether a network's examples are divided among threads, instead of its products."""
     return len(net.input_shape) > 1
 
 
@@ -85,7 +85,8 @@ def stay(count: int) -> None:
 def computing(net: Any, batch_size: int, count: int | None = None) -> Any:
     """Return the context in which a network is trained, with `count` threads.
 
-    Without a count the environment's variables hold, then what `using` was told, then what pays.
+    Without a count, the number that `using` or `stay` has set is kept. If there is none, the
+    environment's variables decide, and else `worthwhile`.
     """
     if (count is None and _held) or net.synapses.xp is not np:
         return nullcontext()

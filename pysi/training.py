@@ -1,7 +1,7 @@
 """Training: the step, the epoch, the sequence of tasks.
 
-`Run.learn` is a generator of events: it trains, and says what has happened. Whoever wants to know
-(a history, a checkpoint, a log of single steps) listens. `train` is its short form.
+`Run.learn` is a generator: it trains, and yields an event for whatever has happened. Listeners (a
+history, a checkpoint, a log of single steps) receive these events. `train` is its short form.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -58,7 +58,7 @@ def shuffled(net: Network, n: int, *key: Any) -> Array:
 
 
 class Run:
-    """A sequence of tasks to be learned, from (task, epoch) `position`; arguments: see `train`."""
+    """A sequence of tasks to learn, from `position` (task, epoch) on; for arguments see `train`."""
 
     def __init__(
         self, net: Network, optimizer: Optimizer, rule: Rule, tasks: Iterable[Task], *,
@@ -79,7 +79,7 @@ class Run:
         self.history, self.position = History.empty(self), (1, 1)
         if reset_network and net.learned:
             net.initialise()
-        s = net.synapses  # who has learned on this table already goes on
+        s = net.synapses  # a rule that has already learned on this table goes on
         if rule.synapses is not s or not net.learned:
             rule.start(s)
         reset(optimizer, s, mode if net.learned else "full")
@@ -117,7 +117,7 @@ class Run:
         return np.stack(found, axis=-1)
 
     def learn_epoch(self, task: Task, i: int, epoch: int) -> Iterator[Event]:
-        """One pass over a task's training examples in a new order."""
+        """Make one pass over a task's training examples, in a new order; yield its events."""
         net, rule, began = self.net, self.rule, perf_counter()
         inputs, targets = task.part("train")
         n, key = len(targets), (net.learned, epoch)
@@ -127,7 +127,7 @@ class Run:
         losses = net.synapses.xp.empty((*net.synapses.lead, len(starts)), net.synapses.dtype)
         for step, start in enumerate(starts):
             batch = rule.examples = order[..., start : start + self.batch_size]
-            with np.errstate(all="ignore"):  # what overflows is found, and named, right below
+            with np.errstate(all="ignore"):  # check_finite, below, reports an overflow
                 x, y = inputs[batch], targets[batch]
                 loss = training_step(net, self.optimizer, rule, x, y, task)
             losses[..., step] = loss
@@ -145,8 +145,8 @@ def train(
 ) -> History:  # fmt: skip
     """Learn a sequence of tasks, and test all of them after each.
 
-    Called again with the same network, it goes on: learning task by task gives what learning the
-    whole sequence in one call gives, to the bit.
+    Called again with the same network, it goes on where it stopped: learning task by task gives the
+    same bits as learning the whole sequence in one call.
 
     Parameters
     ----------
@@ -155,11 +155,11 @@ def train(
     epochs, batch_size : int
         Passes over each task's examples; examples in a minibatch (the last may be smaller).
     listeners : sequence of callable
-        Each is called with every event; one with a method `begin`, before, as begin(run).
+        Each is called with every event. If it has a method `begin`, begin(run) is called first.
     threads : int, optional
-        Of the CPU; by default what the environment says, or else as many as pay.
+        Threads of the CPU; by default what the environment says, else as many as save time.
     tested : iterable of Task, optional
-        What is tested after each task; by default, the tasks that are learned.
+        Tasks that are tested after each task; by default, those that are learned.
     reset_optimizer : bool or {"full", "moments", "none"}
         What the optimizer forgets between tasks: True is "full" (split MNIST), False is "none"
         (permuted MNIST); see `pysi.resets.reset`.
@@ -173,7 +173,8 @@ def train(
     Raises
     ------
     ConfigError, DivergenceError
-        Arguments that do not fit, before any work; numbers that are not finite, after the epoch.
+        For arguments that do not fit, before any work; for a loss that is not finite, after the
+        epoch.
     """
     check_options(options, Run, threads)
     listeners = check_listeners(listeners)

@@ -14,10 +14,11 @@ def mean_over_tasks(values: Array) -> Any:
 
 
 def backward_transfer(accuracy: Any) -> Any:
-    """What later tasks have done to the earlier ones, mean over j < T-1 of A[T-1, j] - A[j, j].
+    """The effect of later tasks on earlier ones: mean over j < T-1 of A[T-1, j] - A[j, j].
 
-    Negative where tasks are forgotten. Unlike `forgetting` it counts from the accuracy right after
-    a task, not from the best one. Source: Lopez-Paz & Ranzato (2017), Gradient Episodic Memory.
+    It is negative where tasks are forgotten. Unlike `forgetting`, it counts from the accuracy right
+    after a task, not from the best one. Source: Lopez-Paz & Ranzato (2017), Gradient Episodic
+    Memory.
 
     >>> backward_transfer([[1.0, 0.5], [0.8, 0.9]]).round(3)
     np.float64(-0.2)
@@ -28,7 +29,7 @@ def backward_transfer(accuracy: Any) -> Any:
 
 
 def forward_transfer(accuracy: Any, untrained: Any) -> Any:
-    """What the earlier tasks do for a task before it is learned, mean of A[j-1, j] - untrained[j].
+    """The effect of earlier tasks on a task not yet learned: mean of A[j-1, j] - untrained[j].
 
     `untrained` is the accuracy at initialisation, (..., T), or the chance level. Source: Lopez-Paz
     & Ranzato (2017).
@@ -43,11 +44,11 @@ def forward_transfer(accuracy: Any, untrained: Any) -> Any:
 
 
 def intransigence(accuracy: Any, reference: Any) -> Any:
-    """How much of a task cannot be learned any more, mean of reference[j] - A[j, j].
+    """How much of a task cannot be learned any more: mean of reference[j] - A[j, j].
 
-    `reference` is the accuracy of a network that was free to learn: on that task alone, or on all
-    tasks up to it together, as published; say which. Negative where earlier tasks help. Source:
-    Chaudhry et al. (2018).
+    `reference` is the accuracy of a network that was free to learn: as published, on all tasks up
+    to task j together; or on task j alone. Say which you used. The result is negative where earlier
+    tasks help. Source: Chaudhry et al. (2018).
 
     >>> intransigence([[1.0, 0.6], [0.8, 0.9]], [1.0, 0.98]).round(3)
     np.float64(0.04)

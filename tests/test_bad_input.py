@@ -42,7 +42,7 @@ X = toy_tasks()[0].x_train
 @pytest.mark.parametrize(
     ("labels", "named"),
     [
-        (Y[:, None], r"\(N,\).*found them of shape \(80, 1\); use y\[:, 0\]"),
+        (Y[:, None], r"\(N,\).*found shape \(80, 1\); use y\[:, 0\]"),
         (np.eye(6, dtype=int)[Y], r"\(80, 6\); y.argmax\(axis=1\) makes labels of one-hot rows"),
         (Y.tolist(), "found builtins.list; use numpy.asarray"),
         (Y.astype(float), "found one of float64"),
@@ -128,7 +128,7 @@ def test_masks_and_pictures_are_pixels():
     [
         ([0, 1], "found builtins.list"),
         (np.array([0, 1]), "found one of int64"),
-        (np.zeros(6, bool), "with 0 of them"),
+        (np.zeros(6, bool), "with 0 True"),
         (np.ones((2, 3), bool), r"shape \(2, 3\)"),
         (None, "found builtins.NoneType"),
     ],

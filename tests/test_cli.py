@@ -148,7 +148,7 @@ def test_another_thread_may_be_the_one_that_calls_main(tmp_path, capsys):
         ("--ewc-c 1 1", "ewc_c"),
         ("--resume somewhere --out other", "--resume"),
         ("--resume somewhere --preset quick", "--resume"),
-        ("--csv nowhere/rows.csv", "csv: expected a file in a folder that is there"),
+        ("--csv nowhere/rows.csv", "csv: expected a file in an existing folder"),
         ("--csv .", "csv: expected a file"),
         ("--epochs -1", "epochs: expected a whole number from 1 to 1000000, found -1"),
         ("--c nan", "c: expected one or more different, finite strengths"),

@@ -143,7 +143,7 @@ def test_another_number_of_images_is_used_and_announced(tmp_path, name, n):
     assert message.startswith(
         f"{folder}: {n_train} training and {n_test} test images, of 4 classes"
     )
-    assert message.endswith("; Tiny has 12 and 5, of 4.\nThose that are there are used.")
+    assert message.endswith("; Tiny has 12 and 5, of 4.\nThe images that were found are used.")
 
 
 def test_classes_that_are_there_are_counted(tmp_path):

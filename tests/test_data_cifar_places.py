@@ -90,7 +90,7 @@ def test_nothing_stands_in_where_there_is_none(monkeypatch, with_pooch):
     message = str(caught.value).replace("\n", " ")
     assert message.startswith("no Tiny anywhere: no folder is given, and the cache is empty. ")
     assert ("no mirror gave its files" if with_pooch else install("demo")) in message
-    assert message.endswith(f"Or name by --data or PYSI_DATA a folder that holds {WANTED}.")
+    assert message.endswith(f"Or use --data or PYSI_DATA to name a folder that holds {WANTED}.")
 
 
 def test_status(places, monkeypatch, capsys):

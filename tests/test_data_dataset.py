@@ -46,7 +46,7 @@ def spoiled(value, at=(4, 2)):
         ({"y_train": Y[:, None]}, "y_train: expected one label per example"),
         ({"y_test": np.eye(3, dtype=int)[Y]}, r"y_test: .* shape \(6,\), found shape \(6, 3\)"),
         ({"y_test": Y[:5]}, r"y_test: .*found shape \(5,\)"),
-        ({"y_train": Y / 1}, "y_train: expected whole numbers, the classes, found .* float64"),
+        ({"y_train": Y / 1}, "y_train: expected whole numbers as classes, found .* float64"),
         ({"y_train": list("abcabc")}, "y_train: expected whole numbers"),
         ({"y_train": Y + 1}, "y_train: expected classes from 0 to 2, found labels from 1 to 3"),
         ({"y_test": Y - 1}, "y_test: expected classes from 0 to 2, found labels from -1 to 1"),

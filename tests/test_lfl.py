@@ -1,4 +1,4 @@
-"""Less-forgetful learning: frozen boundaries, features that stay, an oracle, known mistakes."""
+"""Less-forgetting learning: frozen boundaries, features that stay, an oracle, known mistakes."""
 
 from copy import deepcopy
 

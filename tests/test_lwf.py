@@ -543,7 +543,7 @@ def test_by_hand_it_says_what_it_needs():
     rule.start_task(net, TASKS[0])
     rule.end_task(net, TASKS[0])
     rule.start_task(net, task)
-    with pytest.raises(pysi.ConfigError, match="examples: lwf expected which"):
+    with pytest.raises(pysi.ConfigError, match="examples: lwf expected the indices"):
         training_step(net, optimizer, rule, task.x_train, task.y_train, task)
     rule.examples = np.arange(len(task.y_train))
     loss = training_step(net, optimizer, rule, task.x_train, task.y_train, task)

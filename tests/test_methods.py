@@ -141,7 +141,7 @@ def test_strengths_of_single_methods_take_the_place_of_lists():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"strengths": ("mas",)}, "strengths: expected such as mas=0.1, found mas"),
+        ({"strengths": ("mas",)}, "strengths: expected entries such as mas=0.1, found mas"),
         ({"strengths": ("nothing=1",)}, "methods: expected one of"),
         ({"strengths": ("mas=much",)}, "strengths: expected numbers for mas, found much"),
         ({"strengths": ("mas=1", "mas=1")}, "strengths of mas: expected one or more different"),

@@ -350,7 +350,7 @@ def test_it_is_saved_and_copied(adapters, tmp_path):
     assert net.learned == 0
     assert np.array_equal(net.synapses.table, make(adapters).synapses.table)
     pysi.MLP([12, 9, 6]).save(tmp_path / "mlp.npz")
-    with pytest.raises(pysi.DataError, match="expected the columns of such a network"):
+    with pytest.raises(pysi.DataError, match="expected progressive columns"):
         ProgressiveNetwork.load(tmp_path / "mlp.npz")
 
 

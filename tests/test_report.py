@@ -549,7 +549,7 @@ def test_settings_as_options(config, expected):
 
 def test_what_the_command_line_cannot_give_is_said(no_figures):
     words = report(made("split-mnist", GOOD, batch_size=17))
-    assert "The command line cannot give batch_size = 17: that takes Python." in words
+    assert "The command line cannot set batch_size = 17: use Python for that." in words
 
 
 def test_the_data_that_took_the_place_of_others_are_in_the_command(good):

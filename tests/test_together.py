@@ -340,7 +340,7 @@ class MyPenalty(QuadraticPenalty):
          "one Ω and one θ̃, found si and mine"),
         (lambda: Together(Together(pysi.EWC(1.0)), Together(pysi.OnlineEWC(1.0))),
          "one Ω and one θ̃, found ewc and online-ewc"),
-        (lambda: Together(LwF(), pysi.EWC(1.0)), "expected with lwf a rule .* found ewc"),
+        (lambda: Together(LwF(), pysi.EWC(1.0)), "expected, beside lwf, a rule .* found ewc"),
         (lambda: Together(*[LwF()] * 2), "expected different objects, found one of them twice"),
     ],
 )  # fmt: skip

@@ -145,7 +145,7 @@ def one(**changes):
         ({"net": toy_net(sizes=(11, 4, 6))}, "12|11 features"),
         ({"net": toy_net(sizes=(12, 4, 5))}, "classes"),
         ({"tested": toy_tasks(features=11)}, "task '0 or 1': train inputs: .* found .11,."),
-        ({"tested": toy_tasks(n_classes=9)}, "units, found 9"),
+        ({"tested": toy_tasks(n_classes=9)}, "readout, found 9"),
     ],
 )
 def test_bad_arguments_are_config_errors_before_any_work(options, named):

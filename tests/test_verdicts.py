@@ -77,9 +77,9 @@ CASES = [
     (SPLIT, "accuracy on a new task", {SI: {(2, 2): 0.9}}, "no"),
     (SPLIT, "substantial loss", {FREE: {(1, 0): 0.7}}, "yes"),
     (SPLIT, "substantial loss", {FREE: {}}, "no"),
-    (SPLIT, "only impaired a little", {SI: {}}, "yes"),
-    (SPLIT, "only impaired a little", {SI: {(1, 0): 0.9}}, "no"),
-    (SPLIT, "only impaired a little", {SI: {(0, 0): 0.97, (1, 0): 0.965, (1, 1): 0.97}}, "partly"),
+    (SPLIT, "impaired only a little", {SI: {}}, "yes"),
+    (SPLIT, "impaired only a little", {SI: {(1, 0): 0.9}}, "no"),
+    (SPLIT, "impaired only a little", {SI: {(0, 0): 0.97, (1, 0): 0.965, (1, 1): 0.97}}, "partly"),
     (SPLIT, "back at chance", {FREE: {(4, 0): 0.5, (4, 1): 0.45}}, "yes"),
     (SPLIT, "back at chance", {FREE: {(4, 0): 0.74, (4, 1): 0.45}}, "partly"),
     (SPLIT, "back at chance", {FREE: {}}, "no"),
@@ -119,14 +119,14 @@ CASES = [
     (CIFAR, "better than none", {FREE: line(0.05), SI: line(0.05, 0.9) | last([0.9] * 5)}, "yes"),
     (CIFAR, "better than none", {FREE: line(0.05), SI: line(0.04, 0.9) | {(-1, 1): 0.5}}, "partly"),
     (CIFAR, "better than none", {FREE: {}, SI: ONE}, "no"),
-    (CIFAR, "from scratch on the task alone", {SI: {(5, 0): 0.5}, SCRATCH: {}}, "yes"),
-    (CIFAR, "from scratch on the task alone", {SI: {(5, 1): 0.5}, SCRATCH: {}}, "partly"),
-    (CIFAR, "from scratch on the task alone", {SI: {"all": 0.5}, SCRATCH: {}}, "no"),
+    (CIFAR, "from scratch on each task alone", {SI: {(5, 0): 0.5}, SCRATCH: {}}, "yes"),
+    (CIFAR, "from scratch on each task alone", {SI: {(5, 1): 0.5}, SCRATCH: {}}, "partly"),
+    (CIFAR, "from scratch on each task alone", {SI: {"all": 0.5}, SCRATCH: {}}, "no"),
     (CIFAR, "the exception is CIFAR-10", {SI: {(5, 0): 0.5}, SCRATCH: {}}, "yes"),
     (CIFAR, "the exception is CIFAR-10", {SI: {}, SCRATCH: ONE}, "no"),
-    (CIFAR, "the other way round", {SI: {"train": ONE}, SCRATCH: {}}, "yes"),
-    (CIFAR, "the other way round", {SI: {"train": ONE | {(5, 2): 1.0}}, SCRATCH: {}}, "partly"),
-    (CIFAR, "the other way round", {SI: {}, SCRATCH: {"train": ONE}}, "no"),
+    (CIFAR, "the order is reversed", {SI: {"train": ONE}, SCRATCH: {}}, "yes"),
+    (CIFAR, "the order is reversed", {SI: {"train": ONE | {(5, 2): 1.0}}, SCRATCH: {}}, "partly"),
+    (CIFAR, "the order is reversed", {SI: {}, SCRATCH: {"train": ONE}}, "no"),
 ]
 
 
@@ -243,8 +243,8 @@ def test_a_single_task_has_no_verdict_and_two_tasks_have_some(experiment):
             assert set().union(*answers.values()) == {"not run"}
     unknown = [paper for paper, found in answers.items() if found == {"not run"}]
     lines = {  # through the tasks after the first; and, the last pair minus the first
-        "split-mnist": [], "permuted-mnist": ["without it those of the second layer"],
-        "split-cifar": ["without consolidation accuracy declines", "with it accuracy is similar"],
+        "split-mnist": [], "permuted-mnist": ["without consolidation, the importances"],
+        "split-cifar": ["without consolidation accuracy declines", "with consolidation, accuracy"],
     }[experiment]  # fmt: skip
     assert len(unknown) == len(lines)
     assert all(paper.startswith(start) for paper, start in zip(unknown, lines, strict=True))

@@ -1,7 +1,7 @@
 """NumPy or CuPy: one code path for both, which follows from the arrays themselves.
 
 Every function of the package that computes asks `namespace(array)` for the module that the array
-belongs to and calls that module's functions. What a GPU needs to be done in another way is in
+belongs to and calls that module's functions. What must be done in another way on a GPU is in
 `elementwise` (a formula in one go) and `matmul` (products without copies).
 """
 
@@ -19,11 +19,11 @@ from pysi.errors import ConfigError, install
 from pysi.typing import Array, Device
 
 CPU_BLOCK = 131_072
-"""Synapses per block on a CPU: what an update touches of so many, 5 MB, stays in the cache."""
+"""Synapses per block on a CPU: an update of one block touches 5 MB, which stays in the cache."""
 
 CPU_IMAGES = 4
-"""Images that a CPU takes through all convolutions at once: one layer's output for so many fits
-in the cache."""
+"""Images that a CPU takes through all convolutions at once: one layer's output for them fits in
+the cache."""
 
 MODULES: dict[type, Device] = {}
 """The array module of every type of array that has been seen."""
@@ -39,7 +39,7 @@ def namespace(array: Array) -> Device:
 
 
 def overlap(one: Array, other: Array) -> bool:
-    """Return whether two arrays may have memory in common; an array has with itself."""
+    """Return whether two arrays may share memory, as an array does with itself."""
     if one is other:
         return True
     first, second = one.base, other.base
@@ -71,7 +71,7 @@ def device_namespace(device: str) -> Device:
     except ImportError as err:
         raise ConfigError(
             f"device 'cupy' needs CuPy, which is not installed: {install('gpu-cuda13')} "
-            "(or gpu-cuda12, after your driver's CUDA version)"
+            "(or gpu-cuda12, depending on your driver's CUDA version)"
         ) from err
     try:
         xp.cuda.runtime.getDeviceCount()
@@ -141,7 +141,7 @@ class Ranges:
     Raises
     ------
     ConfigError
-        `largest` is no whole number from 1, or `part` names no columns of the row.
+        `largest` is not a whole number from 1, or `part` names no columns of the row.
     """
 
     def __init__(
@@ -171,13 +171,13 @@ class Ranges:
         return int(part.start), int(part.stop)
 
     def __call__(self, array: Array) -> list[Array]:
-        """Return the ranges of a row; of another array, the whole as often as there are ranges."""
+        """Return the ranges of a row; for any other array, the whole array once per range."""
         if array.shape[-1:] != (self.size,) or len(self.ranges) == 1:
             return [self.whole(array)] * len(self.ranges)
         return [array[..., part] for part in self.ranges]
 
     def whole(self, array: Array) -> Array:
-        """Return all columns of a row that are updated; any other array as it is."""
+        """Return the columns of a row that are updated; return any other array as it is."""
         if self.part is None or array.shape[-1:] != (self.size,):
             return array
         return array[..., self.part]
@@ -196,7 +196,7 @@ def threads(count: int) -> AbstractContextManager[None]:
     Raises
     ------
     ConfigError
-        `count` is no whole number from 1.
+        `count` is not a whole number from 1.
     """
     if not is_whole(count):
         raise ConfigError(f"threads: expected a whole number from 1, found {count!r}")
@@ -223,6 +223,6 @@ def share_out(work: Callable[[int], object], count: int) -> None:
         for i in range(count):
             work(i)
         return
-    # in the caller's context, where NumPy keeps what to do about an overflow
+    # in the caller's context, where NumPy keeps its error settings, such as those for overflow
     for done in [pool.submit(copy_context().run, work, i) for i in range(count)]:
         done.result()

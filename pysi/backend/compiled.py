@@ -1,7 +1,7 @@
 """Whether formulas are compiled on a CPU, and by what: Numba, where it is installed.
 
-It takes about a second to import Numba and to make loops. A program that ends sooner would lose by
-it, so formulas run as NumPy passes (`pysi.backend.passes`) until these have done some work, and as
+It takes about a second to import Numba and to make loops. A short job would lose time by it, so
+formulas run as NumPy passes (`pysi.backend.passes`) until these have done some work, and as
 compiled loops (`pysi.backend.loops`) from then on. The numbers are the same.
 """
 
@@ -26,12 +26,12 @@ PATIENCE = 2**30
 
 
 class Switch:
-    """What is settled about compiling, for the whole process.
+    """The state of compiling, which is one for the whole process.
 
     Attributes
     ----------
     chosen : bool or None
-        Whether formulas are compiled, at once; None for as soon as it pays.
+        Whether formulas are compiled at once (True), never (False), or as soon as it pays (None).
     done : int
         Operations that passes have done.
     broken : bool
@@ -48,7 +48,7 @@ SWITCH = Switch()
 
 @contextmanager
 def compiled(on: bool | None) -> Iterator[None]:
-    """Return a context in which formulas are compiled, in processes that it starts as well.
+    """Return a context that decides about compiling, also in processes started within it.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def compiled(on: bool | None) -> Iterator[None]:
     Raises
     ------
     ConfigError
-        They are to be compiled, and Numba is not installed.
+        `on` is True, and Numba is not installed.
     """
     if on and numba() is None and not SWITCH.broken:
         raise ConfigError(f"compiled: expected Numba, found none; {install('fast')}")
@@ -71,7 +71,7 @@ def compiled(on: bool | None) -> Iterator[None]:
 
 
 def check() -> None:
-    """Refuse a value of the environment's variable that means nothing."""
+    """Raise a ConfigError if the environment variable has a value without meaning."""
     found = os.environ.get(VARIABLE, "")
     if found not in ("", "0", "1"):
         raise ConfigError(
@@ -81,7 +81,7 @@ def check() -> None:
 
 
 def ready(work: int = 0) -> bool:
-    """Return whether loops are used by now; if not, passes are about to do this much work."""
+    """Return whether loops are used by now; if not, count the work that passes will do instead."""
     if SWITCH.chosen is False or SWITCH.broken:
         return False
     if SWITCH.chosen is None and SWITCH.done < PATIENCE:
@@ -97,7 +97,7 @@ def in_use() -> str | None:
 
 @cache
 def numba() -> Any:
-    """Return Numba, or None if it is missing or cannot be imported: the latter is said once."""
+    """Return Numba, or None if it is missing or cannot be imported (with a warning)."""
     try:
         return importlib.import_module("numba")
     except ModuleNotFoundError as err:
@@ -123,7 +123,7 @@ def give_up(problem: Exception) -> None:
 def folder() -> Path:
     """Return where compiled code is kept for the next process: beside data sets in the cache.
 
-    A RuntimeError says that there is no home.
+    It raises a RuntimeError if there is no home directory.
     """
     if own := os.environ.get("PYSI_CACHE"):
         return Path(os.path.expanduser(own)) / "formulas"
@@ -132,10 +132,10 @@ def folder() -> Path:
 
 
 def function(source: str, *, keep: bool = True) -> Callable:
-    """Return a compiled function, given what comes after its name; types are settled by its calls.
+    """Return a compiled function, given its source after the name; calls settle its types.
 
-    Numba keeps its code on disk beside the source, which therefore is a file. Where there is no
-    place for it, or with keep=False, it is made anew in every process.
+    Numba keeps compiled code on disk beside the source, so the source is written to a file. If no
+    file can be written, or with keep=False, the function is compiled again in every process.
     """
     name = "formula_" + hashlib.sha256(source.encode()).hexdigest()[:16]
     source = f"def {name}{source}"
@@ -146,7 +146,7 @@ def function(source: str, *, keep: bool = True) -> Callable:
     exec(compile(source, str(path or f"<{name}>"), "exec"), scope)
     try:
         return numba().njit(cache=bool(path), nogil=True, error_model="numpy")(scope[name])
-    except RuntimeError:  # Numba's word for a folder that cannot be written to
+    except RuntimeError:  # what Numba raises if its folder cannot be written to
         return numba().njit(nogil=True, error_model="numpy")(scope[name])
 
 

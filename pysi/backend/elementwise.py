@@ -7,8 +7,8 @@ memory that is used again (`pysi.backend.passes`), with the bits that plain NumP
 single kernel on a GPU (`pysi.backend.kernel`). Without the decorator a formula gives the same
 numbers, only slower.
 
-What can be recorded are NumPy's elementwise functions in `OPERATIONS`, `where` and `clip`, on
-numbers and on arrays that broadcast. There is one floating type, that of the arrays. Numbers take
+One can record NumPy's elementwise functions in `OPERATIONS`, `where` and `clip`, on numbers and on
+arrays that broadcast. There is one floating type, that of the arrays. Numbers take
 this type too, even next to conditions and whole numbers, where plain NumPy would compute in
 float64. Numbers are arguments of the program, so that a new learning rate needs no new program. A
 condition on an array's values cannot be recorded: write ``np.where(condition, a, b)``.

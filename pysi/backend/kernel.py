@@ -68,7 +68,7 @@ class Kernel:
         self.kernel = kernel
 
     def c(self, dtype: np.dtype) -> str:
-        """Return what C++ calls a type; a ConfigError for a type that no kernel here knows."""
+        """Return the name of a type in C++; raise a ConfigError for a type not in `TYPES`."""
         if str(dtype) not in TYPES:
             raise ConfigError(
                 f"formula {self.typed.name!r}: expected arrays of {', '.join(TYPES)}, found {dtype}"

@@ -32,7 +32,7 @@ TYPES = {np.dtype(kind) for kind in (np.float32, np.float64, np.bool, np.int64)}
 
 
 def can_compile(typed: Typed) -> bool:
-    """Return whether a program has the same bits as one compiled loop, and gains by it."""
+    """Return whether a program gives the same bits as one compiled loop, and is faster so."""
     ends = [*typed.results, *typed.writes.values()]
     shapes = {typed.spec(ref)[0] for ref in typed.results}
     shapes |= {typed.specs[i][0] for i in typed.writes}
@@ -59,7 +59,7 @@ class Loop:
     """
 
     functions: dict[str, Callable] = {}
-    """Those that were made before, by their source: there is one for all sizes."""
+    """The functions compiled so far, by their source: there is one for all sizes."""
 
     def __init__(self, typed: Typed, aliases: Sequence | None, xp: Device) -> None:
         self.typed, self.passes = typed, Passes(typed, aliases, xp)
@@ -76,7 +76,7 @@ class Loop:
         read = sorted(o for o in used if isinstance(o, int))
         self.arrays = sorted({*read, *(int(name[1:]) for name, _ in ends if name[0] == "a")})
         (shape,) = {typed.spec(ref)[0] for _, ref in ends}
-        self.whole: set[int] = set()  # places of numbers that are used as whole ones
+        self.whole: set[int] = set()  # places of numbers that are used as whole numbers
         self.source = self.written(shape, ends, read)
         self.work = len(typed.lines) * prod(shape)
 
@@ -130,7 +130,7 @@ class Loop:
         return (self.loop if self.ready() else self.passes.run)(arrays, numbers, outs)
 
     def loop(self, arrays: Sequence[Array], numbers: Sequence, outs: tuple) -> tuple:
-        """Do as `run`, as a loop."""
+        """Run the program as a compiled loop, and return its results."""
         if not outs and self.new:
             outs = tuple([np.empty(shape, dtype) for shape, dtype in self.new])
         values = numbers[: len(self.typed.numbers)]

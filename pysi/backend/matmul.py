@@ -30,7 +30,7 @@ class Plan:
     Attributes
     ----------
     transposed : (bool, bool)
-        Whether a, and b, lie in memory column by column.
+        Whether a lies in memory column by column, and whether b does.
     rows : (int, int, int)
         Distance from one row (or column) in memory to the next in a, b and c, in entries.
     count : int
@@ -72,7 +72,7 @@ def plan(
     if axes:
         axes.remove(longest)
     if min(longest[1]) < 0:
-        return None  # the manual of cuBLAS does not mention steps backwards
+        return None  # the manual of cuBLAS does not mention negative steps
     starts = tuple(
         tuple(sum(i * steps[k] for i, (_, steps) in zip(at, axes, strict=True)) for k in range(3))
         for at in product(*(range(size) for size, _ in axes))
@@ -150,8 +150,8 @@ def matmul(a: Array, b: Array, *, out: Array | None = None) -> Array:
 def tensor_float_32(xp: Device, on: bool) -> Iterator[None]:
     """Decide for this context whether a GPU may round the factors of float32 products to TF32.
 
-    That leaves ten of 23 binary places, and is faster; sums are still in float32. A CPU has nothing
-    like it, and the context does nothing there.
+    TF32 keeps 10 of the 23 bits of the mantissa and is faster; sums are still in float32. On a CPU
+    the context does nothing.
     """
     if xp is np:
         yield

@@ -1,4 +1,4 @@
-"""A recorded program on a CPU: one NumPy call for each operation, into memory that is used again.
+"""A recorded program on a CPU: one NumPy call per operation, into memory that is used again.
 
 Where each result goes is decided once, when the program is made: into the array that it is meant
 for, if nothing in it is still needed, or else into one of a few temporary arrays.
@@ -16,7 +16,7 @@ from pysi.typing import Array, Device
 
 
 def where(condition: Array, yes: Array, no: Array, out: Array) -> None:
-    """Do as numpy.where, into an array."""
+    """Write the result of numpy.where into an array."""
     np.copyto(out, no)
     np.copyto(out, yes, where=condition)
 
@@ -61,8 +61,8 @@ class Passes:
     typed : Typed
         The program, with shapes and types.
     aliases : list of int or None, optional
-        For each result, which of the arrays it is computed into; None for an array that is none of
-        them. Without the list, results are new arrays.
+        For each result, the index of the input array that it is written to; None for an array that
+        is not an input. Without the list, results are new arrays.
     xp : module
         NumPy.
     """

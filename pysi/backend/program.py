@@ -35,7 +35,7 @@ PYTHON: dict[str, Callable] = {
     "add": operator.add, "subtract": operator.sub, "multiply": operator.mul,
     "divide": operator.truediv, "negative": operator.neg,
 }  # fmt: skip
-"""Functions that compute numbers from numbers, where NumPy's are not used."""
+"""Python's functions for single numbers, used in place of NumPy's."""
 CONDITIONS = ("bitwise_and", "bitwise_or", "invert")
 """Python's operators &, | and ~: they take conditions alone, not the bits of whole numbers."""
 
@@ -63,11 +63,11 @@ class Program:
 
 
 PROGRAMS = 1024
-"""How many programs a cache keeps; those that are no longer there are made again."""
+"""How many programs a cache holds; when it is full it is emptied, and programs are made again."""
 
 
 def remember(cache: dict, key: Any, made: Any) -> Any:
-    """Put what was made into a cache, and return it; a full cache is emptied before."""
+    """Put what was made into a cache, and return it; a full cache is emptied first."""
     if len(cache) >= PROGRAMS:
         cache.clear()
     cache[key] = made
@@ -80,7 +80,7 @@ def is_number(operand: Operand) -> bool:
 
 
 def number(function: Callable) -> Callable:
-    """Return the same function from Python's numbers to Python's numbers."""
+    """Return a function with Python's numbers as arguments and result."""
     return lambda *values: np.asarray(function(*values)).item()
 
 
@@ -99,8 +99,8 @@ class Typed:
         Each operation on arrays that is needed: its index, name, operands, and the types to which
         these are converted.
     numbers, evaluate : dict, callable or None
-        The place of an operand among the numbers that are used, and a function from the numbers
-        that are given to these; None if they are the first of those that are given.
+        The place of each number among those that are used, and a function from the numbers given to
+        the numbers used; None if the numbers used are the first of those given.
 
     Raises
     ------
@@ -192,7 +192,7 @@ class Typed:
             self.refuse(f"conditions in {name}", " and ".join(map(str, known)))
         asked = []
         for operand, dtype in zip(operands, dtypes, strict=True):
-            if dtype is None:  # a number has the type of the formula, and casts nothing to another
+            if dtype is None:  # a number takes the formula's type, and converts nothing else
                 whole = operand[0] == "c" and type(operand[1]) is int
                 if name in CONDITIONS:
                     dtype = np.dtype(bool)
@@ -220,7 +220,7 @@ class Typed:
         return dtype
 
     def numbers_of(self, scalars: list) -> tuple[dict, Callable | None]:
-        """Return the place of each number that is used, and a function from those given to all."""
+        """Return the place of each number used, and a function from numbers given to those used."""
         used = [o for _, _, operands, _ in self.lines for o in operands]
         used += [*self.results, *self.writes.values()]
         used = sorted(dict.fromkeys(o for o in used if self.is_scalar(o)), key=str)

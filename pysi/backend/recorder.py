@@ -33,9 +33,9 @@ def role_of(value: Any, name: str = "formula") -> str:
 
 
 class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
-    """Stands for an array or a number, or for what a formula made of them, while it is recorded."""
+    """Stands for an array, a number, or a result of them, while a formula is recorded."""
 
-    __hash__ = None  # type: ignore[assignment]  # as an array, which == compares entry by entry
+    __hash__ = None  # type: ignore[assignment]  # as for arrays, which == compares entry by entry
     __slots__ = ("array", "recorder", "ref", "step")
 
     def __init__(self, recorder: "Recorder", ref: Operand, array: int | None = None) -> None:
@@ -147,7 +147,7 @@ class Recorder:
         return self.symbol(array)
 
     def operand(self, value: Any) -> Operand:
-        """Return how an operand is called in the nodes."""
+        """Return the name of an operand in the nodes."""
         if type(value) is Symbol:
             if (value.step is not self.step and value.array is None) or value.recorder is not self:
                 self.refuse(
@@ -159,7 +159,7 @@ class Recorder:
         return self.number(value) if role == "number" else self.part(value).ref
 
     def number(self, value: float) -> Operand:
-        """Return how a number is called in the nodes."""
+        """Return the name of a number in the nodes."""
         self.numbers.append(float(value))
         return "n", len(self.numbers) - 1
 
@@ -189,7 +189,7 @@ class Recorder:
             self.writes[symbol.array] = symbol.ref
 
     def program(self, results: Sequence = (), writes: dict | None = None) -> Program:
-        """Return what was recorded as operations alone: formulas within it are written out."""
+        """Return what was recorded, as operations alone: formulas in it are written out."""
         nodes: list[tuple[str, tuple]] = []
         places: dict[Operand, Operand] = {}
 

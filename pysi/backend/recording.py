@@ -17,7 +17,7 @@ from pysi.typing import Array, Device
 
 
 class StepRecorder(Recorder):
-    """Notes what each step does to arrays, and knows them from step to step.
+    """Notes what each step does to arrays, and remembers the arrays from step to step.
 
     Parameters
     ----------
@@ -124,7 +124,7 @@ class Recording:
     def compile(self, blocks: list[tuple[Array, ...]]) -> "Programs":
         """Return the programs for all parts."""
         recorder = self.recorder
-        # whatever is wrong shows before anything is written
+        # an error shows here, before anything is written
         whole = Typed(recorder.program(), recorder.wholes)
         last, programs = len(blocks) - 1, Programs()
         if last and can_compile(whole):  # a loop reads everything once, and needs no parts

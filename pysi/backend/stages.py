@@ -72,7 +72,7 @@ class Stage:
         return x[at]
 
     def lend(self, count: int, train: bool) -> None:
-        """Make memories for `count` parts; the streams of all but the first are spawned from it."""
+        """Make memories for `count` parts; later parts' streams are spawned from the first's."""
         while len(self.parts) < count:
             order = len(self.parts)
             self.parts.append([Memory(slot, order, self.passing) for slot in self.slots])
@@ -114,7 +114,7 @@ class Stage:
 
         if not self.size:
             y = run(0, self.parts[0])
-            return y.copy() if self.last else y  # what a layer was lent is used again
+            return y.copy() if self.last else y  # the layer's own array will be used again
         shapes = {(s.stop - s.start, train) for s in slices}
         if self.keeps and not shapes <= self.seen:
             for k in range(len(slices)):  # one after the other, to see what layers keep
@@ -140,7 +140,7 @@ class Stage:
     def backward(
         self, dy: Array, visit: Callable, need_dx: bool, dfeatures: Array | None = None
     ) -> Any:
-        """Return ∂L/∂x of one part; each layer's dx is visit(memory, dy, share).
+        """Return ∂L/∂x, if the batch is one part; each layer's dx is visit(memory, dy, share).
 
         `dfeatures` is added to the gradient with respect to the input of the last layer.
         """
@@ -196,7 +196,7 @@ class Stage:
 
     @staticmethod
     def new_sums(slot: Slot) -> tuple[Array, ...]:
-        """Return zeros: for a layer's gradient, or for sums that it is derived from."""
+        """Return zeros for a layer's gradients, or for the sums from which it computes them."""
         if hasattr(slot.layer, "accumulators"):
             return slot.layer.accumulators(slot.weights)
         return tuple(slot.xp.zeros_like(gradient) for gradient in slot.gradients)

@@ -51,7 +51,7 @@ class Uses:
     def forward(self, x: Array, use: str) -> Array:
         """Return the network's output for a batch, in the network's dtype."""
         s, n_axes = self.table, self.n_axes
-        if type(x) is not np.ndarray or x.dtype.char not in "fdB":  # the usual ones are right
+        if type(x) is not np.ndarray or x.dtype.char not in "fdB":  # the usual types need no check
             check_inputs("x", x)
         if (
             x.ndim <= n_axes
@@ -69,7 +69,7 @@ class Uses:
 
     @property
     def last(self) -> "Pass":
-        """The pass that a backward pass belongs to."""
+        """The forward pass that a backward pass belongs to."""
         if self.current is None:
             raise ConfigError("backward: expected a forward pass before it, found none")
         return self.current

@@ -49,20 +49,20 @@ def check_options(
             "--vectorise with it"
         )
     if csv and (csv.is_dir() or not csv.parent.is_dir()):
-        raise ConfigError(f"csv: expected a file in a folder that is there, found {csv}")
+        raise ConfigError(f"csv: expected a file in an existing folder, found {csv}")
     if sweep and resume and "methods" in settings:
-        raise ConfigError("methods: a sweep is about one: begin another sweep, without --resume")
+        raise ConfigError("methods: a sweep has one method: start another sweep, without --resume")
 
 
 def require_matplotlib() -> None:
     """Import Matplotlib, which here only writes files, or say how to get it."""
     if "matplotlib" not in sys.modules:
-        os.environ["MPLBACKEND"] = "agg"  # that of Jupyter may name what is not installed
+        os.environ["MPLBACKEND"] = "agg"  # Jupyter's may name a backend that is not installed
     machine.require("matplotlib")
 
 
 def draw_figures(result: Result, folder: Path) -> list[Path]:
-    """Write the figures of a result and return their paths; what Matplotlib lacks is told."""
+    """Write the figures of a result and return their paths; report what Matplotlib lacks."""
     require_matplotlib()
     try:
         return draw(result, folder)
@@ -72,7 +72,7 @@ def draw_figures(result: Result, folder: Path) -> list[Path]:
         raise PysiError(
             f"figures: expected Matplotlib to draw them, found {type(err).__name__}: "
             f"{str(err).strip().splitlines()[0]}. The result is complete and saved: once this is "
-            "mended, `pysi figure` draws it."
+            "fixed, `pysi figure` draws it."
         ) from err
 
 
@@ -172,8 +172,8 @@ def show_data(data: str | None) -> None:
 def stopped_by_signals(*, ends: bool) -> Iterator[None]:
     """Let SIGTERM end the work in order, as Ctrl-C does, and with exit status 143.
 
-    A second signal changes nothing, because some senders repeat it. If the process `ends` after
-    this context, neither does one that comes in its last moments.
+    A second signal changes nothing, because some senders repeat it. Nor does one that comes in the
+    last moments of a process that `ends` after this context.
     """
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread receives signals
@@ -190,7 +190,7 @@ def stopped_by_signals(*, ends: bool) -> Iterator[None]:
         sys.exit(128 + number)
 
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    # a job in the background of a shell is deaf to Ctrl-C, and stays so
+    # a job in the background of a shell ignores Ctrl-C, and continues to do so
     before = {n: handler for n, handler in handlers.items() if handler is not signal.SIG_IGN}
     for number in before:
         signal.signal(number, stop)

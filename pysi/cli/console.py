@@ -36,8 +36,8 @@ codecs.register_error("spell", spell)
 class Unheard:
     """A stream like another, where what cannot be written is lost without an error.
 
-    A progress bar would stop the work or, since tqdm keeps its lock when an error passes through
-    it, wait for ever.
+    With such an error, a progress bar would stop the work or, since tqdm then keeps its lock, wait
+    for ever.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -62,8 +62,8 @@ class Unheard:
 def console() -> Iterator[None]:
     """Within this context anything can be printed, whatever the two streams are.
 
-    If nobody reads any more, as with `| head`, the process ends without a word, and with the exit
-    status of one that SIGPIPE has ended. Another failure of a file is told in one line.
+    If nobody reads any more, as with `| head`, the process ends without a message, and with the
+    exit status of one that SIGPIPE has ended. Any other error of a file is reported in one line.
     """
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed, as by `2>&-`; the next file would take its place
@@ -102,7 +102,7 @@ def unread(stream: TextIO) -> bool:
 
 
 def give_up(stream: TextIO) -> None:
-    """Let a stream that cannot be written to lead nowhere: its rest would be a second error."""
+    """Redirect a stream that cannot be written to: writing its rest would be a second error."""
     try:
         stream.flush()
     except OSError:

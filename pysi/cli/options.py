@@ -13,10 +13,10 @@ from pysi.experiments.protocol import Protocol
 from pysi.experiments.protocols import PROTOCOLS
 
 GRID: dict[str, dict[str, Any]] = {
-    "methods": {"nargs": 1, "help": "what to choose for"},
+    "methods": {"nargs": 1, "help": "the method whose settings are chosen"},
     "xi": {"nargs": "+"},
 }
-"""What is different about the settings of a sweep."""
+"""How the options of a sweep differ from those of a run."""
 
 KINDS = {int: "a whole number", float: "a number", str: "a word"}
 
@@ -57,7 +57,8 @@ def options_of(protocol: type[Protocol], *, sweep: bool = False) -> dict[str, di
             how["type"] = value(how.get("type", str), how.get("nargs") == "+")
         default = protocol.swept if sweep and name == "methods" else getattr(protocol, name)
         shown = " ".join(map(str, default)) if isinstance(default, tuple) else default
-        of = f", of {' '.join(values[name])}" if name in values else ""
+        which = "some of" if how.get("nargs") == "+" else "one of"
+        of = f"; {which} {' '.join(values[name])}" if name in values else ""
         found[name] = how | {"help": f"{how['help']}{of} (default: {shown or 'none'})"}
     return found
 
@@ -78,7 +79,7 @@ def add_experiments(command: argparse.ArgumentParser, *, sweep: bool = False) ->
             "--no-reset-optimizer", dest="reset_optimizer", action="store_const", const=False,
             help="keep all of Adam's state between tasks",
         )  # fmt: skip
-        sub.add_argument("--preset", choices=protocol.presets, help="(default: full)")
+        sub.add_argument("--preset", choices=protocol.presets, help="settings (default: full)")
         sub.add_argument("--data", metavar="DIR", help="folder of data sets (default: $PYSI_DATA)")
         sub.add_argument("--out", metavar="DIR", type=folder, help="new result folder")
         sub.add_argument(
@@ -92,7 +93,7 @@ def add_experiments(command: argparse.ArgumentParser, *, sweep: bool = False) ->
             "--vectorise", action="store_true", help="train all seeds and values of c side by side"
         )
         sub.add_argument(
-            "--no-compile", action="store_true", help="run formulas without Numba, where it is"
+            "--no-compile", action="store_true", help="run formulas without Numba, if installed"
         )
         found.append(sub)
     return found
@@ -105,14 +106,14 @@ def add_landscapes(command: argparse.ArgumentParser) -> None:
         sub = experiments.add_parser(
             name, help=protocol.__doc__.splitlines()[0], argument_default=argparse.SUPPRESS
         )
-        whole = value(int, False)
+        whole, preset = value(int, False), protocol.landscape
         offered: dict[str, dict[str, Any]] = {
             "--methods": {"nargs": "+", "help": "what to compare (default: all that fit)"},
-            "--scenarios": {"nargs": "+", "help": f"of {' '.join(protocol.scenarios)}"},
+            "--scenarios": {"nargs": "+", "help": f"some of {' '.join(protocol.scenarios)}"},
             "--seeds": {"type": whole, "help": "repetitions (default: 10)"},
-            "--sweep-seeds": {"type": whole, "help": "seeds per strength, held out (default: 2)"},
-            "--preset": {"choices": protocol.presets, "help": f"(default: {protocol.landscape})"},
-            "--dataset": {"help": f"of {' '.join(protocol.datasets)}"},
+            "--sweep-seeds": {"type": whole, "help": "seeds per strength, in sweeps (default: 2)"},
+            "--preset": {"choices": protocol.presets, "help": f"settings (default: {preset})"},
+            "--dataset": {"help": f"one of {' '.join(protocol.datasets)}"},
             "--epochs": {"type": whole, "help": "epochs per task"},
             "--data": {"metavar": "DIR", "help": "folder of data sets (default: $PYSI_DATA)"},
             "--out": {"metavar": "DIR", "type": folder, "help": "new folder"},
@@ -143,7 +144,7 @@ def parser() -> argparse.ArgumentParser:
     figure.add_argument("result", metavar="RESULT", type=folder, help="result folder or file")
     figure.add_argument("--out", metavar="DIR", type=folder, help="folder (default: beside RESULT)")
 
-    report = commands.add_parser("report", help="write one HTML file of a result")
+    report = commands.add_parser("report", help="write a report as one HTML file")
     report.add_argument(
         "result", metavar="DIR", type=folder,
         help="folder, or file, of a result, a sweep or a landscape",
@@ -152,7 +153,7 @@ def parser() -> argparse.ArgumentParser:
 
     theory = commands.add_parser("theory", help="check every equation of the paper numerically")
     theory.add_argument(
-        "--seed", type=value(int, False), default=0, help="of all random examples (default: 0)"
+        "--seed", type=value(int, False), default=0, help="seed of all random examples (default: 0)"
     )
     theory.add_argument("--device", default="numpy", help="numpy (default) or cupy")
 
@@ -165,5 +166,5 @@ def parser() -> argparse.ArgumentParser:
         "names", nargs="*", default=["mnist"], metavar="NAME",
         help=f"some of {' '.join(CATALOGUE)} (default: mnist)",
     )  # fmt: skip
-    get.add_argument("--force", action="store_true", help="download again what is there")
+    get.add_argument("--force", action="store_true", help="download even if it is there")
     return top

@@ -26,14 +26,14 @@ def write_report(path: Path, out: Path | None = None) -> Path:
     Raises
     ------
     ConfigError
-        `out` is a folder, or the file that the report is about, or in no folder.
+        `out` is a folder, or the file that the report is about, or its folder does not exist.
     DataError
         The file is missing, damaged or of an old format, or the report cannot be written.
     """
     path = overview.file_in(path)
     out = out or path.with_name(NAME)
     if out.is_dir() or not out.parent.is_dir():
-        raise ConfigError(f"out: expected a file in a folder that is there, found {out}")
+        raise ConfigError(f"out: expected a file in an existing folder, found {out}")
     found, sha256 = read(path)
     if out.exists() and out.samefile(path):
         raise ConfigError(f"out: expected another file than {path}, which the report is about")
@@ -51,6 +51,6 @@ def read(path: Path) -> tuple[Any, str]:
 
 
 def raw(path: Path) -> bytes:
-    """Return the bytes of a regular file; a DataError if it is none."""
+    """Return the bytes of a regular file; raise a DataError for anything else."""
     with open_regular(path, "what `pysi run`, `sweep` or `landscape` wrote") as file:
         return file.read()

@@ -15,21 +15,21 @@ from pysi.data.dataset import Dataset
 class Entry:
     """One published data set.
 
-    A *data folder* is what the user names, and what the cache is; all data sets fit into one.
+    A *data folder* is the user's folder or the cache; one can hold all data sets.
 
     Attributes
     ----------
     title : str
         What messages call it.
     places : tuple of str
-        Paths in a data folder, any of which holds the whole set. What a download writes comes
-        first: fetching again then repairs the cache, whatever else lies there.
+        Paths in a data folder; each can hold the whole set. What a download writes comes first:
+        fetching again then repairs the cache, whatever else lies there.
     holds : str
         The same in words.
     read : callable
         Reads and verifies such a path: read(path, announce) returns a Dataset.
     files : tuple of str
-        What is downloaded: paths in a data folder. Mirrors have the files by their last part.
+        What is downloaded: paths in a data folder, of which mirrors use the last part.
     mirrors : tuple of str
         Addresses, in the order in which they are tried.
     """

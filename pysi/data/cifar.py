@@ -1,6 +1,6 @@
 """CIFAR-10 and CIFAR-100: the official binary version, as its archive or unpacked.
 
-A file is a row of records, without a header, and a record is one image::
+A file is a sequence of records, without a header, and a record is one image::
 
     labels  1 byte per label  CIFAR-10: the class; CIFAR-100: the coarse class, then the fine one
     pixels  3072 bytes        red, green, blue: 32 x 32 bytes each, row by row
@@ -99,7 +99,7 @@ def read_cifar(kind: Cifar, path: Path, announce: Callable[[str], object]) -> Da
     """Read and verify CIFAR-10 or CIFAR-100.
 
     The archive must be the official one. For unpacked files no checksum is published: they may hold
-    any number of images, which is announced where it is not the official number.
+    any number of images, which is announced if it is not the official number.
 
     Parameters
     ----------
@@ -108,7 +108,7 @@ def read_cifar(kind: Cifar, path: Path, announce: Callable[[str], object]) -> Da
     path : Path
         The archive, by its official name, or the folder that it unpacks to.
     announce : callable
-        Given one message (str) if there are fewer or more images than the official number.
+        Called with one message (str) if there are fewer or more images than the official number.
 
     Returns
     -------
@@ -129,7 +129,7 @@ def read_cifar(kind: Cifar, path: Path, announce: Callable[[str], object]) -> Da
         announce(
             f"{path}: {len(y_train):,} training and {len(y_test):,} test images, of "
             f"{len(np.unique(y_train))} classes; {kind.title} has {kind.n_train:,} and "
-            f"{kind.n_test:,}, of {n_classes}.\nThose that are there are used."
+            f"{kind.n_test:,}, of {n_classes}.\nThe images that were found are used."
         )
     return Dataset(
         name=kind.name,
@@ -198,7 +198,7 @@ def _read_archive(kind: Cifar, path: Path) -> dict[str, bytes]:
                         expected = f"{member.name} to be a regular file of {size} bytes"
                         raise _refusal(path, expected, f"{member.size} bytes, type {member.type!r}")
                     content = archive.extractfile(member)
-                    assert content is not None  # it would be for what is no regular file
+                    assert content is not None  # as it is for anything but a regular file
                     contents[names[member.name]] = content.read()
     except (OSError, EOFError, zlib.error, tarfile.TarError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error

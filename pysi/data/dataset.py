@@ -41,8 +41,8 @@ class Dataset:
     Raises
     ------
     ConfigError
-        The arrays are no data set: texts, numbers that are not finite, labels that are no classes,
-        shapes or lengths that do not fit. The message names the array.
+        The arrays do not make a data set: they hold texts, numbers that are not finite or labels
+        outside the classes, or shapes or lengths do not fit. The message names the array.
     """
 
     name: str
@@ -76,8 +76,8 @@ class Dataset:
     def hold_out(self) -> Dataset:
         """Return the training set, a random sixth of which has become the test set.
 
-        Settings are chosen on this: the real test set is not in it. The choice is always the same;
-        of MNIST's 60,000 training examples, 10,000 are held out.
+        Settings are chosen on it, since it does not contain the real test set. The split is always
+        the same; of MNIST's 60,000 training examples, 10,000 are held out.
         """
         n = len(self.y_train)
         order = stream(0, "hold out").permutation(n)
@@ -99,7 +99,7 @@ class Dataset:
 
     def _check_labels(self, name: str, y: Array, n: int) -> None:
         if y.dtype.kind not in "iu":
-            self._refuse(name, "whole numbers, the classes", f"an array of {y.dtype}")
+            self._refuse(name, "whole numbers as classes", f"an array of {y.dtype}")
         if y.shape != (n,):
             self._refuse(name, f"one label per example, shape ({n},)", f"shape {y.shape}")
         if y.min() < 0 or y.max() >= self.n_classes:

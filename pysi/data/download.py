@@ -86,7 +86,7 @@ def fetch(name: str, force: bool = False, progress: bool = True) -> Path:
     if cache is None:
         raise DataError(
             f"downloading {name} needs a folder for the cache, and this user has no home.\n"
-            f"Name one by PYSI_CACHE. {_or_by_hand(entry)}"
+            f"Set PYSI_CACHE to one. {_or_by_hand(entry)}"
         )
     pooch.get_logger().setLevel("ERROR")  # the progress bar shows what it has to say
     try:
@@ -102,7 +102,7 @@ def fetch(name: str, force: bool = False, progress: bool = True) -> Path:
     except OSError as error:
         raise DataError(
             f"the cache cannot be written: {error}.\n"
-            "Remove what is in the way, or name another folder by PYSI_CACHE."
+            "Remove what is in the way, or set PYSI_CACHE to another folder."
         ) from error
     return entry.locate(cache)
 
@@ -114,7 +114,7 @@ def _remove_leftovers(cache: Path) -> None:
             continue
         if owner[1] == platform.node() and os.name != "nt":
             dead = not _is_running(int(owner[2]))
-        else:  # of another machine; and on Windows no harmless signal asks a process
+        else:  # of another machine, or on Windows, where no harmless signal shows a live process
             dead = time.time() - folder.stat().st_mtime > DAY
         if dead:
             shutil.rmtree(folder, ignore_errors=True)
@@ -178,7 +178,7 @@ def _download_from(mirror: str, entry: Entry, folder: Path, progress: bool) -> N
 
 
 def _or_by_hand(entry: Entry) -> str:
-    return f"Or name by --data or PYSI_DATA a folder that\nholds {entry.holds}."
+    return f"Or use --data or PYSI_DATA to name a folder that\nholds {entry.holds}."
 
 
 def _reason(error: BaseException) -> str:

@@ -30,7 +30,7 @@ MAX_BYTES = 2**26
 
 
 def open_file(path: File) -> BufferedReader:
-    """Open a file to read its bytes; an OSError for a pipe or device, which might never end."""
+    """Open a file to read its bytes; raise an OSError for a pipe or device, which may never end."""
     if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):
         raise OSError("neither a file nor a folder")
     return open(path, "rb")
@@ -79,7 +79,7 @@ def idx_md5(array: Array) -> str:
     """Return the MD5 of the IDX file that holds an array, uncompressed.
 
     `read_idx` accepts only one content for each array (the shape fixes the header, and nothing may
-    follow the data), so this is the checksum of the content that was read, however it was wrapped.
+    follow the data), so this is the checksum of the content that was read, gzipped or not.
 
     Parameters
     ----------

@@ -1,8 +1,8 @@
 """mnist-5k: 5,000 real MNIST digits that come with the package, for work without a network.
 
 There are 500 per class, all from MNIST's training set, sorted by class; every fifth one is held out
-for testing. With a twelfth of the paper's data, results on them are not comparable with it. The
-folder `mnist-5k`, where they lie, says where they come from and under which licence.
+for testing. They are a twelfth of the paper's data, so results on them are not comparable with the
+paper's. Their folder, `mnist-5k`, says where they come from and under which licence.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from pysi.errors import ConfigError, DataError
 from pysi.typing import File
 
 Announce = Callable[[str], object]
-"""What is given a message to the user."""
+"""A function that receives a message for the user."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,8 @@ def load_dataset(
     """Load a data set, verified, from the first place that has it.
 
     The places are the user's folder, the cache, a download and, for MNIST, the subset that comes
-    with the package. A place that is there but broken is an error and never passed over in silence;
-    so is a user's folder without the data set.
+    with the package. A place that is there but broken is an error and never silently skipped; so is
+    a user's folder without the data set.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ def load_dataset(
         A folder that holds ``mnist/`` with the official files, or CIFAR's official binary archives,
         or the folders that they unpack to. Default: ``PYSI_DATA``, if set.
     announce : callable
-        Given one message (str) if less than the full set is used.
+        Called with one message (str) if less than the full set is used.
 
     Returns
     -------
@@ -104,7 +104,7 @@ def status(data: File | None = None) -> list[Place]:
     Returns
     -------
     list of Place
-        Of each data set in the order in which `load_dataset` looks.
+        The places of each data set, in the order in which `load_dataset` looks at them.
     """
     location = _users_location(data)
     places: list[Place] = []

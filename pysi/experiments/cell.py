@@ -23,7 +23,7 @@ from pysi.storage.state import restore
 from pysi.training import train
 
 INTERVAL = 10
-"""Seconds between two checkpoints at least, within a task."""
+"""The least number of seconds between two checkpoints within a task."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Cell:
 
     @property
     def key(self) -> tuple[Any, ...]:
-        """What tells it from the other cells of its result."""
+        """What distinguishes it from the other cells of its result."""
         return self.method, self.c, self.config.xi, self.seed
 
     @property
@@ -93,8 +93,8 @@ class Cell:
     def resumable(self, out: Path, threads: int, omega: OmegaFiles | None = None) -> Saved:
         """Return its checkpoint, which goes on from the trunk's if it holds nothing yet.
 
-        It is saved at the end of a task, and at that of an epoch if ten seconds have passed. If
-        there are files of ω, they must be good, or it begins anew.
+        It is saved at the end of a task, and at the end of an epoch if ten seconds have passed. If
+        there are files of ω, they must be good; otherwise the cell begins anew.
         """
         trunk = self.trunk.checkpoint(out, threads) if self.trunk else None
         return Saved(*self._place(out, threads), trunk, keeps_omega=self.how.omega, files=omega)
@@ -103,12 +103,12 @@ class Cell:
         skip = self.config.lists() + self.how.trains.first_only * self.config.after_task_1
         settings = {k: v for k, v in asdict(self.config).items() if k not in skip}
         if self.config.takes_images:
-            threads = 1  # of the BLAS library; that of others changes nothing
+            threads = 1  # BLAS threads; the number of other threads changes no bits
         settings |= {"method": self.method, "c": self.c, "seed": self.seed, "blas_threads": threads}
         return out / "checkpoints" / f"{self.name}.npz", settings
 
     def make(self) -> tuple[Network, Optimizer, Rule]:
-        """Return what it trains: a new network, optimizer and rule."""
+        """Return a new network, optimizer and rule for its training."""
         method, config = self.how, self.config
         if method.network:
             net = method.network(config, self.seed)
@@ -187,5 +187,5 @@ class Saved(Checkpoint):
         """Return the cell's newest state or, before there is one, the trunk's."""
         found = super().load()
         if found is None and self.trunk and (found := self.trunk.load()) and not self.keeps_omega:
-            found[0]["synapses.omega"][...] = 0  # that was the trunk's, which watches
+            found[0]["synapses.omega"][...] = 0  # this was the trunk's, which records ω
         return found

@@ -24,7 +24,7 @@ class Course:
     together : bool
         All tasks are learned at once, as one.
     reset : bool
-        The network begins anew with every task.
+        The network starts again from its initial weights for every task.
     """
 
     first_only: bool = False
@@ -83,16 +83,16 @@ class Method:
     alike : bool
         Whether networks that are trained side by side must have the same strength.
     family : str
-        With which others it is drawn: one of `FAMILIES`.
+        The group in which it is drawn: one of `FAMILIES`.
     grid : tuple of float
         The strengths from which `pysi landscape` chooses.
     at_zero : str, optional
-        The method that this one is with c = 0, if that has a name of its own.
+        The name of the method that this one equals at c = 0, if there is one.
     xi : bool
         Whether the damping ξ changes it.
     trunk : str, optional
-        The method whose task 1 is just the same, so that it need be trained only once. A rule that
-        learns from the steps of task 1 has none, unless the trunk's rule does the same.
+        The method whose task 1 is just the same, so that task 1 need be trained only once. A rule
+        that learns from the steps of task 1 has none, unless the trunk's rule does the same.
     dropout : float
         Probability of switching a hidden unit off while training.
     trains : Course

@@ -9,13 +9,13 @@ Curve = tuple[str, float]
 
 
 def comparable(result: Any) -> list[Curve]:
-    """Return the curves that are tested on all tasks in the end."""
+    """Return the curves that are tested on all tasks after the last one."""
     sizes = {curve: result.final(*curve).shape[1] for curve in result.curves()}
     return [curve for curve, n in sizes.items() if n == max(sizes.values())]
 
 
 def average(result: Any, curve: Curve, other: Curve, part: str = "test") -> Interval | None:
-    """Return by how much more average accuracy a curve has in the end; None without shared seeds.
+    """Return a curve's final average accuracy minus another's; None if they share no seeds.
 
     Networks with the same seed begin with the same weights and see the same examples in the same
     order, so what a seed does to both curves cancels.
@@ -25,7 +25,7 @@ def average(result: Any, curve: Curve, other: Curve, part: str = "test") -> Inte
 
 
 def from_first(result: Any) -> list[tuple[Curve, Curve, Interval]]:
-    """Return the differences of all comparable curves from the first of them."""
+    """Return the difference of every comparable curve from the first of them."""
     curves = comparable(result)
     pairs = [(curve, average(result, curve, curves[0])) for curve in curves[1:]]
     return [(curve, curves[0], found) for curve, found in pairs if found]

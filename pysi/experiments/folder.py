@@ -25,7 +25,7 @@ Kind = TypeVar("Kind", bound=Result)
 SHARED = Path("checkpoints", "shared")
 """Where in a result folder the data set is while several processes read it.
 
-Outside, it would stay for ever after a kill.
+Outside the folder, it would stay for ever if the run is killed.
 """
 
 
@@ -56,9 +56,9 @@ def start(
     cells : list of Cell
         What will be run.
     jobs : int
-        Parallel processes at most.
+        The largest number of parallel processes.
     threads : int, optional
-        In each process, where the runs are not for this machine.
+        Threads in each process, if the runs are for other machines.
     vectorise : bool
         Whether cells that differ in seed and c alone are trained side by side.
     kind : type
@@ -143,9 +143,10 @@ def resume(
     kind: type[Kind] = Result,  # type: ignore[assignment] # python/mypy#3737
     **more: Any,
 ) -> tuple[Kind, Protocol]:
-    """Return the result in a folder, and its settings, to be continued: what has begun goes on.
+    """Return the result in a folder, and its settings, so that its runs can go on.
 
-    The folder stays locked until `execute` has ended. What killed processes have left is removed.
+    The folder stays locked until `execute` has ended. Files that killed processes have left are
+    removed.
 
     Parameters
     ----------
@@ -161,12 +162,12 @@ def resume(
     Raises
     ------
     ConfigError
-        Another setting, kind or experiment; or a run is at work there.
+        It is of another kind or experiment, a setting cannot be changed, or a run is at work there.
     DataError
         The result is damaged, or the folder cannot be written to.
     """
     out = Path(out)
-    kind.load(out)  # before a lock is put into a folder which may be any
+    kind.load(out)  # before a lock is put into what may be any folder
     lock = Lock(out)
     try:
         result, config = reopen(out, experiment, kind, more)
@@ -198,7 +199,7 @@ def reopen(
     if others := sorted(more.keys() - set(protocol.lists())):
         raise ConfigError(
             f"{', '.join(others)}: a resumed result goes on with the settings that it has; only "
-            f"{', '.join(protocol.lists())} can be given anew"
+            f"{', '.join(protocol.lists())} can be changed"
         )
     try:
         config = protocol(**result.content["config"])
@@ -210,7 +211,7 @@ def reopen(
 
 
 def check_held(result: Result, out: Path) -> None:
-    """Raise a DataError if somebody has removed the folder of a run, and perhaps made it anew."""
+    """Raise a DataError if the folder of a run was removed, even if it was then made again."""
     if result.lock and not result.lock.holds():
         raise DataError(f"{out}: expected the folder of this run, found that it was removed")
 

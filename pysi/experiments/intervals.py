@@ -76,7 +76,8 @@ def interval(values: Any, level: float = 0.95) -> Interval:
     Raises
     ------
     ConfigError
-        There are no values, they have several axes, one is not finite, or the level is none.
+        There are no values, they have several axes, one is not finite, or `level` is not between 0
+        and 1.
 
     Examples
     --------

@@ -1,8 +1,8 @@
 """All methods in all scenarios: strengths chosen on held-out data, then several seeds of each.
 
 A landscape is a folder. For each scenario it holds a sweep per method that has a strength, and one
-result with all methods. Each of them is an ordinary sweep or result, which can be looked at, and
-goes on where it was stopped. ``landscape.json`` puts them together.
+result with all methods. Each of them is an ordinary sweep or result, which can be read by itself,
+and goes on where it was stopped. ``landscape.json`` puts them together.
 """
 
 import json
@@ -49,7 +49,7 @@ class Plan:
     Attributes
     ----------
     config : Protocol
-        The settings of all runs; its methods, strengths and scenario do not count.
+        The settings of all runs; its methods, strengths and scenario are ignored.
     methods, scenarios : tuple of str
         In each scenario, the methods that fit it are compared.
     sweep_seeds : int
@@ -88,7 +88,7 @@ class Plan:
 
     @classmethod
     def load(cls, out: Path) -> "Plan":
-        """Read the plan in a folder; a DataError if there is none, or a damaged one."""
+        """Return the plan in a folder; raise a DataError if there is none, or it is damaged."""
         path = out / PLAN
         with open_regular(path, "the plan of a landscape") as file:
             try:
@@ -109,7 +109,7 @@ class Landscape:
     plan : Plan
     dataset : Dataset
     out : Path
-        The folder. What it holds is not run again.
+        The folder. Runs that it already holds are not repeated.
     jobs, cluster
         See `pysi.experiments.run.execute`.
     """
@@ -138,7 +138,7 @@ class Landscape:
         return overview
 
     def choose(self, name: str, config: Protocol, folder: Path) -> float:
-        """Return the best strength of a method, by a sweep whose grid grows if need be."""
+        """Return the best strength of a method, by a sweep whose grid grows if necessary."""
         grid = METHODS[name].grid
         for extension in range(EXTENSIONS + 1):
             listed = tuple(f"{name}={c!r}" for c in sorted(grid))

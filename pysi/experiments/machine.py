@@ -26,7 +26,7 @@ def require(module: str, extra: str = "demo") -> Any:
 
 
 def blas() -> list[dict[str, Any]]:
-    """Return the BLAS libraries in use: name, version, kernels' architecture, and threads now."""
+    """Return the BLAS libraries in use: name, version, kernels' architecture, number of threads."""
     names = ("internal_api", "version", "architecture", "num_threads")
     pools = require("threadpoolctl").threadpool_info()
     return [{n: pool.get(n) for n in names} for pool in pools if pool["user_api"] == "blas"]
@@ -95,10 +95,10 @@ def free_memory(device: str) -> int | None:
 
 @contextmanager
 def peak_of(device: str) -> Iterator[SimpleNamespace]:
-    """Measure what is allocated within this context, and give an object whose `bytes` say it.
+    """Measure the memory that is allocated within this context; yield an object with `bytes`.
 
-    They are known once the context has ended. On a GPU, they are what CuPy's memory pool had to
-    ask for.
+    This attribute is set when the context ends. On a GPU it counts what CuPy's memory pool had to
+    request.
     """
     found = SimpleNamespace(bytes=None)
     if device == "cupy":

@@ -31,7 +31,7 @@ from pysi.typing import Seeds
 
 
 def synaptic_intelligence(config: Any, c: Any) -> Rule:
-    """Return Synaptic Intelligence of strength c; with c = 0 it only watches: fine-tuning."""
+    """Return Synaptic Intelligence of strength c; with c = 0 it only records ω: fine-tuning."""
     return SynapticIntelligence(c, xi=config.xi, clamp=config.clamp)
 
 
@@ -51,7 +51,7 @@ def damped(rule: Callable[..., Rule]) -> Callable[[Any, Any], Rule]:
 
 
 def mistaken(rule: type[SynapticIntelligence]) -> Callable[[Any, Any], Rule]:
-    """Return a function of a protocol and a strength c, for what is called SI."""
+    """Return a function of a protocol and a strength c, for a rule in `MISTAKES`."""
 
     def make(config: Any, c: Any) -> Rule:
         rate = {"lr": config.lr} if issubclass(rule, LearningRateSquared) else {}
@@ -71,12 +71,12 @@ def replay(config: Any, c: Any) -> Rule:
 
 
 def at_rate(optimizer: Callable[[float], Optimizer]) -> Callable[[Any, Any], Optimizer]:
-    """Return a function of a protocol and a learning rate."""
+    """Return a function of a protocol and a learning rate, which makes an optimizer."""
     return lambda config, lr: optimizer(lr)
 
 
 def competing(units: str) -> Callable[[Any, Seeds], Network]:
-    """Return a function of a protocol and seeds, for a network of such units."""
+    """Return a function of a protocol and seeds, for a network of these units."""
 
     def make(config: Any, seed: Seeds) -> Network:
         if not hasattr(config, "units"):

@@ -14,7 +14,7 @@ from pysi.typing import Array
 
 
 def omega_file(out: Path, cell: Any, task: int) -> Path:
-    """Return where ω of a task (from 1) is kept; of task 1, that is where its trunk keeps it."""
+    """Return the file with ω of a task (from 1); for task 1, it is the file of the cell's trunk."""
     cell = cell.trunk if cell.trunk and task == 1 else cell
     return out / "omega" / f"{cell.name}-task{task}.npz"
 
@@ -22,12 +22,12 @@ def omega_file(out: Path, cell: Any, task: int) -> Path:
 def save_omega(omega: Array, path: Path) -> None:
     """Write ω as it is at a task's end, the whole row or nothing."""
     make_folder(path.parent)
-    # It need not be durable: a run that goes on looks whether it is there.
+    # It need not be durable: a resumed run checks whether it is there.
     write_archive(path, {"omega": path.stem}, {"omega": omega}, durable=False)
 
 
 def load_omega(path: Path, row: Array) -> Array:
-    """Return the ω in a file, which must be a row like this one. It stays in the file until used.
+    """Return the ω in a file, which must be a row like `row`. It stays in the file until used.
 
     Raises
     ------
@@ -41,7 +41,7 @@ def load_omega(path: Path, row: Array) -> Array:
         if headers != {"omega": (row.shape, row.dtype)}:
             raise Malformed(f"{headers}")
 
-    remedy = "With --resume, what it belongs to is trained anew."
+    remedy = "With --resume, the run that it belongs to is trained again."
     return read_archive(path, "a task's ω", check, mapped=True, remedy=remedy)[1]["omega"]
 
 
@@ -60,7 +60,7 @@ class OmegaFiles:
                 save_omega(omega, omega_file(self.out, one, event.task))
 
     def lacking(self, run: Any, tasks: int) -> str | None:
-        """Return what is wrong with the files of the first so many tasks; None if they are good."""
+        """Return what is wrong with the files of the first `tasks` tasks; None if they are good."""
         row = run.net.synapses.theta.reshape(len(self.cell.cells), -1)[0]
         try:
             for cell in self.cell.cells:

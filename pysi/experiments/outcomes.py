@@ -16,7 +16,7 @@ from pysi.threads import stay, using
 
 
 class Reporter:
-    """It calls report((name, task, epoch)) after every epoch."""
+    """Calls report((name, task, epoch)) after every epoch."""
 
     def __init__(self, name: str, report: Report) -> None:
         self.name, self.report = name, report
@@ -49,11 +49,11 @@ def run_cell(
     Parameters
     ----------
     cell : Cell
-        Or several that are trained as one: `Replicas`.
+        One cell, or several that are trained as one: `Replicas`.
     dataset : Dataset
     out : Path, optional
-        The result folder. Without one nothing is written, and the limit of BLAS threads stays: the
-        process is a cluster's worker, which may be training other cells in other threads.
+        The result folder. Without one, nothing is written, and the limit of BLAS threads stays in
+        force: the process is a cluster's worker, which may train other cells in other threads.
     threads : int
         Threads to use.
     report : callable
@@ -61,7 +61,7 @@ def run_cell(
 
     Returns
     -------
-    list of dict, one for each network
+    list of dict, one per network
     """
     began = time.perf_counter()
     omega = OmegaFiles(cell, out) if out and cell.how.omega else None

@@ -1,4 +1,4 @@
-"""What a landscape has found: one file, one table and one figure of many results."""
+"""What a landscape has found: one file, one table and one figure from many results."""
 
 import json
 from pathlib import Path
@@ -57,7 +57,7 @@ class Overview:
         return np.mean(self.rows(scenario)[method]["final"], axis=-1)
 
     def difference(self, scenario: str, method: str, other: str) -> Array:
-        """Return how much better a method is than another one, seed by seed."""
+        """Return the average accuracy of a method minus that of another, seed by seed."""
         rows = [self.rows(scenario)[name] for name in (method, other)]
         shared = [seed for seed in rows[0]["seeds"] if seed in rows[1]["seeds"]]
         a, b = (
@@ -67,7 +67,7 @@ class Overview:
         return a - b
 
     def table(self) -> str:
-        """Return a table: mean ± SEM of each method in each scenario, and against fine-tuning."""
+        """Return a table: mean ± SEM and strength of each method in each scenario."""
         names = list(self.scenarios)
         lines = [f"{self.content['experiment']}: average test accuracy over all tasks after the "
                  "last one, mean ± SEM over seeds"]  # fmt: skip
@@ -98,7 +98,7 @@ class Overview:
 
     @classmethod
     def load(cls, path: File) -> "Overview":
-        """Read the file, or the one in a folder; a DataError if it is no such file, or damaged."""
+        """Return the overview in a file or folder; raise a DataError if it is none, or damaged."""
         path = Path(path)
         path = path / FILE if path.is_dir() else path
         with open_regular(path, "a landscape that `pysi landscape` wrote") as file:
@@ -149,7 +149,7 @@ def collect(out: Path) -> Overview:
 
 
 def row(result: Result, config: Any, method: str, c: float) -> dict[str, Any]:
-    """Return what is kept of a curve."""
+    """Return the row of a curve; see `Overview`."""
     test, runs = result.select(method, c), result.runs_of(method, c)
     make = METHODS[method].network or (lambda config, seed: config.make_network(seed))
     sequence = test.shape[-1] > 1 and METHODS[method].trains.sequence
@@ -186,5 +186,5 @@ def read(path: File) -> Any:
         try:
             made = json.loads(file.read().decode()).get("format")
         except (ValueError, AttributeError, RecursionError):
-            made = None  # what is wrong with it is said by the class that reads it
+            made = None  # the class that reads it says what is wrong with it
     return (Overview if made == FORMAT else Result).load(path)

@@ -56,7 +56,7 @@ MARKERS = "h<>pdH8"
 
 
 def colour(role: str) -> str:
-    """Return the colour of a role; one that the palette lacks is a ConfigError."""
+    """Return the colour of a role; raise a ConfigError for a role that the palette lacks."""
     if role not in PALETTE:
         raise ConfigError(f"role: expected one of {', '.join(PALETTE)}, found {role!r}")
     return PALETTE[role].colour

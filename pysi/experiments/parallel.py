@@ -23,7 +23,7 @@ PATIENCE = {"scheduler": 10, "worker": 60}
 def parallel(
     jobs: int, epochs: int, cluster: str | None = None, *, shared: Path | None = None
 ) -> AbstractContextManager[RunAll]:
-    """Return a context, whose function runs cells and yields each result as it comes.
+    """Return a context that gives a function, which runs cells and yields each result as it comes.
 
     The function is called as run_all(work, cells, dataset, out, threads); it calls work(cell,
     dataset, out, threads, report) for every cell. On a cluster `out` is None, because its workers
@@ -32,7 +32,7 @@ def parallel(
     Parameters
     ----------
     jobs : int
-        Processes at most on this machine.
+        The largest number of processes on this machine.
     epochs : int
         What the progress bar counts to on this machine; on a cluster it counts finished cells.
     cluster : str, optional
@@ -76,7 +76,7 @@ def on_this_machine(jobs: int, epochs: int, shared: Path | None = None) -> Itera
 
 def remove_semaphores(pid: int) -> None:
     """Remove the named semaphores of a process that was killed with all its workers."""
-    if not process_is_alive(pid):  # or another process with this number
+    if not process_is_alive(pid):  # a live one may be another process
         for path in Path("/dev/shm").glob(f"sem.loky-{pid}-*"):
             with suppress(OSError):
                 path.unlink()
@@ -92,12 +92,12 @@ def on_cluster(address: str) -> Iterator[RunAll]:
         def run_all(
             work: Callable[..., Any], cells: Any, dataset: Any, out: Any, threads: int
         ) -> Iterator[Any]:
-            # The dataset goes to each worker once. It is the result of a task, and not scattered:
-            # Dask makes that again if every worker that held it has died.
+            # The dataset goes to each worker once. It is not scattered, but the result of a task,
+            # which Dask computes again if every worker that held it has died.
             with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1GB"}):
                 data = client.submit(lambda: dataset, pure=False)
             calls = (joblib.delayed(work)(cell, data, None, threads, silent) for cell in cells)
-            # All are handed over at once: workers may still join.
+            # All are handed over at once, because more workers may join.
             workers = joblib.Parallel(
                 backend=dask_backend(client),
                 return_as="generator_unordered",
@@ -122,7 +122,7 @@ def on_cluster(address: str) -> Iterator[RunAll]:
 
 @contextmanager
 def connect(address: str) -> Iterator[Any]:
-    """Give a client of a Dask cluster that has at least one worker, all with this version of pysi.
+    """Yield a client of a Dask cluster that has at least one worker, all with this version of pysi.
 
     Parameters
     ----------
@@ -132,7 +132,7 @@ def connect(address: str) -> Iterator[Any]:
     Raises
     ------
     ConfigError
-        There is no such cluster.
+        There is no such cluster, or its workers lack this version of pysi.
     """
     distributed = machine.require("distributed", "cluster")
 
@@ -168,7 +168,7 @@ def connect(address: str) -> Iterator[Any]:
 
 
 def dask_backend(client: Any) -> Any:
-    """Return joblib's backend for Dask, mended in two places."""
+    """Return joblib's backend for Dask, corrected in two places."""
     from joblib._dask import DaskDistributedBackend
 
     class Backend(DaskDistributedBackend):
@@ -187,7 +187,7 @@ def dask_backend(client: Any) -> Any:
 
 @contextmanager
 def without_log(*names: str) -> Iterator[None]:
-    """Let these loggers say nothing: what ends a run is said in one sentence, by its error."""
+    """Silence these loggers: the error that ends a run explains it in one sentence."""
     loggers = [logging.getLogger(name) for name in names]
     levels = [logger.level for logger in loggers]
     for logger in loggers:

@@ -1,4 +1,4 @@
-"""What processes tell of their progress, and when they end."""
+"""How processes report their progress, and when they end."""
 
 import os
 import signal
@@ -16,7 +16,7 @@ Report: TypeAlias = Callable[[tuple[str, int, int]], object]
 """It is called with (name, task, epoch) after every epoch."""
 
 GONE = (EOFError, OSError)
-"""What a queue raises whose process is gone."""
+"""What a queue raises when its process is gone."""
 
 
 def silent(event: tuple[str, int, int]) -> None:
@@ -25,7 +25,7 @@ def silent(event: tuple[str, int, int]) -> None:
 
 @contextmanager
 def progress(total: int, several: bool) -> Iterator[Report]:
-    """Show a progress bar that is told of every epoch; by other processes, through a queue."""
+    """Show a progress bar, and yield the function that reports epochs to it, from any process."""
     tqdm = machine.require("tqdm").tqdm
     with tqdm(total=total, unit="epoch") as bar:
 
@@ -37,7 +37,7 @@ def progress(total: int, several: bool) -> Iterator[Report]:
         if not several:
             yield show
             return
-        # loky's way to start it imports no user's script again, and a port has no long path
+        # loky starts it without importing the user's script; a port has no path, so none too long
         loky = machine.require("joblib.externals.loky.backend.context").get_context("loky")
         manager = SyncManager(("127.0.0.1", 0), ctx=loky)
         manager.start(outlive_signals)
@@ -60,9 +60,9 @@ def progress(total: int, several: bool) -> Iterator[Report]:
 
 
 class Sender:
-    """Puts what it is called with into a queue; if the queue's process has died, nothing is lost.
+    """Puts what it is called with into a queue.
 
-    Only the progress bar stands still then.
+    If the queue's process has died, only the progress bar stops.
     """
 
     def __init__(self, queue: Any) -> None:
@@ -75,13 +75,13 @@ class Sender:
 
 
 def outlive_signals() -> None:
-    """In the queue's process, leave signals to the whole group to the parent, which ends it."""
+    """In the queue's process, ignore signals to the whole group; the parent ends the process."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     follow_parent()
 
 
 def follow_parent() -> None:
-    """In a worker, leave Ctrl-C to the parent, which ends its workers; and end if it is killed."""
+    """In a worker, ignore Ctrl-C, since the parent ends workers; end if the parent is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     process = parent_process()
     assert process is not None  # this is a worker

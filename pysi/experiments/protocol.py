@@ -53,28 +53,28 @@ class Protocol:
     hidden : tuple of int
         Units of the hidden layers.
     reset_optimizer : bool or {"moments"}
-        Whether Adam forgets its state between tasks; or its moments alone, while t runs on.
+        Whether Adam forgets its state between tasks. With "moments" it forgets its moments alone.
     dtype : {"float32", "float64"}
     device : {"numpy", "cupy"}
     tf32 : bool
-        Whether a GPU rounds the factors of matrix products to ten binary places.
+        Whether a GPU rounds the factors of matrix products to TF32, which keeps 10 bits.
     dataset : str
         One of the class's `datasets`.
 
     Raises
     ------
     ConfigError
-        A value that makes no sense, before any work.
+        A value makes no sense; raised before any work.
     """
 
     name: ClassVar[str] = ""
-    """What results and the command line call it."""
+    """Its name in results and on the command line."""
     scenarios: ClassVar[tuple[str, ...]] = ("task",)
     """The scenarios in which it can be run."""
     datasets: ClassVar[Mapping[str, str]] = {}
     """Data sets that it can use, each with a remark for the table, which may be empty."""
     refuses: ClassVar[tuple[str, ...]] = ()
-    """Methods that make no sense."""
+    """Methods that make no sense in it."""
     after_task_1: ClassVar[tuple[str, ...]] = ("xi", "clamp")
     """Settings that change nothing before the end of task 1."""
     takes_images = False
@@ -94,7 +94,7 @@ class Protocol:
     landscape: ClassVar[str] = "full"
     """The preset with which `pysi landscape` compares all methods."""
     swept: ClassVar[tuple[str, ...]] = ("si",)
-    """The methods whose settings a sweep chooses, if not told otherwise."""
+    """The methods whose settings a sweep chooses by default."""
 
     methods: tuple[str, ...] = option(("si",), "what to compare", lists_runs=True, nargs="+")
     c: tuple[float, ...] = option((0.0, 1.0), "strengths; 0 is fine-tuning", strengths=True)
@@ -114,7 +114,7 @@ class Protocol:
     batch_size: int = 64
     lr: float = 1e-3
     reset_optimizer: bool | str = option(
-        True, "whether Adam is reset between tasks; or its moments alone: full, moments or none",
+        True, "what Adam forgets between tasks: full (its whole state), moments or none",
         free=True, nargs="?", const=True,
     )  # fmt: skip
     dtype: str = option("float32", "float32 or float64")
@@ -132,7 +132,7 @@ class Protocol:
 
     @classmethod
     def lists(cls, kind: str = "lists_runs") -> tuple[str, ...]:
-        """Return the settings that only list runs; or, of these, the "strengths"."""
+        """Return the settings that only list runs, or those of them that list "strengths"."""
         return tuple(name for name in cls.__dataclass_fields__ if cls.about(name).get(kind))
 
     @classmethod
@@ -154,7 +154,7 @@ class Protocol:
 
     @classmethod
     def fitting(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the methods by default, where nobody has named any: those that fit a scenario."""
+        """Return the default methods that fit the scenario, unless the settings name methods."""
         scenario = settings.get("scenario", cls.scenario)
         fit = tuple(name for name in cls.methods if scenario not in METHODS[name].unfit)
         return {} if "methods" in settings else {"methods": fit}
@@ -177,7 +177,7 @@ class Protocol:
             expected = " or ".join(self.scenarios)
             raise ConfigError(f"scenario: expected {expected}, found {self.scenario!r}")
         mode = reset_mode(self.reset_optimizer)
-        kept = {"full": True, "none": False}.get(mode, mode)  # as older results have it
+        kept = {"full": True, "none": False}.get(mode, mode)  # as in older results
         object.__setattr__(self, "reset_optimizer", kept)
         if self.dtype not in ("float32", "float64"):
             raise ConfigError(f"dtype: expected float32 or float64, found {self.dtype!r}")
@@ -188,7 +188,8 @@ class Protocol:
         synaptic_intelligence(self, 0.0)  # checks xi and clamp
         self.make_optimizer()  # checks lr
         if wrong := [entry for entry in self.strengths if "=" not in entry]:
-            raise ConfigError(f"strengths: expected such as mas=0.1, found {' '.join(wrong)}")
+            found = " ".join(wrong)
+            raise ConfigError(f"strengths: expected entries such as mas=0.1, found {found}")
         named = [entry.partition("=")[0] for entry in self.strengths]
         for name in dict.fromkeys([*named, *self.methods]):
             METHODS[name].check(name, self)

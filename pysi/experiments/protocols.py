@@ -26,7 +26,7 @@ NETWORKS: dict[str, Callable[[int], Layer]] = {
     "maxout": Maxout,
     "lwta": LWTA,
 }
-"""Nonlinearities of the hidden layers, made for so many pieces."""
+"""Nonlinearities of the hidden layers, by name, each made for a number of pieces per unit."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class OnDigits(Protocol):
     zero_readout = False
 
     units: str = option("relu", f"nonlinearity of the hidden layers: {', '.join(NETWORKS)}")
-    pieces: int = option(2, "units that compete with each other, in maxout and lwta", type=int)
+    pieces: int = option(2, "number of units that compete, in maxout and lwta", type=int)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -127,8 +127,8 @@ class SplitMNIST(OnDigits):
 class PermutedMNIST(OnDigits):
     """Permuted MNIST: Section 5.2 and Figure 4 of Zenke, Poole & Ganguli (2017).
 
-    Every task has all digits, with the pixels in another order; one readout, and Adam is kept
-    between tasks.
+    Every task has all digits, with the pixels in another order. All tasks share one readout, and
+    Adam's state is kept between tasks.
     """
 
     name = "permuted-mnist"
@@ -176,7 +176,7 @@ class SplitCIFAR(Protocol):
     Attributes
     ----------
     examples : int, optional
-        The most training examples of a task; by default, all.
+        Largest number of training examples per task; by default, all are used.
     """
 
     name = "split-cifar"
@@ -204,7 +204,7 @@ class SplitCIFAR(Protocol):
     hidden: tuple[int, ...] = (512,)
     batch_size: int = 256
     dataset: str = "cifar10-100"
-    examples: int | None = option(None, "the most training examples of a task", type=int)
+    examples: int | None = option(None, "largest number of training examples per task", type=int)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -1,7 +1,7 @@
 """Many cells as one: networks that are trained side by side, in one table of synapses.
 
 A GPU takes hardly longer for ten small networks than for one. Each has its own initial weights,
-order of examples and dropout, and its own c: it ends where it would have ended alone.
+order of examples and dropout, and its own c: it ends as it would have ended alone.
 """
 
 from collections.abc import Iterable, Sequence
@@ -52,7 +52,7 @@ class Replicas(Cell):
 
 
 def kind(cell: Cell) -> tuple[Any, ...]:
-    """Return what cells must share to be trained as one; with c = 0, methods may be the same."""
+    """Return what cells must share to be trained as one; at c = 0, several methods are the same."""
     same = (
         name
         for name, method in METHODS.items()
@@ -62,7 +62,7 @@ def kind(cell: Cell) -> tuple[Any, ...]:
 
 
 def side_by_side(cells: Sequence[Cell], dataset: Dataset, jobs: int = 1) -> list[Replicas]:
-    """Return cells put together, as far as they can be trained as one.
+    """Return the cells in groups that can be trained as one.
 
     Parameters
     ----------
@@ -99,7 +99,7 @@ def room(device: str, jobs: int) -> int:
 
 
 def bytes_of_one(cell: Cell, dataset: Dataset) -> int:
-    """Return the memory that one more network takes, measured on one that does all of a run."""
+    """Return the memory per network, measured on one network that takes every part of a run."""
     config = cell.config
     tasks, tested = cell.how.trains.tasks(config.make_tasks(dataset))
     evaluated = sizes(tested, ("y_train", "y_test"), EVALUATION_BATCH)

@@ -1,4 +1,4 @@
-"""The result of an experiment: a JSON file that says what was run, with what, and its outcome."""
+"""The result of an experiment: a JSON file with what was run, on what machine, and the outcome."""
 
 import csv
 import hashlib
@@ -26,7 +26,7 @@ def key(run: dict[str, Any]) -> tuple[Any, ...]:
 
 
 class Result:
-    """What `pysi run` writes, read or to be written.
+    """What `pysi run` writes: read from a file, or still growing.
 
     Attributes
     ----------
@@ -46,7 +46,7 @@ class Result:
     file = "result.json"
     command = "run"
     accuracy = "test_accuracy"
-    """By what its runs are measured."""
+    """The entry by which its runs are measured."""
 
     def __init__(self, content: dict[str, Any]) -> None:
         self.content = content
@@ -59,7 +59,7 @@ class Result:
 
     @property
     def protocol(self) -> type[Protocol]:
-        """The class of its experiment's settings; for an unknown one, the class of all."""
+        """The class of its experiment's settings; `Protocol` if the experiment is unknown."""
         return PROTOCOLS.get(self.content["experiment"], Protocol)
 
     @property
@@ -104,10 +104,10 @@ class Result:
     def difference(
         self, curve: tuple[str, float], other: tuple[str, float], part: str = "test"
     ) -> Array:
-        """Return by how much more one curve, (method, c), has in the end than another.
+        """Return the final accuracies of one curve, (method, c), minus those of another.
 
-        It is the difference between their accuracies on each task, seed by seed, for the seeds that
-        both have: (seeds, tasks).
+        The difference is taken on each task, seed by seed, for the seeds that both have:
+        (seeds, tasks).
         """
         a, b = (
             dict(zip((run["seed"] for run in self.runs_of(*each)), self.final(*each, part=part),
@@ -118,10 +118,10 @@ class Result:
         return np.array([a[seed] - b[seed] for seed in shared])
 
     def correlations(self, layer: str) -> dict[tuple[str, float], Array]:
-        """Return the correlations of ω between several tasks in one weight matrix.
+        """Return the correlations of ω between several tasks in the weight matrix `layer`.
 
-        It is given by name; the dict goes from each curve, (method, c), that has correlations to an
-        array, (seeds, tasks, tasks).
+        The dict goes from each curve, (method, c), that has correlations to an array,
+        (seeds, tasks, tasks).
         """
         found: dict[tuple[str, float], list[Any]] = {}
         for run in self.runs:
@@ -169,7 +169,7 @@ class Result:
         Raises
         ------
         DataError
-            It is missing, unreadable, damaged, or no such file.
+            It is missing, unreadable, damaged, or another kind of file.
         """
         path, kinds = Path(path), (cls, *cls.__subclasses__())
         if path.is_dir():
@@ -191,7 +191,7 @@ class Result:
 
     @classmethod
     def _checked(cls, content: dict[str, Any], kinds: tuple[type[Self], ...]) -> Self:
-        """Return the result with this content. Raises `Unfit` if it is none, or was changed."""
+        """Return the result with this content. Raises `Unfit` if it is not one, or was changed."""
         known, made = content.pop("sha256", None), content.get("format")
         for kind in kinds:
             if made not in (kind.format, *kind.older):
@@ -206,7 +206,7 @@ class Result:
         raise Unfit(f"expected a result of the format {cls.format!r}, found {str(made)[:60]!r}")
 
     def alone(self) -> float | None:
-        """Return the mean accuracy of networks that learn one task each; None if not of all."""
+        """Return the mean accuracy of networks that learn one task each; None if one is missing."""
         curves = [(METHODS[method].trains, self.final(method, c)) for method, c in self.curves()]
         each = [accuracy.mean() for trains, accuracy in curves if trains.reset]
         first = [accuracy.mean() for trains, accuracy in curves if trains.first_only]

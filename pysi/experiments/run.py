@@ -29,7 +29,7 @@ def execute(
     jobs: int = 1,
     cluster: str | None = None,
 ) -> None:
-    """Run the cells that a result lacks, and write it anew after every finished one.
+    """Run the cells that a result lacks, and save the result after every finished cell.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ def execute(
     work : callable
         It trains a cell and returns its runs: work(cell, dataset, out, threads, report).
     jobs : int
-        Parallel processes at most.
+        The largest number of parallel processes.
     cluster : str, optional
         Address of a Dask scheduler, whose workers then do the work. They are given None for the
         result folder, which they need not see, and cells do not share their task 1.
@@ -50,9 +50,10 @@ def execute(
     Raises
     ------
     DivergenceError
-        From the run that diverged; runs that had finished are in the result.
+        A run has diverged; runs that had finished are in the result.
     DataError
-        Another data set; or a file cannot be written, as after its folder was removed.
+        The data set is another one, or a file cannot be written, for instance because its folder
+        was removed.
     PysiError
         A worker was killed.
     """

@@ -10,7 +10,7 @@ Check: TypeAlias = Callable[[Any, str], None]
 """Called as check(value, where); raises `Unfit`."""
 
 LARGEST = 10**9
-"""No count in a result is larger; such a number stands for damage."""
+"""No count in a result is larger; a larger number is a sign of damage."""
 
 
 class Unfit(ValueError):
@@ -41,7 +41,7 @@ def many(each: Check) -> Check:
 
 
 def record(needed: Mapping[str, Check], possible: Mapping[str, Check] | None = None) -> Check:
-    """Return a check of a dict: entries that it must have, and may have; others are free."""
+    """Return a check of a dict: entries that it must have, or may have; others are not checked."""
 
     def check(value: Any, where: str) -> None:
         a_dict(value, where)
@@ -71,12 +71,12 @@ def optional(each: Check) -> Check:
 
 
 def is_number(value: Any, low: float = -inf) -> bool:
-    """Return whether a value is a number, and no smaller than `low`; NaN is none."""
+    """Return whether a value is a number, and no smaller than `low`; NaN is not."""
     return type(value) in (int, float) and low <= value < inf and abs(value) < 1e300
 
 
 def is_matrix(value: Any, fits: Callable[[Any], bool] = is_number) -> bool:
-    """Return whether a value is a list of equally long, not empty lists of numbers."""
+    """Return whether a value is a list of non-empty lists of numbers, all of one length."""
     return (
         isinstance(value, list)
         and all(isinstance(row, list) and row for row in value)
@@ -101,7 +101,7 @@ count = kind("a whole number from 0", lambda v: type(v) is int and 0 <= v <= LAR
 several = kind("a whole number from 1", lambda v: type(v) is int and 1 <= v <= LARGEST)
 any_number = kind("a number", lambda value: type(value) is float or is_number(value))
 matrix = kind("a matrix of finite numbers", is_matrix)
-method = kind("a method in METHODS (enter your own)", lambda name: name in list(METHODS))
+method = kind("a method in METHODS (add your own there)", lambda name: name in list(METHODS))
 correlation = kind("a square matrix of numbers from -1 to 1", is_correlation)
 
 CONTENT = record(
@@ -150,7 +150,7 @@ def check_content(content: dict[str, Any], accuracy: str) -> None:
     ----------
     content : dict
     accuracy : {"test_accuracy", "validation_accuracy"}
-        What its runs are measured by.
+        The entry by which its runs are measured.
     """
     CONTENT(content, "the result")
     n = len(content["task_names"])

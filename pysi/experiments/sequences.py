@@ -15,7 +15,7 @@ def cifar_tasks(dataset: Dataset, n_tasks: int = 6, *, examples: int | None = No
     n_tasks : int
         From 1 to 11.
     examples : int, optional
-        The most training examples of a task: the first ones. By default, all.
+        Largest number of training examples per task; the first ones are taken. By default, all.
 
     Returns
     -------

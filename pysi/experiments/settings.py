@@ -9,7 +9,7 @@ from pysi.arguments import is_whole
 from pysi.errors import ConfigError
 
 LARGEST = 1_000_000
-"""A larger number of anything is a slip, or damage: a list of that many runs would have no end."""
+"""A larger number of anything is a typing error, or damage: so many runs would never end."""
 
 
 KINDS: dict[type, tuple[str, Callable[[Any], bool]]] = {

@@ -140,7 +140,7 @@ def sweep_cells(config: Protocol, xi: Sequence[float]) -> list[Cell]:
     config : Protocol
         It has one method.
     xi : sequence of float
-        They take the place of the protocol's ξ, except where it changes nothing: with c = 0.
+        Values of ξ that take the place of the protocol's, except at c = 0, where ξ changes nothing.
 
     Raises
     ------
@@ -171,8 +171,8 @@ def validate(
 ) -> list[dict[str, Any]]:
     """Train a cell and return its entries for the sweep; the arguments are those of `run_cell`.
 
-    With None for the folder, nothing is written, and the limit of BLAS threads stays: the process
-    is a cluster's worker, which may be training other cells in other threads.
+    With None for the folder, nothing is written, and the limit of BLAS threads stays in force: the
+    process is a cluster's worker, which may train other cells in other threads.
     """
     began = time.perf_counter()
     if not out:

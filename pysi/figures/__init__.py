@@ -1,4 +1,4 @@
-"""The paper's figures, from results; and two of any run, from its history.
+"""The paper's figures, from results, and two figures of any run, from its history.
 
 In reading order: `style` (what they share), `figure3` to `figure6`, `sweep`, `histories`. Each
 experiment names its own figures: see `pysi.experiments.protocols`.

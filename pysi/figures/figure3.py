@@ -69,7 +69,7 @@ def figure3(result: Any) -> "Figure":
     handles, labels = axes[-1].get_legend_handles_labels()
     fitting = max(
         1, min(4, 80 // (max(map(len, labels)) + 7))
-    )  # names as long as the figure is wide
+    )  # as many names in a row as fit into the figure's width
     lines = -(-len(labels) // fitting)
     fig.set_figheight(fig.get_figheight() + 0.2 * (lines - 1))
     ncols = -(-len(labels) // lines)

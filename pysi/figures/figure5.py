@@ -1,4 +1,4 @@
-"""Figure 5: how similar the synapses are that different tasks use."""
+"""Figure 5: whether different tasks use the same synapses."""
 
 from typing import TYPE_CHECKING, Any
 

@@ -37,7 +37,7 @@ STYLE = {
     "svg.fonttype": "none",
     "svg.hashsalt": "pysi",
 }
-"""Matplotlib's settings in every figure; in SVG, text stays text and names do not change."""
+"""Matplotlib's settings in every figure; in SVG, text stays text and ids do not change."""
 FORMATS = (".png", ".pdf", ".svg")
 """Endings of the files that figures are saved to."""
 
@@ -93,12 +93,12 @@ def shades(n: int) -> Array:
 
 
 def counted(label: str, n: int, counts: Iterable[int]) -> str:
-    """Return a label with the number of seeds, unless all curves have as many."""
+    """Return a label with the number of seeds, unless it is the same for all curves."""
     return f"{label} (n = {n})" if len(set(counts)) > 1 else label
 
 
 def averaged(measure: str, counts: Iterable[int], error: str = "") -> str:
-    """Return the label of an axis with what is drawn: the mean, with an error, and of how many."""
+    """Return an axis label that says what is drawn: the mean, its error, the number of seeds."""
     counts = set(counts)
     if counts <= {1}:
         return measure + ", one seed" * len(counts)
@@ -107,7 +107,7 @@ def averaged(measure: str, counts: Iterable[int], error: str = "") -> str:
 
 
 def plot(ax: Any, n: int, values: Array, **style: Any) -> None:
-    """Draw the mean over seeds, with SEM bars if there are several; it ends at n tasks learned."""
+    """Draw the mean over seeds, with SEM bars if there are several, up to n tasks learned."""
     seen = np.arange(n - values.shape[1], n) + 1
     errors = sem(values) if len(values) > 1 else None
     ax.errorbar(seen, values.mean(axis=0), errors, capsize=2, elinewidth=1, **style)
@@ -120,7 +120,7 @@ def chance_line(ax: Any, chance: float) -> None:
 
 
 def save(fig: "Figure", path: Path) -> Path:
-    """Write a figure, whole or not at all, and return the path; a second time it is the same file.
+    """Write a figure, whole or not at all, and return the path. Equal figures give equal files.
 
     Raises
     ------

@@ -1,7 +1,7 @@
 """How Winograd's algorithm lays images out in memory, so that every step is one matrix product.
 
-The images of a group are stacked to one tall image, which is cut into tiles of four rows. All views
-that the steps need are made once, and used again for every group of the same shape.
+The images of a group are stacked into one tall image, which is cut into tiles of four rows. All
+views that the steps need are made once, and used again for every group of the same shape.
 """
 
 from pysi.backend import namespace
@@ -9,7 +9,7 @@ from pysi.typing import Array, Shape
 
 
 class Layout:
-    """How N outputs of h × w pixels lie in memory: as one tall image, cut in tiles of four rows.
+    """How N outputs of h × w pixels lie in memory: as one tall image, cut into tiles of four rows.
 
     The right margin of a row is also the left margin of the next row, and the lower margin of an
     image is the upper margin of the next: both are zeros, and needed only once. Without margins, a

@@ -18,7 +18,7 @@ HOW = ("device", "tf32", "dtype", "dataset")
 
 
 def words(value: Any, name: str = "") -> str:
-    """Return the value of a setting as text; of Adam's reset, in the words of `pysi.resets`."""
+    """Return the value of a setting as text; for Adam's reset, in the words of `pysi.resets`."""
     if isinstance(value, tuple | list):
         return " ".join(map(words, value)) or "none"
     if isinstance(value, bool) and name == "reset_optimizer":
@@ -29,9 +29,9 @@ def words(value: Any, name: str = "") -> str:
 
 
 def settings(content: Mapping[str, Any], config: Mapping[str, Any] | None = None) -> Protocol:
-    """Return the settings of a result, whose `config` may be given, as its experiment's class.
+    """Return the settings of a result, or those in `config`, as its experiment's class.
 
-    The device is always "numpy", since the one of the result need not be here.
+    The device is always "numpy", since this machine may not have the device of the result.
 
     Raises
     ------
@@ -79,7 +79,7 @@ def option(name: str, value: Any) -> str:
 def command(result: Any) -> tuple[str, dict[str, Any]]:
     """Return the command that makes such a result again, and the settings that it cannot give.
 
-    Of all presets it names the one that leaves the least to be said.
+    It names the preset that needs the fewest further options.
 
     Raises
     ------

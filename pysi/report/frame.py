@@ -61,7 +61,7 @@ code { font-family: ui-monospace, Menlo, Consolas, monospace; font-size: .9em; }
   tr, figure { break-inside: avoid; } h2 { break-after: avoid; }
   details::details-content { content-visibility: visible; block-size: auto; } }
 """
-"""It is for light and dark, screens and paper. A wide table scrolls in a box of its own."""
+"""It suits light and dark modes, screens and paper. A wide table scrolls in a box of its own."""
 
 
 def document(title: str, lead: str, sections: Iterable[tuple[str, str]]) -> str:
@@ -73,7 +73,7 @@ def document(title: str, lead: str, sections: Iterable[tuple[str, str]]) -> str:
     lead : str
         HTML below the title.
     sections : iterable of (str, str)
-        The heading of each section, and its HTML; those without any are left out.
+        The heading of each section, and its HTML; a section without HTML is left out.
     """
     shown = [(name, body) for name, body in sections if body]
     links = "\n".join(f'<a href="#{anchor(name)}">{escape(name)}</a>' for name, _ in shown)
@@ -117,15 +117,15 @@ def folded(title: str, body: str) -> str:
 
 
 def classed(name: str, html: str) -> str:
-    """Return what is shown in a way of its own: see `STYLE`."""
+    """Return HTML in a box of a class that `STYLE` describes."""
     return f'<div class="{name}">{html}</div>\n'
 
 
 def picture(fig: "Figure", caption: str) -> str:
-    """Return a Matplotlib figure above its caption, which also describes it to who cannot see it.
+    """Return a Matplotlib figure above its caption, which is also its alternative text.
 
-    It is an SVG image of its own within the file, so that no name in it meets one of another
-    figure. Its letters are shapes: they look the same whatever fonts a reader has.
+    It is an SVG image of its own within the file, so that its ids cannot clash with those of
+    another figure. Its letters are shapes: they look the same whatever fonts a reader has.
     """
     file = io.BytesIO()
     with require("matplotlib").rc_context({**LOOK, "svg.fonttype": "path"}):

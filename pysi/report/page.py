@@ -23,7 +23,7 @@ from pysi.report.wording import named, numbers, several
 from pysi.scenarios import SCENARIOS
 
 SIGNS = {"yes": "✓", "partly": "◐", "no": "✗", "undecided": "?", "not run": "–"}
-"""What stands before an answer, so that it can be found at a glance without any colour."""
+"""The sign before an answer, so that it can be found at a glance without any colour."""
 
 
 def page(found: Any, name: str, sha256: str, folder: Path | None = None) -> str:
@@ -33,7 +33,7 @@ def page(found: Any, name: str, sha256: str, folder: Path | None = None) -> str:
     ----------
     found : Result, Sweep or Overview
     name, sha256 : str
-        The name of its file, and the checksum of that.
+        The name of its file, and the file's checksum.
     folder : Path, optional
         The folder of the file, where a landscape's plan may be.
 
@@ -106,7 +106,7 @@ def of_result(result: Any) -> Iterator[tuple[str, str]]:
 
 
 def verdicts(result: Any) -> str:
-    """Return the paper's claims, each with what the result says of it; nothing without claims."""
+    """Return the paper's claims, each with what the result says about it; nothing if none."""
     table = tables.verdicts(result)
     if not table.rows:
         return ""

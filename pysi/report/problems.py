@@ -1,4 +1,4 @@
-"""What a result lacks, and what a sceptic should know before any number, in sentences."""
+"""What a result lacks, and what a critical reader should know before any number, in sentences."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -48,7 +48,7 @@ def unfinished(result: Result) -> Iterator[str]:
     if content["experiment"] not in PROTOCOLS:
         yield (
             f"The experiment {content['experiment']} is not known here, so this report has no "
-            "figures, no verdicts and no list of missing runs. Enter its class in PROTOCOLS."
+            "figures, no verdicts and no list of missing runs. Add its class to PROTOCOLS."
         )
     if not result.runs:
         yield "No run has finished, so there are no numbers."
@@ -60,7 +60,7 @@ def unfinished(result: Result) -> Iterator[str]:
         asked = [cell.key for cell in (sweep_cells(config, xi) if sweep else all_cells(config))]
     except PysiError as err:
         if content["experiment"] in PROTOCOLS:
-            yield f"Missing runs are unknown, since its settings do not fit its experiment: {err}."
+            yield f"Missing runs are unknown, since the settings do not fit the experiment: {err}."
         asked = done
     had, wanted = set(done), set(asked)
     if missing := [each for each in asked if each not in had]:
@@ -73,7 +73,7 @@ def unfinished(result: Result) -> Iterator[str]:
 
 
 def of_curves(result: Result) -> Iterator[str]:
-    """Say which curves have too few seeds, or numbers that are none, and what figures lack."""
+    """Say which curves have too few seeds, or values that are not finite, and what figures lack."""
     own = {curve: [run["seed"] for run in result.runs_of(*curve)] for curve in result.curves()}
     yield from of_seeds({title(curve): found for curve, found in own.items()})
     if len(result.content["task_names"]) == 1 and result.runs:

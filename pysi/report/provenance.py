@@ -19,7 +19,7 @@ PAPER = (
 
 
 def setting_tables(found: Any) -> str:
-    """Return the settings beside those of the full protocol; of a landscape, by scenario."""
+    """Return the settings beside those of the full protocol; for a landscape, by scenario."""
     if isinstance(found, Overview):
         return "".join(
             folded(
@@ -44,7 +44,7 @@ def setting_table(content: Mapping[str, Any], config: Mapping[str, Any]) -> str:
 
 
 def environment(found: Any) -> str:
-    """Return with what the runs were made: versions, processor, libraries, time and memory."""
+    """Return what the runs were made with: versions, processor, libraries, time and memory."""
     content = found.content
     rows = [[name, words(value)] for name, value in content["environment"].items()]
     runs = getattr(found, "runs", [])
@@ -66,7 +66,7 @@ def again(found: Any) -> str:
     parts = [code(line)]
     if beyond:
         those = ", ".join(f"{name} = {words(value, name)}" for name, value in beyond.items())
-        parts.append(paragraph(f"The command line cannot give {those}: that takes Python."))
+        parts.append(paragraph(f"The command line cannot set {those}: use Python for that."))
     made = found.content["environment"]
     if (threads := made.get("blas_threads")) and made.get("device") != "cupy":
         parts.append(paragraph(
@@ -77,7 +77,7 @@ def again(found: Any) -> str:
 
 
 def origin(found: Any, name: str, sha256: str) -> str:
-    """Return what tells this file and its data from others, and what to cite."""
+    """Return what identifies this file and its data, and what to cite."""
     rows = [[f"{name} (sha256)", sha256]]
     rows += [[each, checksum] for each, checksum in found.content["dataset"]["checksums"].items()]
     return (

@@ -23,7 +23,7 @@ def title(curve: tuple[str, float]) -> str:
 
 
 def mean(values: Array) -> str:
-    """Return mean ± SEM over seeds; the mean alone of one seed, and words if it is no number."""
+    """Return mean ± SEM over seeds; for one seed the mean alone, and words if it is not finite."""
     if not np.isfinite(values).all():
         return "not a number"
     return with_sem(values) if len(values) > 1 else f"{np.mean(values):.4f}"
@@ -90,7 +90,7 @@ def differences(result: Any) -> Table:
 
 
 def verdicts(result: Any) -> Table:
-    """Return what the result says of each of the paper's claims."""
+    """Return what the result says about each of the paper's claims."""
     rows = [
         [claim.paper, claim.criterion, found.about, found.here, found.answer, str(found.n or "–")]
         for claim in result.protocol.claims
@@ -104,7 +104,7 @@ def verdicts(result: Any) -> Table:
 
 
 def matrices(result: Any) -> Iterator[Table]:
-    """Return the accuracy on each task after each task, a table per curve."""
+    """Yield a table per curve: the accuracy on each task after each task."""
     names = result.content["task_names"]
     for curve in result.curves():
         test = result.select(*curve)

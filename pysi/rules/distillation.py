@@ -1,4 +1,4 @@
-"""Distillation: how far a network's outputs are from those that an old network gave."""
+"""Distillation: how far a network's outputs are from those of an old network."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from pysi.typing import Array
 
 
 def temperature(T: Any) -> float:
-    """Return a temperature as a float; a ConfigError unless it is finite and positive."""
+    """Return a temperature as a float; raise a ConfigError unless it is finite and positive."""
     return number("T", T, "a positive temperature", lambda T: T > 0)
 
 

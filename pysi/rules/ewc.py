@@ -45,7 +45,7 @@ class EWC(QuadraticPenalty):
     Raises
     ------
     ConfigError
-        c is negative, or the Fisher is unknown.
+        c is negative, or `fisher` is unknown.
 
     References
     ----------

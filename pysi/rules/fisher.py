@@ -19,10 +19,10 @@ of memory aware synapses needs (`pysi.rules.mas`).
 
 The sum over labels needs a δ for each, but the input x is the same for all of them: f(δ) is added
 up before the product. So a layer with weights has two functions for this:
-``add_examples(f, total, dy, kept, memory)`` returns the total with one dy (the first total is 0),
-and ``example_sums(f, total, kept)`` returns Σ_n f(g_n) for each of its parameters. In their place
-it may have two functions for the square alone: ``add_squares(total, dy, kept, memory)`` and
-``squared_gradients(total, kept)``.
+``add_examples(f, total, dy, kept, memory)`` returns the total with f of one dy added (at first, the
+total is 0), and ``example_sums(f, total, kept)`` returns Σ_n f(g_n) for each of its parameters.
+Instead, it may have two functions for the square alone: ``add_squares(total, dy, kept, memory)``
+and ``squared_gradients(total, kept)``.
 """
 
 from collections.abc import Callable, Iterator
@@ -37,7 +37,7 @@ from pysi.network import Network
 from pysi.typing import Array
 
 IMAGES = 50
-"""How many images are taken at a time: the gradient of each of them is kept."""
+"""How many images are taken at a time; a gradient is kept for each of them."""
 
 
 def square(x: Array) -> Array:
@@ -46,7 +46,7 @@ def square(x: Array) -> Array:
 
 
 def functions(layer: Any, f: Callable[[Array], Array]) -> tuple[Callable, Callable]:
-    """Return a layer's two functions for f; a ConfigError if it has none."""
+    """Return a layer's two functions for f; raise a ConfigError if it has none."""
     found, place = f"{layer}", ""
     if hasattr(layer, "add_squares"):
         if f is square:
@@ -62,16 +62,16 @@ def functions(layer: Any, f: Callable[[Array], Array]) -> tuple[Callable, Callab
 
 
 def check_layers(net: Network, f: Callable[[Array], Array] = square) -> None:
-    """Raise a ConfigError if a layer has no sum over examples of f of the gradient of each."""
+    """Raise a ConfigError if a layer cannot compute Σ_n f(g_n), a sum over examples n."""
     for layer in net.layers:
         if layer.parameters:
             functions(layer, f)
 
 
 def sum_over_examples(net: Network, f: Callable[[Array], Array], *dlogits: Array) -> Array:
-    """Return the sum over examples of f of the gradient of each example, for every synapse.
+    """Return Σ_n f(g_n) for every synapse, with g_n the gradient of the loss of example n.
 
-    It belongs to the network's last forward pass without `train`, and leaves the table as it is.
+    It uses the network's last forward pass without `train`, and does not change the table.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ def sum_over_examples(net: Network, f: Callable[[Array], Array], *dlogits: Array
     Raises
     ------
     ConfigError
-        A layer with weights does not have the two functions.
+        A layer with weights lacks the two functions.
     """
     check_layers(net, f)
     totals: dict[Memory, Any] = {}
@@ -100,7 +100,7 @@ def sum_over_examples(net: Network, f: Callable[[Array], Array], *dlogits: Array
         if layer.parameters:
             add, _ = functions(layer, f)
             totals[memory] = add(totals.get(memory, 0), dy, memory.kept, memory)
-        gradients = memory.gradients  # in the table, where they stay as they are
+        gradients = memory.gradients  # views of the table, which must not change
         memory.gradients = tuple(
             memory.passing(("unused", i), array.shape) for i, array in enumerate(memory.weights)
         )

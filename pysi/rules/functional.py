@@ -24,13 +24,13 @@ class Functional(Rule):
     Parameters
     ----------
     c : float or sequence of float
-        Strength, finite and c ≥ 0. With R networks, one value for all or one for each.
+        Strength c ≥ 0, finite. With R networks, one value for all or one per network.
     """
 
     kept: tuple[str, ...] = ("learned",)
     separate = False
     learned = 0
-    """How many tasks it has seen to the end."""
+    """How many tasks it has learned."""
     value: Any = None
     """What it has added to the loss of the last minibatch; None if nothing."""
 

@@ -1,8 +1,8 @@
-r"""Less-forgetful learning (Jung et al., 2016).
+r"""Less-forgetting learning (Jung et al., 2016).
 
 All tasks share one readout, and with it the boundaries between its classes. So from the second task
 on the readout is frozen, and what it receives, the last hidden layer f(x), must stay close to what
-the old network computed for the same, new, examples:
+the old network computed for the same new examples:
 
 .. math:: L = \text{CE} + λ_e\, \tfrac12 \sum_n \lVert f(x_n) - \bar f(x_n) \rVert^2 .
 """
@@ -21,15 +21,15 @@ REDUCTIONS = ("sum", "mean")
 
 
 class LFL(Functional):
-    """Less-forgetful learning: a frozen readout, and features that stay where they were.
+    """Less-forgetting learning: a frozen readout, and features that stay where they were.
 
     Parameters
     ----------
     c : float or sequence of float
-        Strength λ_e ≥ 0; published for MNIST, after a secondary source: 1.6e-3.
+        Strength λ_e ≥ 0; published for MNIST, according to a secondary source: 1.6e-3.
     reduction : {"sum", "mean"}
         "sum": ½ Σ (f - f̄)² over the units and the examples of a minibatch, as published. "mean":
-        the mean of (f - f̄)² over both, as libraries have it. For B examples and d units, λ_e with
+        the mean of (f - f̄)² over both, as in libraries. For B examples and d units, λ_e with
         "mean" is the same as λ_e · 2 / (B d) with "sum": the two differ by a factor of B d / 2.
 
     Raises

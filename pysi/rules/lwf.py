@@ -2,14 +2,14 @@ r"""Learning without forgetting (Li & Hoiem, 2016).
 
 The old examples are gone, but the old network is not: it can be asked about the *new* examples.
 Before a task is learned, we record the outputs :math:`\bar z` that the old network gives for all of
-the task's training examples. While it is learned, the units of old tasks must go on to give these:
+the task's training examples. While the task is learned, units of old tasks must keep giving these:
 
 .. math:: L = \text{CE} + λ_o \sum_{\text{old } G}
           \Bigl\langle - \sum_{k \in G} σ_k(\bar z / T) \log σ_k(z / T) \Bigr\rangle .
 
-The softmax σ is over a group G of classes. Each old task has a group of its own; where a network is
-not told the task (`Task.cumulative`), all classes learned so far are one group; and classes that
-come again, as with a shared readout, stay in the group that they are in.
+The softmax σ is over a group G of classes. Each old task has a group of its own. If a network is
+not told the task (`Task.cumulative`), all classes learned so far are one group. Classes that come
+again, as with a shared readout, stay in their group.
 """
 
 from typing import Any
@@ -39,8 +39,8 @@ class LwF(Functional):
     T : float
         Temperature; published: 2. The loss has no factor T².
     warm_up : int
-        Steps at the beginning of each task but the first in which only the units of the readout
-        that are new in the task learn. If none is new, those that the task uses learn.
+        Steps at the beginning of every task but the first. In these steps, only those readout units
+        learn that are new in the task or, if none is new, that the task uses.
     weighting : {"sum", "tasks"}
         "sum": the loss of the head of this file, as published. "tasks": in task n, counted from 1,
         CE / n + (1 - 1/n) λ_o (distillation), as in the comparisons of van de Ven & Tolias.
@@ -48,7 +48,7 @@ class LwF(Functional):
     Raises
     ------
     ConfigError
-        c is negative, T is not positive, or another argument is none of these.
+        c is negative, T is not positive, or another argument has an unknown value.
 
     References
     ----------
@@ -59,7 +59,7 @@ class LwF(Functional):
     name = "lwf"
     kept = ("learned", "groups", "steps")
     recorded: Any = None
-    """The old network's logits for all examples of the task, (..., N, K); None in the first."""
+    """The old network's logits for all examples of the task, (..., N, K); None in the first one."""
     steps = 0
     """How many steps it has made in the present task."""
     share = 1.0
@@ -108,7 +108,7 @@ class LwF(Functional):
             self.free(to_host(task.active), groups)
 
     def record(self, net: Any, task: Any) -> None:
-        """Ask the old network about all training examples of a task."""
+        """Record the old network's logits for all training examples of a task."""
         s, (x, _) = net.synapses, task.part("train")
         self.recorded = s.xp.empty((*s.lead, len(x), *net.output_shape), s.dtype)
         with old_weights(s):
@@ -131,15 +131,15 @@ class LwF(Functional):
             return None
         if self.examples is None:
             raise ConfigError(
-                f"examples: {self.name} expected which of the task's examples the minibatch has, "
-                "found none; pysi.train says it, or set rule.examples"
+                f"examples: {self.name} expected the indices of the minibatch's examples, found "
+                "none; use pysi.train, or set rule.examples"
             )
         xp = net.synapses.xp
         recorded = xp.take_along_axis(self.recorded, self.examples[..., None], axis=-2)
         terms = [distillation(logits, recorded, self.T, mask) for mask in self._masks]
         loss, gradient = (sum(parts) for parts in zip(*terms, strict=True))
         self.value = self._strength * loss
-        # what is not separate is part of `rows.grad`, which is about to be multiplied by the share
+        # if it is not separate, it is part of `rows.grad`, which will be multiplied by the share
         weight = self._strength if self.separate else self._strength / self.share
         return weight[..., None, None] * gradient, None
 

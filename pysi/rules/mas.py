@@ -19,9 +19,9 @@ from pysi.typing import Array
 
 
 def sensitivity(net: Network, x: Array, active: Array, *, batch: int = 1000) -> Array:
-    """Return the mean over examples of the size of ∂‖z‖²/∂θ, with z the active logits.
+    """Return the mean over examples of |∂‖z‖²/∂θ|, with z the active logits.
 
-    It takes one backward pass, and leaves the table as it is.
+    It takes one backward pass, and does not change the table.
 
     Parameters
     ----------
@@ -49,8 +49,8 @@ class MAS(QuadraticPenalty):
     """Memory aware synapses: Ω is how much a synapse moves the output, added up over tasks.
 
     In task-incremental learning the output is that of the task's own units, since units of other
-    tasks take no part. With classes seen so far, or a shared readout, it is that of all those
-    units. The labels are not used.
+    tasks take no part. In class-incremental learning, or with a shared readout, it is that of all
+    active units. The labels are not used.
 
     Parameters
     ----------

@@ -3,12 +3,12 @@ r"""Synaptic Intelligence and the noise of its minibatches (Benzing, 2022).
 In Eq. 3 the same minibatch B gives the step Δθ and the gradient :math:`g_B` that is multiplied with
 it. The step follows the noise of this gradient, so ω is biased: it adds up squared noise, which is
 there even where the loss no longer falls. A second minibatch B′ of the same task, drawn
-independently, takes ω apart:
+independently, splits ω into two parts:
 
 .. math:: -g_B Δθ = \underbrace{-g_{B'} Δθ}_{\text{SIU, unbiased}}
           + \underbrace{-(g_B - g_{B'}) Δθ}_{\text{SIB, the bias alone}} .
 
-The mean of the first over B′ is the loss drop that Eq. 3 means. If the second explains what
+Averaged over B′, the first part is the loss drop of Eq. 3. If the second part explains what
 Synaptic Intelligence does, then so does the size of the gradients, which SOS takes directly:
 :math:`Ω ← Ω + \sqrt{\langle g_B^2 \rangle}`.
 
@@ -36,8 +36,8 @@ class SIU(SynapticIntelligence):
 
     B′ is as large as B, and its examples are drawn from the task's with replacement. Its gradient
     is taken at the same θ and never enters the step. It costs a second pass in every step, in
-    training mode as the first; so random layers, such as dropout, draw twice as many numbers, and
-    the first pass of a step gets others than with plain Synaptic Intelligence.
+    training mode like the first. So random layers, such as dropout, draw twice as many numbers, and
+    the first pass of a step gets other numbers than with plain Synaptic Intelligence.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ class SIU(SynapticIntelligence):
         return None
 
     def draw(self, net: Network, n: int) -> Array:
-        """Return which of the task's n examples B′ has, (..., B); its law knows nothing of B."""
+        """Return which of the task's n examples are in B′, (..., B), independently of B."""
         s, size = net.synapses, self.examples.shape[-1]
         drawn = [stream(seed, "second", self.steps).integers(n, size=size) for seed in net.seeds]
         self.steps += 1

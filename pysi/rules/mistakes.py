@@ -35,8 +35,8 @@ class TotalGradient(SynapticIntelligence):
 class LearningRateSquared(TotalGradient):
     """ω adds lr g² in place of -g Δθ, with g of the task's loss and the penalty.
 
-    With plain gradient descent of the rate `lr` it is `TotalGradient`, but Adam and momentum make
-    other steps. Found in a framework of benchmarks, before 2024; there g was also clipped.
+    With plain gradient descent at the rate `lr` it equals `TotalGradient`, but Adam and momentum
+    make other steps. Found in a framework of benchmarks, before 2024; there g was also clipped.
 
     Parameters
     ----------
@@ -117,11 +117,11 @@ class ReadoutLeftOut(SynapticIntelligence):
 
 
 class SummedLoss(SynapticIntelligence):
-    """The loss is the sum over the minibatch of B examples, not their mean: g is B times as large.
+    """The loss is the sum over the minibatch of B examples, not the mean: g is B times as large.
 
-    Adam makes the same steps, so that ω and Ω are B times as large, as if c were. Plain gradient
-    descent makes B times the step. Whether a loss is a sum or a mean is what users of such code ask
-    again and again.
+    Adam makes the same steps, so ω and Ω are B times as large, as if c were B times as large. Plain
+    gradient descent makes a step that is B times as long. Users of such code ask again and again
+    whether a loss is a sum or a mean.
     """
 
     name = "summed-loss"
@@ -137,7 +137,7 @@ class SummedLoss(SynapticIntelligence):
 class PenaltyNeverAdded(SynapticIntelligence):
     """Ω is learned, and the penalty reported, but the optimizer never follows it: fine-tuning.
 
-    A slip that nothing shows, because all numbers that are printed look right.
+    This slip is hard to notice, because all printed numbers look right.
     """
 
     name = "penalty-never-added"
@@ -164,7 +164,7 @@ class ClippedGradients(SynapticIntelligence):
 class Replaced(SynapticIntelligence):
     """Ω is that of the last task, in place of the sum: older tasks are no longer protected.
 
-    A slip of one character, = for +=.
+    This is a slip of one character, = for +=.
     """
 
     name = "replaced"
@@ -181,4 +181,4 @@ MISTAKES: dict[str, type[SynapticIntelligence]] = {
         PenaltyNeverAdded, ClippedGradients, Replaced,
     )
 }  # fmt: skip
-"""The mistakes and variants by name; each is made as (c, xi=ξ)."""
+"""The mistakes and variants by name; each class takes the arguments (c, xi=ξ)."""

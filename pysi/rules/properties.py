@@ -29,7 +29,7 @@ Comparison: TypeAlias = tuple[Any, Any, Any]
 
 
 class Trial:
-    """A new rule on a table of its own; the loss is `a` times as large, and θ is `b` times."""
+    """A new rule on a table of its own; the loss is `a` times as large, and θ `b` times."""
 
     def __init__(
         self, make: Make, c: float = 1.0, *, xi: float = 1e-3, optimizer: Optimizer | None = None,

@@ -10,10 +10,11 @@ from pysi.typing import Array
 def pulled(
     net: Network, rule: Rule, x: Array, logits: Array, dlogits: Array
 ) -> tuple[Array | None, Array, Array | None]:
-    """Return a row of gradient, and what the network's backward pass is to be called with.
+    """Return a row of gradient or None, and the arguments for the network's backward pass.
 
-    If `grad` must be the task's alone, the rule's `output_gradient` is taken back first, and
-    returned as a row, (..., P). If not, it joins the task's gradients at the outputs.
+    If `grad` must be the task's gradient alone, the rule's `output_gradient` first gets a backward
+    pass of its own, whose result is the row, (..., P). If not, it is added to the task's gradients
+    at the outputs.
     """
     pull: Any = rule.output_gradient(net, x, logits)
     if pull is None:

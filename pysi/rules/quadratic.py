@@ -20,12 +20,12 @@ class QuadraticPenalty(Rule):
     """Pull every synapse back to its reference weight: c Σ Ω (θ - θ̃)², gradient 2cΩ(θ - θ̃) (Eq. 4).
 
     Subclasses differ in how they find Ω and θ̃: `end_task` sets both in the table. The step reads
-    2cΩ, which `pysi.train` then has computed anew; who changes Ω by hand calls `refresh`.
+    2cΩ, which `pysi.train` then recomputes by `refresh`; call it after changing Ω by hand.
 
     Parameters
     ----------
     c : float or sequence of float
-        Strength, finite and c ≥ 0. With R networks, one value for all or one for each.
+        Strength c ≥ 0, finite. With R networks, one value for all or one per network.
     """
 
     def __init__(self, c: Strengths) -> None:
@@ -35,7 +35,7 @@ class QuadraticPenalty(Rule):
         self.fit(net.synapses)
 
     def fit(self, synapses: Synapses) -> None:
-        """Raise a ConfigError if there are not as many strengths as networks."""
+        """Raise a ConfigError unless there is one strength, or one per network."""
         if self.c.ndim and self.c.shape != synapses.lead:
             found = f"{len(self.c)} for networks of leading axes {synapses.lead}"
             raise ConfigError(f"c: expected one value, or one per network, found {found}")
@@ -51,7 +51,7 @@ class QuadraticPenalty(Rule):
         self.refresh()
 
     def refresh(self) -> None:
-        """Recompute 2cΩ, which the step reads; without any, the step skips the penalty."""
+        """Recompute 2cΩ, which the step reads; if it is all zero, the step skips the penalty."""
         xp = self.synapses.xp
         xp.multiply(self.synapses.Omega, 2 * self._c, out=self._pull)
         self._consolidated = bool(xp.any(self._pull != 0).item())

@@ -1,7 +1,7 @@
 """A lower learning rate for shared layers, after the first task; with a rate of 0 they are frozen.
 
-What the first task has learned is taken for features that the next tasks can use: these then learn
-their readouts, and move the layers below slowly or not at all.
+The features that the first task has learned should suit the next tasks, too. So these learn their
+readouts, and change the layers below slowly or not at all.
 
 Sources: Donahue et al. (2014), DeCAF; Yosinski et al. (2014), How transferable are features in deep
 neural networks?
@@ -25,10 +25,10 @@ class LowerRate(Rule):
     ----------
     r : float or sequence of float
         From 0 to 1: with 0 shared layers stay exactly as they are (freezing), with 1 this is
-        fine-tuning. With R networks, one value for all or one for each.
+        fine-tuning. With R networks, one value for all or one per network.
     layers : int, optional
-        How many layers are shared, of those that have weights and from the first one on: the n of
-        Yosinski's networks AnB (r = 0) and AnB⁺ (r = 1). By default, all but the last.
+        How many layers are shared, counted from the first layer with weights: the n of Yosinski's
+        networks AnB (r = 0) and AnB⁺ (r = 1). By default, all but the last are shared.
 
     Raises
     ------

@@ -1,8 +1,7 @@
 """Replay: keep a few examples of every task, and go on learning them beside the next ones.
 
-This is the plain thing that works where penalties on weights fail, because the softmax then sees
-examples of all tasks. It costs what the penalties avoid: old data are stored, and every step has a
-second pass.
+This simple method works where penalties on weights fail, because the softmax then sees examples of
+all tasks. It costs what the penalties avoid: old data are stored, and every step has a second pass.
 
 When a task ends, each of its examples gets a random number, and those with the smallest are kept:
 the n smallest of each class, or the M smallest of all so far. The second is a reservoir: after any
@@ -33,8 +32,8 @@ WEIGHTINGS = ("sum", "tasks")
 class Replay(Rule):
     """Add the loss of examples of earlier tasks to the loss of every minibatch.
 
-    Each is told from the classes of its own task; where the present task is `cumulative`, from
-    those of the present task. Networks side by side keep examples of their own.
+    Each example is classified among the classes of its own task or, if the present task is
+    `cumulative`, among those of the present task. Each of several networks keeps its own examples.
 
     Parameters
     ----------
@@ -42,13 +41,13 @@ class Replay(Rule):
         How many examples are kept of each class of each task. Two tasks may share their labels, as
         in the scenario *domain*: they are different classes here, so no task is forgotten.
     capacity : int, optional
-        How many examples are kept altogether. Exactly one of the two is given.
+        How many examples are kept altogether. Give either `per_class` or `capacity`.
     batch_size : int, optional
         How many of them are replayed in a step, drawn with replacement; by default, as many as the
         minibatch has.
     weighting : {"sum", "tasks"}
-        Both losses count fully; or, in the n-th task, the task's counts 1/n and that of the
-        replayed examples 1 - 1/n.
+        "sum": both losses count fully. "tasks": in the n-th task, the task's own loss counts 1/n,
+        and that of the replayed examples 1 - 1/n.
 
     Raises
     ------
@@ -66,7 +65,7 @@ class Replay(Rule):
     inputs: Array
     targets: Array
     masks: Array
-    """Which classes each example is told from."""
+    """The classes among which each example is classified."""
     keys: Array
     """The random number of each example."""
 
@@ -122,7 +121,7 @@ class Replay(Rule):
 
     def start(self, synapses: Synapses) -> None:
         if not self.room:
-            raise ConfigError("start: Replay needs check(net, tasks) before, found none")
+            raise ConfigError("start: Replay needs check(net, tasks) first, found none")
         super().start(synapses)
         self.filled, self.steps = 0, 0
         self.make_room(synapses)
@@ -193,7 +192,7 @@ class Replay(Rule):
         held, keys : array, (filled,) and (N,)
             Random numbers of the examples that are held, and of the task's.
         labels : array, (N, ...)
-            Of the task's examples.
+            Labels of the task's examples.
         """
         if self.per_class:
             classes = [np.flatnonzero(labels == label) for label in np.unique(labels)]

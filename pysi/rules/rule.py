@@ -5,8 +5,8 @@ In the order in which `pysi.train` calls them::
     check            before any work: can this rule work on this network and these tasks?
     start            before the first task
     start_task       before each task
-    before_step      per step: what comes from a pass of its own, such as over old examples
-    output_gradient  per step: what else pulls at the logits, or at the last hidden layer
+    before_step      per step: what it adds from a pass of its own, such as over old examples
+    output_gradient  per step: what it adds at the logits, or at the last hidden layer
     total_gradient   per step: g of the task  →  g of the whole loss, for the optimizer
     modulate         per step: Δθ of the optimizer  →  Δθ that is applied
     after_step       per step: what a synapse remembers of the step that it has just made
@@ -34,9 +34,9 @@ class Rule(Arguments):
     synapses: Any = None
     """The table that it was started on."""
     examples: Any = None
-    """Which of the task's training examples the present minibatch has, (..., B)."""
+    """Indices of the present minibatch among the task's training examples, (..., B)."""
     separate = True
-    """Whether `grad` must be the task's alone. If it is False, `output_gradient` costs less."""
+    """Whether `grad` must be the task's gradient alone. If not, `output_gradient` costs less."""
 
     def check(self, net: Any, tasks: list[Any]) -> None:
         """Raise a ConfigError if the rule cannot work on this network with these tasks."""
@@ -49,12 +49,12 @@ class Rule(Arguments):
         """Prepare for a task; its data are on the network's device."""
 
     def refresh(self) -> None:
-        """Recompute what follows from the table, after somebody else has changed it."""
+        """Recompute what the rule derives from the table, after the table was changed by hand."""
 
     def before_step(self, net: Any) -> Array | None:
-        """Return what else the total gradient gets, a row (..., P), before the minibatch is seen.
+        """Return a row (..., P) to add to the total gradient, or None.
 
-        The rule may use the network for it, and write to `grad`.
+        It is called before the forward pass; the rule may use the network and write to `grad`.
         """
         return None
 

@@ -6,19 +6,19 @@ moving average over the gradients of minibatches:
 .. math:: F ← α g^2 + (1 - α) F.
 
 The other is a score s. It is a path integral as in Synaptic Intelligence, but taken over intervals
-of some steps, and divided by the distance in which the model's *predictions* have moved:
+of some steps, and divided by the distance by which the model's *predictions* have moved:
 
 .. math:: s ← s + \frac{\max(0, ΔL)}{\tfrac12 F Δθ^2 + ε}, \qquad ΔL = -\sum g\, δθ,
 
-where the sum is over the steps δθ of the interval, and Δθ is how far they lead together. (With the
+where the sum is over the steps δθ of the interval, and Δθ is the sum of these steps. (With the
 exact Fisher information, ½ F Δθ² is the Kullback-Leibler divergence between the predictions before
 and after a small step.) When a task ends, its score is averaged with the old one, s̄ ← ½ (s̄ + s),
 and from then on
 
 .. math:: Ω = \tilde F + \tilde s, \qquad \tilde a = \frac{a - \min a}{\max a - \min a},
 
-with minimum and maximum over all synapses of a network, and :math:`\tilde s` made from s̄. F runs on
-from task to task; s begins anew.
+with minimum and maximum over all synapses of a network, and :math:`\tilde s` made from s̄. F
+continues from task to task; s starts again from 0.
 
 These formulas are from memory, not from the paper's text. They were compared with two public
 implementations that refer to the paper's Eqs. 6 to 8: the first author's later code (A-GEM, 2019)
@@ -39,7 +39,7 @@ from pysi.typing import Array, Strengths
 
 @elementwise
 def moving_average(F, g, alpha):
-    """F ← α g² + (1 - α) F."""
+    """Return the new average, α g² + (1 - α) F."""
     return alpha * g * g + (1 - alpha) * F
 
 
@@ -74,14 +74,14 @@ class RWalk(QuadraticPenalty):
     Notes
     -----
     g is the gradient of the task's loss alone, averaged over the minibatch. So F is not the mean of
-    the squared gradients of single examples, but what is free in every step.
+    the squared gradients of single examples, but an estimate that costs no extra pass.
 
     The defaults are those of the first author's code for MNIST (for CIFAR it takes 50 steps). That
     code has no ½, updates F once per interval by the mean of g², and from the second task on adds
     the average of both scores to the old score, where we replace the old score by it. Avalanche
-    clips the sum over intervals and not each interval, and divides by the maximum alone. Both, and
-    we, do not halve the score of the first task. Both drop the steps after a task's last whole
-    interval; here they are an interval too, so that short tasks have a score.
+    clips the sum over intervals and not each interval, and divides by the maximum alone. Neither
+    code halves the score of the first task, nor do we. Both drop the steps after a task's last
+    whole interval; here they are an interval, too, so that short tasks have a score.
 
     References
     ----------
@@ -117,7 +117,7 @@ class RWalk(QuadraticPenalty):
         F[...] = moving_average(F, rows.grad, self.alpha)
 
     def end_interval(self) -> None:
-        """Add what the interval has earned to the score, and begin the next one."""
+        """Add the interval's part to the score, and begin the next interval."""
         s, score = self.synapses, self.score
         interval_score(score, s.omega, self.fisher, s.theta, self.anchor, self.eps, out=score)
         self.anchor[...] = s.theta

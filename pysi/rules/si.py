@@ -4,14 +4,14 @@ While a task is learned, each synapse adds up how much its own movement has lowe
 
 .. math:: ω_k ← ω_k - g_k Δθ_k \qquad \text{(Eq. 3)},
 
-and when the task ends it divides that by how far it has moved: the curvature that would explain it,
+and when the task ends, it divides this by the square of its movement, which gives a curvature,
 
 .. math:: Ω_k ← \max\Bigl(0,\; Ω_k + \frac{ω_k}{Δ_k^2 + ξ}\Bigr), \quad Δ_k = θ_k - \tilde θ_k
           \qquad \text{(Eq. 5)}.
 
-Three things are easily got wrong. g is the gradient of the task's loss *alone*. Δθ is the step that
-was *really made*, by the optimizer that follows the loss with its penalty. And Ω is *added up* over
-tasks.
+Three things are easy to get wrong. g is the gradient of the task's loss *alone*. Δθ is the step
+that was *really made*, by the optimizer that follows the loss with its penalty. And Ω is *added up*
+over tasks.
 """
 
 from typing import Any
@@ -27,7 +27,7 @@ CLAMPS = ("cumulative", "per_task", "none")
 
 @elementwise
 def path_integral(omega, g, delta):
-    """ω ← ω - g Δθ (Eq. 3)."""
+    """Return the new path integral, ω - g Δθ (Eq. 3)."""
     return omega - g * delta
 
 

@@ -126,7 +126,7 @@ class Together(Rule):
 
 
 def added(total: Any, part: Any) -> Any:
-    """Return the sum of two arrays, of which either may be None."""
+    """Return the sum of two arrays, either of which may be None."""
     return part if total is None else total if part is None else total + part
 
 
@@ -147,7 +147,7 @@ def check_rows(rules: list[Rule]) -> None:
     functional = [rule for rule in rules if isinstance(rule, Functional)]
     if merging and functional:
         raise ConfigError(
-            f"rules: expected with {functional[0].name} a rule whose θ̃ is the network at the end "
-            f"of the last task, found {merging[0].name}, whose θ̃ is a mean over tasks; OnlineEWC "
-            f"fits"
+            f"rules: expected, beside {functional[0].name}, a rule whose θ̃ is the network at the "
+            f"end of the last task, found {merging[0].name}, whose θ̃ is a mean over tasks; use "
+            f"OnlineEWC"
         )

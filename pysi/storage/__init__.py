@@ -1,1 +1,1 @@
-"""What is kept on disk: whole files or none, checkpoints, the state of a run."""
+"""What is kept on disk: files that are written whole, checkpoints, the state of a run."""

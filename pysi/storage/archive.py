@@ -1,7 +1,7 @@
-"""Arrays in one file, with what is said about them, and a checksum of all of it.
+"""Arrays in one file, with a description of them and a checksum of everything.
 
-The file is an ``.npz``, which NumPy can read; nothing in it is ever unpickled. What is said about
-the arrays is JSON, in a member `about`; the checksum is in a member `sha256`.
+The file is an ``.npz``, which NumPy can read; nothing in it is ever unpickled. The description is
+JSON, in the member `about`; the checksum is in the member `sha256`.
 """
 
 import hashlib
@@ -26,11 +26,11 @@ HEADER = re.compile(
     rb"\{'descr': '([<>|][biufU]\d{1,9})', 'fortran_order': (True|False), "
     rb"'shape': \(((?:\d{1,18}, ?)*(?:\d{1,18})?)\), \} *\n"
 )
-"""The header of an array, as NumPy writes it. Anything else is no header that we have written."""
+"""The header of an array, as NumPy writes it. Any other header is not from this package."""
 LARGEST_RATIO, SMALL = 20, 1 << 26
-"""How many times as large as its file the content may be; or how many bytes, if that is more.
+"""The content has at most this many times the bytes of its file, or this many if that is more.
 
-Arrays are not compressed; those of older tables were, but much of them is random.
+Arrays are not compressed. Those of older tables were, but random weights hardly shrink.
 """
 CHUNK = 1 << 20
 
@@ -75,7 +75,7 @@ def read_archive(
     mapped: bool = False,
     remedy: str = "Write it again, or name another file.",
 ) -> tuple[Any, dict[str, Array]]:
-    """Return what is said about the arrays of a file, and the arrays by name.
+    """Return the description of the arrays in a file, and the arrays by name.
 
     Names, types, shapes and sizes are checked before an array is read, the checksum after that.
 
@@ -87,7 +87,7 @@ def read_archive(
     check : callable
         Called as check(about, headers); raises `Malformed` if the arrays are not those expected.
     older : str, optional
-        The member that says something about the arrays in older files, which have no checksum.
+        The member that describes the arrays in older files, which have no checksum.
     mapped : bool
         Whether the arrays are left in the file, and read from there when they are used.
     remedy : str

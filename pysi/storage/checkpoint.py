@@ -22,20 +22,20 @@ from pysi.typing import Array, File
 class Checkpoint:
     """The newest state of one training run on disk, and the one before it.
 
-    It listens to a run: before it begins, the newest state is put back in place; after every epoch
-    the state is saved.
+    It listens to a run: before the run begins, the newest state is restored; after every epoch the
+    state is saved.
 
     Parameters
     ----------
     path : path-like
         File of the newest state, ``….npz``; the one before is beside it, as ``….previous.npz``.
     settings : dict
-        What a run must share with the checkpoint to go on from it, as plain values that JSON has:
+        What a run must share with the checkpoint to go on from it, as plain values for JSON:
         configuration, seed, BLAS threads, ….
     interval : float
-        Seconds that must pass between two saves. What comes sooner is saved only if it is due.
+        Seconds that must pass between two saves. A state that comes sooner is saved only if due.
     announce : callable
-        It is told, in a sentence, if the newest state is broken and the one before is used.
+        Called with a sentence if the newest state is broken and the one before is used.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Checkpoint:
             restore(*saved, run, source=str(self.path))
 
     def __call__(self, event: Event) -> None:
-        """Save the state after an epoch; after a task's last one in any case."""
+        """Save the state after an epoch; after the last epoch of a task in any case."""
         if isinstance(event, Epoch):
             run: Any = event.run
             self.save(*state(run), due=event.epoch == run.epochs)
@@ -67,7 +67,7 @@ class Checkpoint:
     ) -> None:
         """Write a state: arrays on the host by name, and progress, a dict of plain values.
 
-        It is written if the interval has passed, or if it is `due`, however soon that comes.
+        It is written if the interval has passed, or in any case if it is `due`.
 
         Raises
         ------
@@ -76,7 +76,7 @@ class Checkpoint:
         """
         if not due and time.monotonic() - self._saved < self.interval:
             return
-        make_folder(self.path.parent)  # but not the folder around it, if somebody has removed it
+        make_folder(self.path.parent)  # but not the folder around it, which may have been removed
         about = {"settings": self.settings, "progress": progress}
         write_archive(self.path, about, arrays, keep=self.previous)
         self._saved = time.monotonic()
@@ -98,7 +98,7 @@ class Checkpoint:
             try:
                 about, arrays = read_archive(path, "a complete checkpoint", check, remedy="")
             except DataError as err:
-                # it may have been moved in this moment, by who writes the next one
+                # the writer of the next one may have moved it just now
                 if path.exists() and not isinstance(err.__cause__, FileNotFoundError):
                     broken.append(str(err))
                 continue
@@ -129,7 +129,7 @@ class Checkpoint:
 
 
 def check(about: Any, headers: Headers) -> None:
-    """Raise `Malformed` if something is not said about a checkpoint."""
+    """Raise `Malformed` if `about` does not describe a checkpoint."""
     known = isinstance(about, dict) and {"settings", "progress"} <= about.keys()
     if not known or not all(isinstance(about[name], dict) for name in ("settings", "progress")):
         raise Malformed("no settings and progress in it")

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and of which only regular ones are opened."""
+"""Files: written whole or not at all, and opened only if they are regular files."""
 
 import errno
 import os
@@ -16,7 +16,7 @@ from pysi.errors import DataError
 from pysi.typing import File
 
 PARTIAL = ".partial"
-"""How the names of files end that are being written."""
+"""The end of the name of a file that is still being written."""
 LONGEST_WRITE = 24 * 3600
 """Seconds after which a partial file of another machine counts as left behind."""
 REMEDIES = {
@@ -36,10 +36,10 @@ REMEDIES = {
 def atomic(
     path: File, mode: str = "wb", *, durable: bool = False, keep: File | None = None, **options: Any
 ) -> Iterator[IO[Any]]:
-    """Open a file beside `path`, which takes its place once this context has ended well.
+    """Open a new file beside `path`, which replaces `path` when this context ends without error.
 
-    Several processes and threads may write the same path: each call has a file of its own. What
-    killed writers of this path have left is removed. The folder must exist.
+    Several processes and threads may write the same path: each call has a file of its own. Files
+    that killed writers of this path have left are removed. The folder must exist.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ def cannot_write(path: File, err: OSError) -> DataError:
 
 
 def make_folder(path: File) -> Path:
-    """Make a folder within one that exists, unless it is there; a DataError if that fails."""
+    """Make a folder in an existing one, unless it is there; raise a DataError if that fails."""
     try:
         Path(path).mkdir(exist_ok=True)
     except OSError as err:
@@ -120,12 +120,12 @@ def remove_leftovers(folder: File, of: str = "", *, below: bool = False) -> None
 
 
 def open_regular(path: File, expected: str) -> BinaryIO:
-    """Open a regular file to be read. A pipe or device, on which reading might wait, is refused.
+    """Open a regular file for reading. A pipe or device, on which reading might wait, is refused.
 
     Raises
     ------
     DataError
-        There is no such file, or something else; the message says what was `expected`.
+        There is no such file, or it is not regular; the message says what was `expected`.
     """
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     try:
@@ -143,7 +143,7 @@ def open_regular(path: File, expected: str) -> BinaryIO:
 
 
 def process_is_alive(pid: int) -> bool:
-    """Return whether a process of this machine is alive; True where that cannot be asked."""
+    """Return whether a process of this machine is alive; True if that cannot be known."""
     if os.name == "nt":  # there, `os.kill` would end it; but an open file cannot be removed
         return True
     try:

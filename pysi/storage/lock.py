@@ -34,14 +34,14 @@ else:
 SIGNATURE = re.compile(r"process (\d{1,9}) on (.*)")
 """What a process writes into the file."""
 HELD = (errno.EAGAIN, errno.EACCES, errno.EDEADLK)
-"""The errors which say that somebody else holds a lock."""
+"""The errors that mean that another process holds the lock."""
 
 
 class Lock:
     """A folder's lock. It is held until `release`, or until its process ends, however that ends.
 
     It is a file `.lock` in the folder, locked by the operating system, so that what a killed
-    process leaves is no obstacle. On a file system without locks, it holds nobody back.
+    process leaves is no obstacle. On a file system without locks, it has no effect.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ class Lock:
     Raises
     ------
     ConfigError
-        Another one holds it.
+        Another process, or another `Lock`, holds it.
     DataError
         The folder cannot be written to.
     """
@@ -79,7 +79,7 @@ class Lock:
         self.release = finalize(self, _release, number, self.path)
 
     def holds(self) -> bool:
-        """Return whether the folder is still there, and it is still this lock that holds it."""
+        """Return whether the folder is still there, and this lock still holds it."""
         return self.release.alive and _same(self._number, self.path)
 
     def _open(self) -> int:

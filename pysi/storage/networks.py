@@ -54,7 +54,7 @@ def load_network(net: Any, begin: Callable[..., None], path: File, xp: Device) -
 
 
 def check_network(about: Any, headers: Headers) -> None:
-    """Raise `Malformed` if this is not said about a network, or the rows do not fit each other."""
+    """Raise `Malformed` if `about` describes no network, or the rows do not fit each other."""
     if not isinstance(about, dict) or about.get("format") != FORMAT:
         raise Malformed(f"no format {FORMAT}")
     learned = about.get("learned")

@@ -1,4 +1,4 @@
-"""The state of a run: everything that must be kept so that it can be stopped and go on.
+"""The state of a run: everything that must be kept so that the run can stop and go on later.
 
 Random numbers are not part of it: they are functions of (seed, purpose, task, epoch).
 """
@@ -16,7 +16,7 @@ ACCURACIES = ("test_accuracy", "train_accuracy")
 
 
 def state(run: Any) -> tuple[dict[str, Array], dict[str, Any]]:
-    """Return all that a `pysi.training.Run` consists of: arrays on the host, and its progress.
+    """Return the state of a `pysi.training.Run`: arrays on the host, and its progress.
 
     The arrays have names; the progress is a dict of plain values.
     """
@@ -38,14 +38,14 @@ def state(run: Any) -> tuple[dict[str, Array], dict[str, Any]]:
 
 
 def owners(run: Any) -> tuple[tuple[str, Any], ...]:
-    """Return who remembers something beside the table, with a name for each."""
+    """Return the objects that remember something beside the table, with a name for each."""
     return ("optimizer", run.optimizer), ("rule", run.rule)
 
 
 def restore(
     arrays: dict[str, Array], progress: dict[str, Any], run: Any, source: str = "checkpoint"
 ) -> None:
-    """Put a `state` back in place, in a run of the same kind that has not begun.
+    """Put a `state` into a run of the same kind that has not begun.
 
     Nothing is changed unless all of it fits. `source` names the state in messages.
 
@@ -55,7 +55,7 @@ def restore(
         The state was made by another optimizer, or lacks what this one remembers. (The rule may be
         another one: several runs go on from the same first task.)
     DataError
-        An array or a number is not one of such a run.
+        An array or a number does not fit the run.
     """
     net, history = run.net, run.history
     xp = net.synapses.xp
@@ -85,7 +85,7 @@ def restore(
         if not hasattr(getattr(owner, name), "shape"):
             setattr(owner, name, arrays[key].item())
     for part in ACCURACIES:
-        saved = arrays[part]  # of fewer tasks, where several runs go on from the same task 1
+        saved = arrays[part]  # it has fewer tasks if several runs go on from one task 1
         getattr(history, part)[..., : saved.shape[-2], : saved.shape[-1]] = saved
     history.epochs += progress["epochs"]
     history.consolidation += progress["consolidation"]
@@ -96,7 +96,7 @@ def restore(
 def check_progress(
     arrays: dict[str, Array], progress: dict[str, Any], run: Any, source: str
 ) -> None:
-    """Raise a DataError if a state is not one that such a run can have."""
+    """Raise a DataError if the progress is not one that this run can have."""
     whole = [progress.get(name) for name in ("task", "epoch", "learned")]
     lists = [progress.get(name) for name in ("epochs", "consolidation")]
     shapes = [np.shape(arrays.get(part, ())) for part in ACCURACIES]
@@ -106,4 +106,4 @@ def check_progress(
         or not all(isinstance(one, list) for one in lists)
         or not all(len(s) == len(largest) and np.less_equal(s, largest).all() for s in shapes)
     ):
-        raise DataError(f"{source}: expected the progress of such a run, found {whole}, {shapes}")
+        raise DataError(f"{source}: expected the progress of this run, found {whole}, {shapes}")

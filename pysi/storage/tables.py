@@ -14,7 +14,7 @@ from pysi.typing import Device, File
 Table = TypeVar("Table")  # `pysi.Synapses`, or a subclass
 
 SAVED = ("theta", "omega", "Omega", "theta_ref")
-"""The rows that are kept; g is that of a step."""
+"""The rows that are saved; g belongs to a single step."""
 
 
 def save_table(synapses: Any, path: File, replica: int | EllipsisType = ...) -> None:
@@ -45,7 +45,7 @@ def load_table(kind: Callable[..., Table], path: File, xp: Device = np) -> Table
 
 
 def check_table(about: Any, headers: Headers) -> None:
-    """Raise `Malformed` if arrays are not the rows of a table of the shapes that it names."""
+    """Raise `Malformed` unless the arrays are the rows of a table with the shapes in `about`."""
     shapes = about.get("shapes") if isinstance(about, dict) else None
     if not isinstance(shapes, dict) or not all(map(_is_shape, shapes.values())):
         raise Malformed(f"the shapes {str(shapes)[:80]}")

@@ -16,7 +16,7 @@ class Account:
     own : array
         Its part -g Δ_own; the other part is `carried`.
     drop : array
-        By how much the true loss fell. A synapse has its share by the trapezoid rule.
+        By how much the true loss fell. For one synapse, it is the share by the trapezoid rule.
     discretisation : array
         What finite steps add: -G Δ minus the drop.
     noise, memory : array
@@ -53,8 +53,8 @@ class Account:
     def bias_without_evaluation(self, decay: float) -> Array:
         """Return an estimate of `bias` from own and carried alone, for a decay > 0 of `own_rate`.
 
-        Where G changes little while a step is remembered, the present minibatch has the share
-        1 - decay of -G Δ, and the earlier ones, which are blind to its noise, have the share decay.
+        If G changes little while a gradient is remembered, the present minibatch adds the share
+        1 - decay of -G Δ, and earlier ones, which do not contain its noise, add the share decay.
         """
         return self.own - (1 - decay) / decay * self.carried
 
@@ -74,8 +74,8 @@ class Ledger:
         Arrays (..., T): each step, summed over the synapses.
     synapses : Account
         Arrays (..., P): each synapse, summed over the steps. Its drop and its discretisation are
-        those of the trapezoid rule, and therefore add up to those of the steps only in the third
-        order of the step.
+        those of the trapezoid rule. So their sums differ from those of the steps by terms of third
+        order in the step.
     """
 
     steps: Account

@@ -3,16 +3,16 @@
     python -m pysi.theory.batches --out docs/results/omega-fisher.json
 
 Benzing (2022) says that Synaptic Intelligence is close to √F, the root of the Fisher information,
-and that it is so because of the bias of ω: the noise of a minibatch is in its gradient and, by the
-optimizer, in the step. Then the likeness must be there for small minibatches, must go with larger
-ones, and must be in the bias. The program trains on a first task, with minibatches of 16 examples
-up to all of them, and prints how ω, its part ω_own and Ω are correlated over the synapses with:
+because of the bias of ω: the noise of a minibatch is in its gradient and, through the optimizer, in
+the step. Then the likeness must exist for small minibatches, vanish for large ones, and come from
+the bias. The program trains on a first task, with minibatches of 16 examples up to all of them, and
+prints how ω, its part ω_own and Ω are correlated over the synapses with:
 
 - the exact and the empirical Fisher diagonal at the end of the task, and their roots;
 - the mean of g² along the path, for the gradients g of the minibatches, and its root.
 
 Synapses whose gradient was always zero, such as those of blank pixels, are left out: all of these
-rows are zero there, which would count as likeness. A second part keeps the `ledger` of such runs,
+rows are zero there, which would count as likeness. A second part keeps the ledger of such runs,
 and correlates its terms in the same way. References: Benzing (2022), Unifying importance based
 regularisation methods for continual learning, AISTATS.
 """
@@ -62,7 +62,7 @@ class Plan:
     seeds : int
         How many networks, with the seeds 0, 1, …
     examples : int
-        How many of a task's training examples are used, the first; a minibatch of so many is all.
+        How many of a task's training examples, the first ones, are used; also the full batch size.
     xi : float
         Damping ξ of Ω.
     steps, ledger_steps : int
@@ -113,7 +113,7 @@ def curvatures(net: Network, task: Task) -> dict[str, Array]:
 
 
 def rounded(values: Iterable[Any]) -> list[float]:
-    """Return numbers as a list, for a file."""
+    """Return a list of rounded numbers, for a file."""
     return [round(float(value), 4) for value in values]
 
 
@@ -123,7 +123,7 @@ def likeness(net: Network, seen: Array, rows: Rows, others: Rows) -> dict[str, A
     Returns
     -------
     dict
-        By "all" or a layer's name, by row, and by curvature: a list that has, for each seed,
+        By "all" or a layer's name, by row, and by curvature: a list that holds, for each seed,
         Pearson's correlation with the curvature, Pearson's with its root, and Spearman's.
     """
     s = net.synapses
@@ -210,7 +210,7 @@ def line(part: str, cell: dict[str, Any]) -> str:
 
 
 def main(args: Sequence[str] | None = None) -> None:
-    """Run the program; without `args`, those of the command line."""
+    """Run the program with `args`, by default those of the command line."""
     command = argparse.ArgumentParser(
         prog="python -m pysi.theory.batches", description=__doc__.splitlines()[0]
     )

@@ -3,7 +3,7 @@ r"""Curvature at the endpoint: the exact Hessian of a small network, by hand.
 Write :math:`R\{f\} = \frac{d}{dr} f(θ + r v)\big|_{r=0}` for the derivative of anything along a
 direction v, so that :math:`R\{g\} = H v`. We apply R to each line of the forward and the backward
 pass, by the product rule. For a unit vector v that gives a column of the Hessian H exactly, without
-finite differences (Pearlmutter, 1994). Several directions are one more leading axis.
+finite differences (Pearlmutter, 1994). Several directions form one more leading axis.
 
 The Hessian splits in two. The Gauss-Newton part :math:`⟨J^T (\mathrm{diag}\, p - p p^T) J⟩`, with J
 the derivative of the logits, is what remains if the error signals themselves are set to zero; for
@@ -60,7 +60,7 @@ def r_operator(net: Network, p: Array, dlogits: Array, v: Array) -> Array:
     def along(group: Any) -> Array:
         return v[:, group.columns].reshape(-1, *group.shape)
 
-    # of the pass, a dense layer has kept x and an activation y; dropout does nothing in tests
+    # a dense layer has kept x, and an activation has kept y; dropout does nothing in tests
     layers = [
         (m.slot, m.kept) for m in net.tested.memories if not isinstance(m.slot.layer, Dropout)
     ]

@@ -50,7 +50,7 @@ def Q_sum(path: ArrayLike, gradients: ArrayLike) -> Array:
 
 
 def checked(H: ArrayLike, d: ArrayLike) -> tuple[Array, Array, Array]:
-    """Return λ, u and d as arrays; a ConfigError if d does not fit H."""
+    """Return λ, u and d as arrays; raise a ConfigError if d does not fit H."""
     eigenvalues, eigenvectors = modes(H)
     d = np.asarray(d, dtype=float)
     if d.shape[-1:] != eigenvalues.shape:
@@ -134,7 +134,7 @@ def Q_descent(H: ArrayLike, d: ArrayLike, lr: float, steps: int | None = None) -
     Raises
     ------
     ConfigError
-        Descent does not converge with this step, or `steps` is no number of steps.
+        Descent does not converge with this step, or `steps` is not a valid number.
     """
     eigenvalues, u, d = checked(H, d)
     check_lr(lr, eigenvalues[-1])

@@ -13,13 +13,13 @@ own gradient, at the rate r of each synapse (`own_rate`), and the optimizer's mo
 over from earlier minibatches. Three of the terms can be predicted:
 
 - discretisation by the trapezoid rule, :math:`\frac12 (G(θ+Δ) - G(θ)) \cdot Δ ≈ \frac12 Δ^T H Δ`;
-- noise by the variance :math:`C_{kk}` of a minibatch's mean gradient, :math:`\sum_k r_k C_{kk}`,
-  with the rate that the mean of g² gives, :math:`⟨g_k^2⟩ = G_k^2 + C_{kk}`, where r depends on g²;
-- memory by the covariance of two minibatches of one epoch. They have no example in common, so that
-  it is not zero but :math:`-σ_k^2 / (N - 1)`, with the variance σ² over the N examples.
+- noise by the variance :math:`C_{kk}` of a minibatch's mean gradient, :math:`\sum_k r_k C_{kk}`;
+  where r depends on g², it is taken at the mean, :math:`⟨g_k^2⟩ = G_k^2 + C_{kk}`;
+- memory by the covariance of two minibatches of one epoch. They have no example in common, so their
+  covariance is not zero but :math:`-σ_k^2 / (N - 1)`, with the variance σ² over the N examples.
 
-What is independent of the present minibatch is blind to its noise. So the mean of -G·Δ is what an
-independent second minibatch would give, and noise + memory is the bias of ω.
+A second minibatch that is independent of the present one does not contain its noise. So the mean
+that it would give is -G·Δ, and noise + memory is the bias of ω.
 """
 
 from collections.abc import Iterator
@@ -44,7 +44,7 @@ from pysi.training import Run
 from pysi.typing import Array
 
 SPLIT = (SGD, Momentum, Adagrad, Adam)
-"""Optimizers of whose steps we know the part that is linear in the minibatch's own gradient."""
+"""Optimizers for which the part of a step that is linear in the minibatch's gradient is known."""
 CHUNK = 2000
 """How many examples are evaluated at a time: this bounds the memory, and changes nothing else."""
 
@@ -56,13 +56,13 @@ def root(squares: Array) -> Array:
 
 
 def own_rate(optimizer: Optimizer, excess: Any = 0) -> tuple[Any, float]:
-    """Return the rate r of the step just made, Δ_own = -r g, and how much a step keeps of the last.
+    """Return the rate r of the newest step, Δ_own = -r g, and its decay from step to step.
 
     Parameters
     ----------
     optimizer : SGD, Momentum, Adagrad or Adam
     excess : array, (..., P), optional
-        What is added to the present g² in the sum of squares by which Adagrad and Adam divide.
+        Added to the present g² in the sum of squares by which Adagrad and Adam divide.
 
     Returns
     -------
@@ -84,7 +84,7 @@ def own_rate(optimizer: Optimizer, excess: Any = 0) -> tuple[Any, float]:
 
 
 def evaluate(net: Network, task: Task) -> tuple[Array, Array, Array]:
-    """Return the loss over all training examples, its gradient G, and the variance σ² behind it.
+    """Return the loss over all training examples, its gradient G, and the examples' variance σ².
 
     It overwrites `grad`.
 
@@ -108,7 +108,7 @@ def evaluate(net: Network, task: Task) -> tuple[Array, Array, Array]:
 
 
 def check(net: Network, optimizer: Optimizer, rule: Rule) -> None:
-    """Raise a ConfigError if the steps of this network, optimizer and rule cannot be accounted."""
+    """Raise a ConfigError if no ledger can be kept for this network, optimizer and rule."""
     check_layers(net)
     if not isinstance(optimizer, SPLIT):
         names = ", ".join(kind.__name__ for kind in SPLIT)
@@ -116,7 +116,7 @@ def check(net: Network, optimizer: Optimizer, rule: Rule) -> None:
     if any(isinstance(layer, Dropout) for layer in net.layers):
         raise ConfigError(
             "layers: expected no Dropout, whose noise has no entry in the ledger, found one; "
-            "make the network without"
+            "make the network without it"
         )
     if type(rule).modulate is not Rule.modulate or not rule.separate:
         raise refuse("rule", "one that leaves the task's g and the optimizer's step alone", rule)
@@ -128,7 +128,7 @@ def keep(
     """Train on a task as `pysi.train` does, and keep a ledger of every step.
 
     After each step all of the task's training examples are evaluated, which changes nothing in the
-    run. It stops after so many steps, before the rule's `end_task`: ω is still in the table.
+    run. It stops after the given steps, before the rule's `end_task`: ω is still in the table.
 
     Parameters
     ----------
@@ -180,7 +180,7 @@ def entries(run: Run) -> Iterator[tuple[dict[str, Array], dict[str, Array]]]:
         between = variance / max(n - 1, 1)  # minus the covariance of two disjoint minibatches
         noise = between * ((n - size) / size)
         expected, _ = own_rate(run.optimizer, G**2 + noise - g**2)
-        # how much is left in the step of the epoch's earlier minibatches
+        # how much of the epoch's earlier minibatches is left in the step
         left = sum(decay**j for j in range(1, event.step))
         old_loss, old_G = loss, G
         theta[...] = s.theta

@@ -25,7 +25,7 @@ def movement(H: ArrayLike, d: ArrayLike) -> Array:
     """Return Δ = θ(∞) - θ(0) = -Π d of flow, with Π the projector on the range of H: (..., P).
 
     It is a weight. An entry within rounding of 0, relative to the length of d, is set to 0, so that
-    a synapse which does not move can be recognised.
+    a synapse that does not move can be recognised.
     """
     eigenvalues, u, d = checked(H, d)
     change = -(d @ u * (eigenvalues > 0)) @ u.T
@@ -85,7 +85,7 @@ def Omega_descent(h: ArrayLike, lr: float, steps: int | None = None) -> Array:
     Raises
     ------
     ConfigError
-        A curvature h is negative, a step is outside 0 < ηh < 2, or `steps` is no number of steps.
+        A curvature h is negative, a step is outside 0 < ηh < 2, or `steps` is not a valid number.
     """
     h = np.asarray(h, dtype=float)
     if np.any(h < 0):

@@ -110,8 +110,8 @@ def ledgers(rng: Random, xp: Device) -> Iterator[Check]:
         found["discretisation"],
         0.02,
     )
-    # in an epoch, what a step has learned is missing in the minibatches to come: an excess of
-    # order η², which a small η keeps below the noise of the mean
+    # within an epoch, the examples of a step are missing from later minibatches: this gives an
+    # excess of order η², which a small η keeps below the noise of the mean
     found = sums(SGD(0.005))
     yield means("3", "noise in it, for SGD: Σ η tr C", found["expected_noise"], found["noise"])
     found = sums(Momentum(0.005))
@@ -119,7 +119,7 @@ def ledgers(rng: Random, xp: Device) -> Iterator[Check]:
 
 
 def second_minibatch(rng: Random, xp: Device) -> Iterator[Check]:
-    """Check what an independent second minibatch would say of the same steps."""
+    """Check what an independent second minibatch gives for the same steps."""
     net, x, labels, active = example(rng, xp, seed=NETWORKS)
     s, n, rule, optimizer = net.synapses, len(labels), SynapticIntelligence(0.0), Momentum(0.01)
     rule.start(s)

@@ -107,7 +107,7 @@ def record(
     batch_size : int, optional
         By default, all examples. Every minibatch is a fresh draw of different examples, so that the
         mean of its gradient is the true gradient, whatever came before. Every call begins with the
-        same draws: to watch a run grow, start it again with more steps.
+        same draws: a longer run from the same weights begins like a shorter one.
 
     Returns
     -------
@@ -116,7 +116,7 @@ def record(
     Raises
     ------
     ConfigError
-        The batch size is not from 1 to N, or `steps` is no whole number from 0.
+        The batch size is not from 1 to N, or `steps` is not a whole number from 0.
     """
     n, s = len(labels), net.synapses
     if batch_size is not None and not (is_whole(batch_size) and batch_size <= n):

@@ -35,7 +35,7 @@ def random_hessian(
     Raises
     ------
     ConfigError
-        The eigenvalues are no list of finite numbers ≥ 0, or the basis is unknown.
+        The eigenvalues are not a list of finite numbers ≥ 0, or the basis is unknown.
     """
     eigenvalues = np.asarray(eigenvalues, dtype=float)
     good = np.isfinite(eigenvalues) & (eigenvalues >= 0)
@@ -103,7 +103,7 @@ class Quadratic:
     Raises
     ------
     ConfigError
-        H is no such matrix, or `minimum` does not fit it.
+        H is not such a matrix, or `minimum` does not fit it.
 
     Examples
     --------
@@ -137,7 +137,7 @@ class Quadratic:
         return (self.eigenvalues * self._in_modes(theta)) @ self.eigenvectors.T
 
     def flow(self, theta0: ArrayLike, t: ArrayLike, tau: float = 1.0) -> Array:
-        """Return where gradient flow, τ dθ/dt = -g (Eq. 7), is at time t.
+        """Return θ(t) of gradient flow, τ dθ/dt = -g (Eq. 7).
 
         This is Eq. 8, θ(t) = θ* + exp(-Ht/τ)(θ(0) - θ*), written as θ(0) plus the change since: a
         mode with λ = 0 then stays exactly where it is.
@@ -198,7 +198,7 @@ class Quadratic:
         Raises
         ------
         ConfigError
-            η is not positive, or `steps` is no whole number ≥ 0.
+            η is not positive, or `steps` is not a whole number ≥ 0.
         """
         if not (np.isfinite(lr) and lr > 0):
             raise ConfigError(f"lr: expected a positive learning rate, found {lr}")

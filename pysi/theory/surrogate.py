@@ -93,7 +93,7 @@ def same_total(
 ) -> DiagonalQuadratic:
     """Return a diagonal quadratic with this minimum, displacement and *total* drop.
 
-    There is one for any shares.
+    There is one for every choice of the shares.
 
     Parameters
     ----------

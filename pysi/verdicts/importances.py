@@ -66,12 +66,14 @@ CLAIMS = (
         uncorrelated,
     ),
     Claim(
-        "without it those of the second layer become more correlated as more tasks are learned",
+        "without consolidation, the importances of second-layer weights become more correlated as "
+        "more tasks are learned",
         "the correlation of the last two tasks is higher than that of the first two",
         grows,
     ),
     Claim(
-        "consolidation prevents strong correlations there: they are largely uncorrelated",
+        "consolidation prevents strong correlations in the second layer: its importances are "
+        "largely uncorrelated",
         "the strongest pair is below 0.5, and the mean over all pairs between -0.1 and 0.1",
         prevented,
     ),

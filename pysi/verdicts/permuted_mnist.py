@@ -62,7 +62,7 @@ def against(
 
 
 def alike(result: Any) -> Iterator[Verdict]:
-    """Measure, on training data, what fine-tuning and joint training are away from SI."""
+    """Measure, on training data, how far fine-tuning and joint training are from SI."""
     far = against(("fine-tuning", "dropout"), 0.1, np.inf, ("train",))
     near = against(("joint",), -0.05, 0.0, ("train",))
     for measure in (far, near):
@@ -76,12 +76,12 @@ CLAIMS = (
         forgets,
     ),
     Claim(
-        "with it the network retains high accuracy on task 1 and solves all others",
+        "with consolidation, the network retains high accuracy on task 1 and solves all others",
         "the first task and the lowest of the others are above 0.95",
         retains,
     ),
     Claim(
-        "it performs only slightly worse than training on all tasks at once",
+        "consolidation performs only slightly worse than training on all tasks at once",
         "the average is lower by less than 0.03, paired by seed",
         against(("joint",), -0.03, 0.0),
     ),

@@ -15,7 +15,7 @@ SCRATCH = ("scratch", 0.0)
 def slopes(accuracy: Array) -> Array:
     """Return the accuracy that one more later task costs, by seed.
 
-    It is the slope of a straight line through all tasks but the first, which is larger.
+    It is the slope of a straight line through all tasks but the first, which has more examples.
     """
     later = accuracy[:, 1:]
     return np.polyfit(np.arange(later.shape[1]), later.T, 1)[0]
@@ -39,7 +39,7 @@ def declines(result: Any) -> Iterator[Verdict]:
 
 
 def similar(result: Any) -> Iterator[Verdict]:
-    """Measure half the slope without consolidation minus the slope with it, without its sign."""
+    """Measure half the slope without consolidation minus that with it, both without their signs."""
     seeds = [run["seed"] for run in result.runs_of(*FREE)]
     for method, c in curves_of(result, "si"):
         own = [run["seed"] for run in result.runs_of(method, c)]
@@ -72,8 +72,8 @@ CLAIMS = (
         declines,
     ),
     Claim(
-        "with it accuracy is similar for all tasks",
-        "the slope of this line is less than half as large",
+        "with consolidation, accuracy is similar for all tasks",
+        "the slope of the same line is less than half of that without consolidation",
         similar,
     ),
     Claim(
@@ -82,17 +82,17 @@ CLAIMS = (
         lambda result: paired(result, FREE, 0, -1, low=0.0),
     ),
     Claim(
-        "it is better than training from scratch on the task alone, or as good",
+        "consolidation is better than training from scratch on each task alone, or as good",
         "each task but CIFAR-10 is at most 0.01 lower, paired by seed",
         lambda result: paired(result, SCRATCH, 1, None, low=-0.01),
     ),
     Claim(
         "the exception is CIFAR-10, which has more examples per class",
-        "this task is lower, paired by seed",
+        "CIFAR-10 is lower, paired by seed",
         lambda result: paired(result, SCRATCH, 0, 1, high=0.0),
     ),
     Claim(
-        "on training accuracy it is the other way round",
+        "in training accuracy, the order is reversed",
         "each task is lower than from scratch on training data, paired by seed",
         lambda result: paired(result, SCRATCH, 0, None, high=0.0, part="train"),
     ),

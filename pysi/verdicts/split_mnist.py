@@ -19,7 +19,7 @@ from pysi.verdicts.verdict import (
 
 
 def consolidated(result: Any) -> Iterator[tuple[str, Any, str]]:
-    """Return the curves of Synaptic Intelligence: method, strength and title."""
+    """Yield the curves of Synaptic Intelligence: method, strength and title."""
     for method, c in curves_of(result, "si"):
         yield method, c, METHODS[method].title(c)
 
@@ -40,7 +40,7 @@ def first_loss(result: Any) -> Iterator[Verdict]:
 
 
 def minor_impairment(result: Any) -> Iterator[Verdict]:
-    """Measure the same with consolidation, and the average over both tasks."""
+    """Measure what task 1 loses with consolidation, and the average over both tasks."""
     for method, c, title in consolidated(result):
         test = result.select(method, c)
         yield decide(
@@ -61,7 +61,7 @@ def at_chance(result: Any) -> Iterator[Verdict]:
 
 
 def minor_degradation(result: Any) -> Iterator[Verdict]:
-    """Measure the same with consolidation."""
+    """Measure tasks 1 and 2 after the last one, with consolidation."""
     for method, c, title in consolidated(result):
         test = result.select(method, c)
         found = [measured(f"task {j + 1}", test[:, -1, j], 0.95) for j in (0, 1)]
@@ -87,17 +87,17 @@ CLAIMS = (
         first_loss,
     ),
     Claim(
-        "with it task 1 is only impaired a little, and the average stays close to 1",
+        "with consolidation, task 1 is impaired only a little, and the average stays close to 1",
         "task 1 loses less than 0.02, and the average is above 0.98",
         minor_impairment,
     ),
     Claim(
-        "without it the first two tasks are back at chance after the last one",
+        "without consolidation, the first two tasks are back at chance after the last one",
         "both are below chance plus 0.1",
         at_chance,
     ),
     Claim(
-        "with it these tasks degrade only a little",
+        "with consolidation, the first two tasks degrade only a little",
         "both are above 0.95",
         minor_degradation,
     ),

@@ -18,7 +18,7 @@ Found = tuple[str, Interval, float, float]
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a result says of a claim.
+    """What a result says about a claim.
 
     Attributes
     ----------
@@ -32,7 +32,7 @@ class Verdict:
     n : int
         The number of seeds, the smallest if they differ.
     about : str
-        Of which curve it speaks, where the claim is about several.
+        The curve that it is about, if the claim is about several.
     """
 
     answer: str
@@ -63,12 +63,12 @@ class Claim:
         """Return what a result says; a single "not run" if it lacks what the claim is about."""
         if len(result.content["task_names"]) < 2:
             return [Verdict("not run", "the result has a single task", 0)]
-        missing = Verdict("not run", "the result lacks curves or tasks that this is about", 0)
+        missing = Verdict("not run", "the result lacks curves or tasks that the claim is about", 0)
         return list(self.measure(result)) or [missing]
 
 
 def measured(words: str, values: Array, low: float = -inf, high: float = inf) -> Found:
-    """Return what was measured: values by seed, which must lie between two bounds on average.
+    """Return what was measured: values by seed, whose mean must lie between two bounds.
 
     If a value is not finite, such as a correlation of weights that overflowed, neither is the mean,
     and its interval is infinite.
@@ -100,7 +100,7 @@ def average_difference(
     words: str, result: Any, curve: Any, other: Any, low: float = -inf, high: float = inf,
     part: str = "test",
 ) -> list[Found]:  # fmt: skip
-    """Return a difference between average accuracies, paired by seed; nothing if it lacks one."""
+    """Return a list of the difference of average accuracies, paired by seed; empty if not run."""
     differences = result.difference(curve, other, part) if other in result.curves() else []
     if not len(differences):
         return []
