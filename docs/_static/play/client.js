@@ -1,6 +1,6 @@
 // Python for a page: it starts a worker, and calls the functions of one Python module in it.
 
-const PATIENCE = 60_000; // milliseconds without a word from the worker
+const PATIENCE = 60_000; // milliseconds
 
 export const MISSING = "This copy of the site was built without Python for the browser.";
 export const UNABLE =
@@ -30,7 +30,7 @@ export class Python {
   // that Python is gone. After `stop` or `failed` the object starts anew by itself with the next call.
   // With `all`, the other wheels of the site are loaded too, and not pysi's alone.
   constructor(module, { status = () => {}, failed = () => {}, all = false } = {}) {
-    Object.assign(this, { module, status, failed, all });
+    Object.assign(this, { module, status, failed, all, patience: PATIENCE });
     this.begin();
   }
 
@@ -38,6 +38,7 @@ export class Python {
     this.waiting = [];
     this.running = null;
     this.worker = null;
+    this.loaded = false; // true from `ready` until `stop` or `failed`
     this.ready = this.start();
     this.ready.catch((error) => {
       this.gone = true;
@@ -52,11 +53,12 @@ export class Python {
     this.worker.onmessage = ({ data }) => this.hear(data);
     this.worker.onerror = (event) => {
       event.preventDefault();
-      this.give_up("Python could not be loaded: the connection was interrupted.");
+      this.giveUp("Python could not be loaded: the connection was interrupted.");
     };
     if (!this.all) found.wheels.length = 1;
     const sources = ["bridge", this.module].map((name) => [`${name}.py`, here(`${name}.py`)]);
     await this.ask({ start: { ...found, name: this.module, sources } });
+    this.loaded = true;
     this.status("");
   }
 
@@ -108,8 +110,8 @@ export class Python {
   watch() {
     clearTimeout(this.clock);
     if (!this.running) return;
-    const sentence = "For a minute nothing has arrived from Python, so it was ended. Try again.";
-    this.clock = setTimeout(() => this.give_up(sentence), PATIENCE);
+    const sentence = `For ${this.patience / 1000} seconds nothing came from Python, so it was ended.`;
+    this.clock = setTimeout(() => this.giveUp(sentence), this.patience);
   }
 
   hear(data) {
@@ -117,7 +119,7 @@ export class Python {
     this.watch();
     if ("status" in data) return this.status(data.status);
     if ("progress" in data) return this.running.progress(data.progress);
-    if (data.fatal) return this.give_up(data.error);
+    if (data.fatal) return this.giveUp(data.error);
     const { resolve, reject } = this.running;
     this.running = null;
     this.watch();
@@ -132,10 +134,11 @@ export class Python {
     const all = [this.running, ...this.waiting].filter(Boolean);
     this.running = null;
     this.waiting = [];
+    this.loaded = false;
     for (const each of all) each.reject(new Error(sentence));
   }
 
-  give_up(sentence) {
+  giveUp(sentence) {
     this.gone = true;
     const loading = Boolean(this.running?.message.start);
     this.end(sentence);

@@ -69,9 +69,9 @@ async function run(command) {
     status(found.status ? `The command has ended with exit status ${found.status}.` : "Done.");
   } catch (error) {
     print(`${error.message}\n`);
-    status("");
+    if (python.loaded) status("");
   }
-  if (!python.gone) busy(false);
+  if (python.loaded) busy(false);
 }
 
 async function begin() {
