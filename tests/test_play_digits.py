@@ -107,7 +107,7 @@ class TestLearning:
     def test_it_is_training_as_in_the_package(self, readout, rule):
         c = digits.RULES[rule].c
         found = taught(2, c, readout=readout, rule=rule, seed=3)["accuracy"]
-        tasks = digits.in_scenario(digits.pairs(), digits.READOUTS[readout])
+        tasks = digits.in_scenario(digits.pairs(), digits.READOUTS[readout][0])
         net = pysi.MLP([784, digits.HIDDEN, len(tasks[0].active)], zero_readout=True, seed=[3, 3])
         history = pysi.train(
             net, pysi.Adam(digits.RATE), digits.RULES[rule].rule(c=[0, c]), tasks[:2],
@@ -216,12 +216,15 @@ class TestWhatIsShown:
 
     def test_sentences(self):
         summary = taught(2)
-        (free, held), _ = summary["accuracy"]
-        assert summary["sentences"][0].startswith(f"Of the 0s and 1s, {free:.0%} are still read")
-        assert summary["sentences"][0].endswith(f"{held:.0%} with SI.")
+        shares = [digits.percent(share) for share in summary["accuracy"][0]]
+        assert summary["sentences"][0] == (
+            f"Of the 0s and 1s, {shares[0]} are still read rightly without consolidation, and "
+            f"{shares[1]} with SI."
+        )
+        assert [digits.percent(x) for x in (0.685, 0.5, 1)] == ["69 %", "50 %", "100 %"]
 
     def test_colours_are_those_of_the_palette(self):
-        told = digits.start(silent)
+        told = digits.describe(silent)
         assert told["look"]["free"] == colour("fine-tuning")
         assert {rule["name"]: rule["colour"] for rule in told["rules"]}["si"] == colour("si")
         assert all(rule["c"] in rule["strengths"] for rule in told["rules"])

@@ -52,8 +52,11 @@ RULES = {
     "ewc": Choice("Elastic Weight Consolidation", "EWC", pysi.EWC, 1000.0, colour("ewc")),
     "mas": Choice("Memory Aware Synapses", "MAS", pysi.MAS, 0.1, SPARE[0]),
 }
-READOUTS = {"shared": "domain", "own": "task"}
-"""The scenario of `pysi.scenarios`: one question for all digits, or output units for each pair."""
+READOUTS = {
+    "shared": ("domain", "one for all digits: even or odd?"),
+    "own": ("task", "one for each pair, as in the paper"),
+}
+"""Which output units the pairs have: the scenario of `pysi.scenarios`, and what it is called."""
 
 LOOK = {
     "free": colour("fine-tuning"),
@@ -90,7 +93,7 @@ class Session:
         self.rule = RULES[choice("rule", rule, RULES)]
         self.readout = choice("readout", readout, READOUTS)
         self.seed = whole("seed", seed, 0)
-        self.tasks = in_scenario(pairs(), READOUTS[readout])
+        self.tasks = in_scenario(pairs(), READOUTS[readout][0])
         sizes = [SIDE * SIDE, HIDDEN, len(self.tasks[0].active)]
         self.net = pysi.MLP(sizes, zero_readout=True, seed=[seed, seed])
         self.before: list[pysi.Network] = []  # the networks as they were before each task
@@ -192,11 +195,16 @@ class Session:
             "half": half(importance),
             "own": self.own(),
             "sentences": [
-                f"Of the {first}s and {second}s, {free:.0%} are still read rightly without "
-                f"consolidation, and {held:.0%} with {self.rule.short}."
+                f"Of the {first}s and {second}s, {percent(free)} are still read rightly without "
+                f"consolidation, and {percent(held)} with {self.rule.short}."
                 for (first, second), (free, held) in results
             ],
         }
+
+
+def percent(share: float) -> str:
+    """Return a share in words, rounded as the page's scripts round."""
+    return f"{int(100 * share + 0.5)} %"
 
 
 def half(importance: Array) -> float:
@@ -208,21 +216,25 @@ def half(importance: Array) -> float:
 session = Session()
 
 
-def start(
-    progress: Any, rule: str = "si", readout: str = "shared", seed: int = 0
-) -> dict[str, Any]:
-    """Begin anew: two networks that have learned nothing; return what the page must know."""
-    global session
-    session = Session(rule, readout, seed)
-    return session.summary() | {
+def describe(progress: Any) -> dict[str, Any]:
+    """Return what does not change: the rules with their strengths, the tasks and the colours."""
+    return {
         "rules": [
             {"name": name, "title": each.title, "short": each.short, "colour": each.colour,
              "strengths": each.strengths, "c": each.c}
             for name, each in RULES.items()
         ],
+        "readouts": [{"name": name, "title": title} for name, (_, title) in READOUTS.items()],
         "names": [task.name for task in pairs()],
         "look": LOOK,
     }  # fmt: skip
+
+
+def start(progress: Any, **settings: Any) -> dict[str, Any]:
+    """Begin anew: two networks that have learned nothing; settings: see `Session`."""
+    global session
+    session = Session(**settings)
+    return session.summary()
 
 
 def learn(progress: Callable[[dict[str, Any]], Any], c: float) -> dict[str, Any]:
