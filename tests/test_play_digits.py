@@ -221,6 +221,7 @@ class TestWhatIsShown:
             f"Of the 0s and 1s, {shares[0]} are still read rightly without consolidation, and "
             f"{shares[1]} with SI."
         )
+        assert "still" not in summary["sentences"][1]  # the newest pair
         assert [digits.percent(x) for x in (0.685, 0.5, 1)] == ["69 %", "50 %", "100 %"]
 
     def test_colours_are_those_of_the_palette(self):

@@ -86,7 +86,7 @@ export class Curves {
       const points = known.map(({ at, accuracy }) => `${x(at).toFixed(1)},${y(accuracy[task][k]).toFixed(1)}`);
       const style = { stroke: colour, "stroke-dasharray": dash, class: "curve" };
       add(svg, "polyline", { points: points.join(" "), ...style });
-      const label = { x: x(known.at(-1).at) + 5, y: places[k] + 4, fill: colour, class: "name" };
+      const label = { x: x(known.at(-1).at) + 5, y: places[k] + 4, style: `fill: ${colour}`, class: "name" };
       add(svg, "text", label, `${name}: ${percent(last[k])}`);
     });
   }

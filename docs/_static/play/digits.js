@@ -1,7 +1,7 @@
 // The page where two networks learn digits: its controls, and what is shown when Python answers.
 import { Curves } from "./curves.js";
 import { Python } from "./client.js";
-import { drawImage } from "./heatmap.js";
+import { INK, drawImage } from "./heatmap.js";
 import { copyButton, fromAddress, state, toAddress, voice } from "./page.js";
 import { Paint } from "./paint.js";
 import { element, said, showAnswers, showOwn } from "./readings.js";
@@ -26,6 +26,7 @@ let settings; // c, rule, readout and seed, as they are set
 let now; // what has been learned: Python's summary
 let curves;
 let taken = 0; // how many test digits were taken
+let speaking; // the answers are about to be read to those who listen
 
 const rule = () => about.rules.find(({ name }) => name === settings.rule);
 const names = () => ["c = 0", rule().short];
@@ -98,10 +99,17 @@ function show(summary) {
 
 // Let Python change what it holds, and show it.
 async function change(name, given = {}, options = {}) {
+  const focused = document.activeElement;
   busy(true);
   const summary = await ask(name, given, options);
   if (summary) show(summary);
-  if (!python.gone && now) busy(false);
+  if (python.gone || !now) return summary;
+  busy(false);
+  // a control that is disabled for a while, or made anew, loses the focus
+  const next = focused.isConnected && !focused.disabled ? focused : part("canvas");
+  if (focused !== document.body && document.activeElement === document.body) {
+    next.focus({ preventScroll: true });
+  }
   return summary;
 }
 
@@ -138,9 +146,10 @@ async function see() {
   if (seen === undefined) return; // a later drawing is on its way
   const answers = (seen && seen.answers) || [];
   showAnswers(part("answers"), answers);
-  part("said").textContent = said(answers, names());
+  clearTimeout(speaking); // when the pen rests, and not for every stroke
+  speaking = setTimeout(() => (part("said").textContent = said(answers, names())), 700);
   part("seen").hidden = !seen;
-  if (seen) drawImage(part("seen"), seen.image, ["#ffffff", "#000000"], 255);
+  if (seen) drawImage(part("seen"), seen.image, INK, 255);
   part("nothing").hidden = Boolean(answers.length);
 }
 
