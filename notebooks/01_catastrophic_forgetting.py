@@ -11,7 +11,7 @@
 #
 # **What you need.** Gradients and contour plots. No earlier notebook.
 #
-# **Time.** About 40 minutes.
+# **Time.** About 35 minutes.
 
 # %% tags=["hide-input"]
 import io
@@ -173,7 +173,7 @@ assert np.allclose(found[:2], [2, -2], rtol=0.01), (
 # return omega / (change + xi) ** 2
 # ```
 #
-# It is computed and not returned:
+# The result is computed, but not returned:
 #
 # ```python
 # Omega = omega / (change**2 + xi)
@@ -195,7 +195,7 @@ print("importance Ω:", Omega.round(3), "  half the curvature:", np.diag(H[0]) /
 # $$\tilde L_2 = L_2 + c \sum_k \Omega_k (\tilde\theta_k - \theta_k)^2 \qquad \text{(Eq. 4)},$$
 #
 # where $\tilde\theta = \theta(t_1)$. The sum stands for the loss of task 1, which we can no longer
-# look at. It pulls every synapse back to $\tilde\theta_k$, the harder the more important it is.
+# look at. It pulls every synapse back to $\tilde\theta_k$, and pulls an important synapse harder.
 #
 # **Exercise 2.** To descend Eq. 4 we need its gradient. That of $L_2$ is `gradient(1, theta)`.
 # Write the gradient of the penalty, $c \sum_k \Omega_k (\tilde\theta_k - \theta_k)^2$: its
@@ -434,8 +434,8 @@ print(f"largest difference between your paths and the package's: {difference:.0e
 # ## What $c$ does
 #
 # $c$ says how much the past counts. At $c = 0$ it does not count; when $c$ is large, nothing else
-# counts, and task 2 is not learned. On two valleys we can compute where the path ends, without
-# walking it.
+# counts, and task 2 is not learned. For two valleys we can compute where the path ends without
+# following it.
 #
 # **Exercise 3.** The path ends where the gradient of Eq. 4 is zero:
 #
@@ -563,9 +563,9 @@ plt.show()
 # $\sum_k \tfrac12 H_{kk} (\theta_k - \tilde\theta_k)^2$, *is* the loss of task 1, and Eq. 4 is the
 # sum of both losses. If $H_1$ is not diagonal, no $c$ makes them equal.
 #
-# **Question.** $\Omega_2$ is 1.052 and not 1. Where do the five per cent come from? (Let
-# $d$ be the distance from the minimum. One step makes $d$ into $(1 - \eta h)\, d$ and adds
-# $\eta h^2 d^2$ to $\omega$.)
+# **Question.** $\Omega_2$ is 1.052 and not 1. Where do the five per cent come from? (Let $d$ be the
+# distance from the minimum. One step turns $d$ into $(1 - \eta h)\, d$ and adds $\eta h^2 d^2$ to
+# $\omega$.)
 
 # %% [markdown] tags=["answer"]
 # <details><summary>Answer</summary>
@@ -630,7 +630,7 @@ plt.show()
 # and SI holds both: the green path ends soon. Task 2's valley, at 60°, runs nearly in the same
 # direction as task 1's. Without consolidation (blue) the network slides along both floors and
 # forgets little. [Notebook 4](04_the_surrogate_loss.ipynb) measures how often this happens, and
-# [notebook 13](13_where_si_fails.ipynb) looks for it in networks.
+# [notebook 13](13_where_si_fails.ipynb) shows where SI fails in networks.
 #
 # **Try.** We train the first example with a strength above its cap, $c = 25$. You will see
 # $\theta_2$ jump from one side of $\tilde\theta_2$ to the other, farther each time. With half the
@@ -653,8 +653,8 @@ print(*lines, sep="\n")
 #
 # 1. Turn task 1's valley by −45°. Is $c = 1$ worse than nothing again? Say beforehand what you
 #    expect, and why.
-# 2. Start task 1 on the floor of its valley, at $(1.5, -0.6)$. What does SI think of $\theta_2$,
-#    which had nothing to do? What does $\xi$ change about it?
+# 2. Start task 1 on the floor of its valley, at $(1.5, -0.6)$. Which importance does SI give to
+#    $\theta_2$, which had nothing to do? How does it depend on $\xi$?
 # 3. Add a third task. What should $\tilde\theta$ be, and what $\Omega$? Compare two choices:
 #    $\Omega$ of the last task only, and the sum over both.
 #

@@ -12,7 +12,7 @@
 # **What you need.** [Notebook 1](01_catastrophic_forgetting.ipynb) for the idea; gradient descent
 # and Adam, at least by name.
 #
-# **Time.** About 40 minutes.
+# **Time.** About 35 minutes.
 
 # %% tags=["hide-input"]
 import matplotlib.pyplot as plt
@@ -41,8 +41,8 @@ FREE, SI = colour("fine-tuning"), colour("si")
 # | `Omega` | $\Omega$ | importance for all past tasks | when a task ends |
 # | `theta_ref` | $\tilde\theta$ | the weight at the end of the last task | when a task ends |
 #
-# The table is one array, and all numbers of the synapses are in it. You can look at all synapses,
-# at those of one layer in the shape of its weights, or at a single one.
+# The table is one array, which holds all five numbers of all synapses. You can look at all
+# synapses, at those of one layer in the shape of its weights, or at a single one.
 
 
 # %%
@@ -319,7 +319,7 @@ assert np.allclose(mine.omega, theirs.omega, rtol=0, atol=1e-9), "ω is not 1 - 
 # s.omega[...] -= s.grad * delta
 # ```
 #
-# A row is replaced in place of being written:
+# A row is replaced, and not written into:
 #
 # ```python
 # total = s.grad + 2 * c * s.Omega * (s.theta - s.theta_ref)
@@ -394,7 +394,7 @@ assert np.array_equal(s.theta_ref, s.theta), "The present weight becomes the ref
 assert not s.omega.any(), "ω must start from zero, or the next task counts this one again."
 
 # %% [markdown] tags=["instructor", "remove-cell"]
-# The reference is replaced too early, so nobody seems to have moved:
+# The reference is replaced too early, so no synapse seems to have moved:
 #
 # ```python
 # s.theta_ref[...] = s.theta
@@ -535,16 +535,17 @@ plt.show()
 #
 # Nothing. The pull is proportional to $\theta - \tilde\theta$, which would be zero at the beginning
 # of every step. The synapse would drift away in small steps, as with $c = 0$, and SI would protect
-# where it has just been.
+# only the place where the synapse has just been.
 #
 # </details>
 
 # %% [markdown]
 # ## All synapses of a hidden unit
 #
-# Now we use `image`. Here are two units that speak for 1 and two that speak for 0: those whose
-# synapses onto the two readouts differ most. The first line of the figure shows their weights after
-# both tasks, the others the path integrals of the two tasks. Darker green means more credit.
+# Now we use `image`. Here are two units that favour 1 and two that favour 0. They are the units
+# whose two synapses to the output units of 1 and 0 differ most. The first line of the figure shows
+# their weights after both tasks, the others the path integrals of the two tasks. Darker green means
+# more credit.
 
 # %% tags=["hide-input"]
 readout = by_hand.group("dense2.W").theta
@@ -569,9 +570,9 @@ for ax, digit in zip(axes[0], "1100", strict=True):
 plt.show()
 
 # %% [markdown]
-# The weights look like noise, because most of what we see is still where they started. The path
-# integral shows which pixels learning has used: the stroke of the 1 in the units that speak for 1,
-# and the ring of the 0 in the others. For 2 against 3 it used other pixels, and one of the four
+# The weights look like noise, because most of each weight is still its random initial value. The
+# path integral shows which pixels learning has used: the stroke of the 1 in the units that favour
+# 1, and the ring of the 0 in the others. For 2 against 3 it used other pixels, and one of the four
 # units hardly took part. Margins, where no digit has ink, are exactly zero.
 #
 # ## Can $\omega$ fall?
@@ -683,9 +684,9 @@ assert 0.02 < off < 0.1
 #   weight decay and clipped gradients are all in it.
 # - *Which parameters?* All of them: biases and readout are synapses too.
 # - *How do you know?* Not from the accuracy. Compare the whole table with another implementation
-#   over two tasks, as this notebook does, or let `pysi.check_synaptic_intelligence` put your rule
-#   to eleven properties. [Notebook 15](15_what_others_call_si.ipynb) asks rules of others such
-#   questions.
+#   over two tasks, as this notebook does, or let `pysi.check_synaptic_intelligence` test your rule
+#   for eleven properties. [Notebook 15](15_what_others_call_si.ipynb) tests other people's rules in
+#   this way.
 #
 # ## Further reading
 #

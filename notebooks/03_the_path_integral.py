@@ -2,8 +2,8 @@
 # # 3. The path integral
 #
 # **What you will do.** Follow the loss while two synapses learn, and then while a network of 3,322
-# learns, and divide its fall among the synapses that caused it. You write $\omega$ along a path,
-# its correction for finite steps, and the part of it that is noise.
+# synapses learns. Divide the drop of the loss among the synapses that caused it. You write $\omega$
+# along a path, its correction for finite steps, and the part of it that is noise.
 #
 # **What you will learn.** Why the shares $\omega_k$ add up to the loss drop, whatever the path is
 # (Eqs. 1 to 3). How wrong the sum is when steps are finite. Why minibatches make it too large, by
@@ -12,7 +12,7 @@
 # **What you need.** Line integrals, at least by name.
 # [Notebook 2](02_what_a_synapse_knows.ipynb) shows where $\omega$ is kept.
 #
-# **Time.** About 31 minutes.
+# **Time.** About 35 minutes.
 
 # %% tags=["hide-input"]
 import itertools
@@ -46,8 +46,8 @@ SI, EXACT = colour("si"), colour("exact")
 #
 # Our first loss has two synapses and is not quadratic,
 # $L = \tfrac12 \theta_1^2 + (\theta_2 - \tfrac12 \theta_1^2)^2$. The folded cell has three paths
-# from one start to its minimum at 0, one of which is gradient descent. It also has
-# `gradient(path)`, with one row per point of a path.
+# from one start to the minimum of this loss at 0. One of them is the path of gradient descent. It
+# also has `gradient(path)`, with one row per point of a path.
 
 
 # %% tags=["hide-input"]
@@ -74,8 +74,8 @@ paths = {"descent": np.array(descent), "loop": loop, "corner": corner}
 
 # %% [markdown]
 # **Exercise 1.** Write $\omega$ along a path (Eq. 3), as a sum over its steps. `path` has one row
-# per point and one column per synapse. For each step take the gradient at its *beginning*, as
-# training does. (`np.diff(path, axis=0)` gives all steps.)
+# per point and one column per synapse. For each step take the gradient at the *beginning* of the
+# step, as training does. (`np.diff(path, axis=0)` gives all steps.)
 
 
 # %% tags=["exercise", "hide-input"]
@@ -511,7 +511,7 @@ for name, run in training.items():
 
 # %% [markdown]
 # Now we change one thing at a time: the step, at the same training time, and the size $B$ of the
-# minibatch. Both figures show errors as parts of the loss drop.
+# minibatch. Both figures show errors as fractions of the loss drop.
 
 # %%
 smaller, batches = np.array([1, 2, 4]), np.array([2, 4, 8, 16, 32, 64])
@@ -565,8 +565,8 @@ plt.show()
 #
 # ## In practice
 #
-# - $\omega$ is a sum of useful work and noise. So the strength $c$ of one batch size is not that of
-#   another: if you make minibatches smaller, $\Omega$ grows, and $c$ has to shrink.
+# - $\omega$ is a sum of useful work and noise. So a strength $c$ that was chosen for one batch size
+#   is wrong for another: with smaller minibatches $\Omega$ grows, and $c$ has to shrink.
 # - Do not read $\Sigma\omega$ as the loss drop of a real run.
 #
 # ## Further reading

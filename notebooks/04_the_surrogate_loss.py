@@ -13,7 +13,7 @@
 # **What you need.** [Notebook 3](03_the_path_integral.ipynb): $\omega_k$ is the part of the loss
 # drop that synapse $k$ earned.
 #
-# **Time.** About 31 minutes.
+# **Time.** About 35 minutes.
 
 # %% tags=["hide-input"]
 import matplotlib.pyplot as plt
@@ -186,7 +186,7 @@ assert np.allclose(found, [10, 12, 44]), (
 # %% [markdown]
 # We compute the surrogate for two losses: a narrow well in a wide plain, $1 - e^{-\theta^2/2}$, and
 # a flat floor between steep walls, $0.1\,\theta^2 + 0.02\,\theta^4$. `learn` descends the loss, and
-# adds up $\omega$ by the trapezoid rule of notebook 3.
+# adds up $\omega$ by the trapezoid rule of [notebook 3](03_the_path_integral.ipynb).
 
 
 # %%
@@ -254,10 +254,11 @@ plt.show()
 # ## Several synapses: who earned what
 #
 # With more synapses the total drop does not determine the surrogate. We take the loss of two
-# synapses of notebook 3, $\tfrac12 \theta_1^2 + (\theta_2 - \tfrac12 \theta_1^2)^2$. Every way to
-# divide its drop gives a sum of parabolas with the same minimum, the same movement and the same
-# total. We compare three: the surrogate, equal shares, and the parabolas of the Hessian at the
-# minimum, which do not even have the right total.
+# synapses from [notebook 3](03_the_path_integral.ipynb),
+# $\tfrac12 \theta_1^2 + (\theta_2 - \tfrac12 \theta_1^2)^2$. Every way to divide its drop gives a
+# sum of parabolas with the same minimum, the same movement and the same total. We compare three:
+# the surrogate, equal shares, and the parabolas of the Hessian at the minimum, which do not even
+# have the right total.
 
 # %%
 bent_path, bent_omega = learn(bent_gradient, [-1.8, -0.9])
@@ -335,9 +336,9 @@ plt.show()
 # %% [markdown]
 # ## Two tasks
 #
-# In the second task, its loss plus $c$ times the surrogate (Eq. 4) has a minimum. The sum of both
-# true losses has another. The paper says that for two tasks the three conditions are met "exactly",
-# and that $c = 1$ weighs old and new memories equally. Are the two minima then the same?
+# The loss of the second task plus $c$ times the surrogate (Eq. 4) has a minimum. The sum of both
+# true losses has a minimum, too. The paper says that for two tasks the three conditions are met
+# "exactly", and that $c = 1$ weighs old and new memories equally. Are the two minima then the same?
 #
 # Let both tasks be quadratic, $L_\mu = \tfrac12 (\theta - \theta^*_\mu)^\top H_\mu\,
 # (\theta - \theta^*_\mu)$, and let task 1 be learned to its minimum. The two minima solve
@@ -452,8 +453,8 @@ plt.show()
 #   $\Omega_k = \tfrac12 H_{kk}$ the sum would be 1.22. And without a rule little is lost, because
 #   the minimum of task 2 happens to lie near the floor of task 1.
 # - *A synapse came back.* The path first runs down the wall, and then along the floor. The first
-#   synapse moves by 1.5 to the right and then by 0.4 to the left. It is paid for the whole way, but
-#   $\Delta_1$ is only 1.1. So $\Omega_1$ is 2.12, four times $\tfrac12 H_{11} = 0.53$.
+#   synapse moves by 1.5 to the right and then by 0.4 to the left. It is credited with the whole
+#   way, but $\Delta_1$ is only 1.1. So $\Omega_1$ is 2.12, four times $\tfrac12 H_{11} = 0.53$.
 #
 # Together they make SI hold both synapses: it keeps task 1 (loss 0.05) and does not learn task 2
 # (loss 2.18).
@@ -473,10 +474,10 @@ assert best < sums.min() < 1.1 * best < without < at_1
 # %% [markdown]
 # ## How often?
 #
-# Was this example unlucky? The **gap** is by how much the sum of both losses is larger than at its
-# minimum. We average it over random minima and starts, and divide it by the gap without a rule:
-# first against the angle, then against the number of synapses, for random Hessians (eigenvalues
-# from 0.01 to 2). For comparison we also take the diagonal of the *true* Hessian,
+# Was this example unlucky? The **gap** is the amount by which the sum of both losses exceeds its
+# smallest value. We average the gap over random minima and starts, and divide it by the gap without
+# a rule: first against the angle, then against the number of synapses, for random Hessians
+# (eigenvalues from 0.01 to 2). For comparison we also take the diagonal of the *true* Hessian,
 # $\Omega_k = \tfrac12 H_{kk}$. `joint_minima` is the package's function; it computes $\Omega$ from
 # a formula that [notebook 5](05_importance_is_curvature.ipynb) derives.
 
@@ -537,7 +538,7 @@ plt.show()
 # quadratics with many synapses its gap is about a third of that without a rule. The Hessian's own
 # diagonal has a smaller gap, but it needs the Hessian. Real networks are not quadratic, so this
 # says what is exact, and not which of the two is the better rule.
-# [Notebook 13](13_where_si_fails.ipynb) looks at networks.
+# [Notebook 13](13_where_si_fails.ipynb) shows where SI fails in networks.
 #
 # **Question.** The paper says that the three conditions are met "exactly" for two tasks. Which of
 # them fail at 45°?
@@ -546,7 +547,7 @@ plt.show()
 # <details><summary>Answer</summary>
 #
 # None of them. The surrogate has the right minimum, descent on it makes the same movement, and each
-# synapse earns its $\omega_k$. But the conditions speak of *one* path, and the second task leaves
+# synapse earns its $\omega_k$. But the conditions are about *one* path, and the second task leaves
 # in another direction. Only if $H_1$ is diagonal is the surrogate right in all directions.
 #
 # </details>
@@ -566,8 +567,8 @@ plt.show()
 #   [Choosing c](../choosing.md).
 # - $\xi$ has the unit of $\theta^2$. Compare $\sqrt\xi$ with the movement of typical synapses; the
 #   package's default is 0.001.
-# - A large $\Omega$ may be a synapse that came back. More training after the minimum is reached
-#   adds noise to $\omega$, and nothing to $\Delta$.
+# - A synapse with a large $\Omega$ may be one that went away and came back. More training after the
+#   minimum is reached adds noise to $\omega$, and nothing to $\Delta$.
 #
 # ## Further reading
 #

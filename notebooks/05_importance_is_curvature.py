@@ -100,10 +100,10 @@ plt.show()
 # > right.
 #
 # We take a Hessian from real data. When a linear unit learns to read digits by least squares, its
-# Hessian is the covariance of the pixels. We take 7 × 7 pixels, and compute $Q$ in three ways:
-# step by step as SI does, by Eq. 11, and as the solution of Lyapunov's equation
-# $HQ + QH = H d\, d^\top H$. Printed are the largest differences, relative to the largest entry:
-# they are rounding errors, or shrink with the step $\eta$.
+# Hessian is the covariance of the pixels. We take 7 × 7 pixels, and compute $Q$ in three ways: step
+# by step as SI does, by Eq. 11, and as the solution of Lyapunov's equation
+# $HQ + QH = H d\, d^\top H$. The cell prints the largest differences, relative to the largest
+# entry. They are rounding errors, or they shrink with the step $\eta$.
 
 # %%
 data = pysi.load_dataset("mnist-5k")
@@ -155,7 +155,7 @@ assert abs(found - importance.Q_mean(pair, 2.0)).max() < allowed, (
 )
 
 # %% [markdown] tags=["instructor", "remove-cell"]
-# The starts are averaged, and not their Q:
+# The mean is taken over the starts, and not over their Q:
 #
 # ```python
 # d = sigma * rng.standard_normal((n, len(H))).mean(axis=0)
@@ -191,8 +191,8 @@ assert abs(found - importance.Q_mean(pair, 2.0)).max() < allowed, (
 # ```
 
 # %% [markdown]
-# Your means for the Hessian of the pixels, over 1, 10 and 1000 starts, beside their limit. Each
-# picture has one square per pair of pixels.
+# The figure shows your means for the Hessian of the pixels, over 1, 10 and 1000 starts, beside
+# their limit, with one square per pair of pixels.
 
 # %% tags=["hide-input"]
 limit = importance.Q_mean(H, 1.0)
@@ -340,7 +340,7 @@ assert np.allclose(found, importance.Q_flow(np.diag(h), d6)), (
 # return d**2 * h[:, None] * h / (h[:, None] + h)
 # ```
 #
-# Sums in place of pairs: without the new axis there is nothing off the diagonal:
+# The new axis is missing, so there are no pairs of $h_i$ and $h_j$:
 #
 # ```python
 # return np.outer(d, d) * (h * h / (h + h))
@@ -581,7 +581,7 @@ assert pysi.interval(falls["pearson_root"] - falls["spearman"]).above(0.1)
 #
 # $\Omega$ is not a Hessian, and not a Fisher information: it follows a power of them that the
 # optimizer sets. So a strength $c$ that was chosen for Adam is wrong for gradient descent. And do
-# not set $\xi$ to 0: it decides how far synapses that hardly moved are trusted.
+# not set $\xi$ to 0: it bounds the importance of synapses that hardly moved.
 # [Notebook 9](09_who_estimates_what.ipynb) asks what the difference between $\Omega$ and $F$ is
 # worth in use.
 #

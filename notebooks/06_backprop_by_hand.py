@@ -2,7 +2,7 @@
 # # 6. Backprop by hand
 #
 # **What you will do.** Write the backward pass of each layer in a few lines of NumPy, check it by
-# finite differences, and then read the same lines in the package. You put them together to the
+# finite differences, and then read the same lines in the package. You combine these passes into the
 # gradient of a whole network, and write a layer that the package does not have.
 #
 # **What you will learn.** Why a backward pass is a transposed Jacobian; where the well-known
@@ -11,7 +11,7 @@
 #
 # **What you need.** The chain rule and matrix products. No earlier notebook.
 #
-# **Time.** About 50 minutes, of which 20 are for four exercises.
+# **Time.** About 55 minutes, of which 20 are for four exercises.
 
 # %%
 from inspect import getsource
@@ -30,7 +30,7 @@ EXACT = colour("exact")
 rng = np.random.default_rng(6)
 
 # %% [markdown]
-# ## What a layer owes the chain rule
+# ## What a layer has to return
 #
 # A layer maps $x$ to $y$, and the loss $L$ depends on $x$ only through $y$. We write
 # $dy = \partial L / \partial y$ and $dx = \partial L / \partial x$. A layer is given $dy$ and must
@@ -75,16 +75,16 @@ def agree(found, expected):
 #
 # ## Dense
 #
-# A dense layer computes $y_{nj} = \sum_i x_{ni} W_{ij} + b_j$ for the examples $n$. The rule for
-# every sum of products is: a quantity gets the $dy$ of every $y$ that it enters, times what it is
-# multiplied with there. For example, $W_{ij}$ enters $y_{nj}$ for every $n$, and there it is
-# multiplied with $x_{ni}$:
+# A dense layer computes $y_{nj} = \sum_i x_{ni} W_{ij} + b_j$ for the examples $n$. For every sum
+# of products there is one rule. To find the gradient of a quantity, look at every $y$ that contains
+# it, multiply the $dy$ of this $y$ by the factor that stands beside the quantity there, and add up.
+# For example, $y_{nj}$ contains $W_{ij}$ for every $n$, and the factor beside it is $x_{ni}$:
 #
 # $$\frac{\partial L}{\partial W_{ij}} = \sum_n x_{ni}\, dy_{nj}.$$
 #
-# **Exercise.** Write $dx$, $dW$ and $db$. First find the sums for $dx_{ni}$ and $db_j$ by the rule
-# above. Then write all three without a loop: as matrix products, or as a sum over one axis. The
-# arrays are $x$ (examples, inputs), $W$ (inputs, outputs) and $dy$ (examples, outputs).
+# **Exercise 1.** Write $dx$, $dW$ and $db$. First find the sums for $dx_{ni}$ and $db_j$ by the
+# rule above. Then write all three without a loop: as matrix products, or as a sum over one axis.
+# The arrays are $x$ (examples, inputs), $W$ (inputs, outputs) and $dy$ (examples, outputs).
 
 # %%
 x, dy = rng.standard_normal((6, 5)), rng.standard_normal((6, 4))
@@ -142,7 +142,7 @@ for (name, right), value in zip(expected.items(), found, strict=True):
 # ```
 
 # %% [markdown]
-# Now the package's:
+# Now look at the lines of the package:
 
 # %%
 print(getsource(Dense.backward))
@@ -203,8 +203,8 @@ print([agree(*both) for both in zip(by_package, by_hand, strict=True)])
 #
 # $$dx = m \odot dy, \qquad m = \frac{dy_k}{dx_k} \text{ for each entry } k.$$
 #
-# **Exercise.** Write the slopes $m$ of both. Use the *output* $y$ alone, not $x$: then a layer has
-# to keep only one array until the backward pass. For the sigmoid, differentiate, and replace
+# **Exercise 2.** Write the slopes $m$ of both. Use the *output* $y$ alone, not $x$: then a layer
+# has to keep only one array until the backward pass. For the sigmoid, differentiate, and replace
 # $e^{-x}$ by $1/y - 1$. At $x = 0$ the ReLU has no derivative; take 0 there.
 
 
@@ -299,9 +299,9 @@ print("Tanh:", agree(tanh_dx, dy_x * (1 - np.tanh(x) ** 2)))
 # </details>
 
 # %% [markdown]
-# **Try.** Apply the sigmoid ten times to $x$, and the ReLU ten times, and multiply the slopes. What
-# will be seen: with the sigmoid less than $10^{-6}$ of the gradient is left; with the ReLU all of
-# it, for each entry that is positive.
+# **Try.** Apply the sigmoid ten times to $x$, and the ReLU ten times, and multiply the slopes. You
+# will see that with the sigmoid less than $10^{-6}$ of the gradient is left, and with the ReLU all
+# of it, for each entry that is positive.
 
 # %%
 left = {}
@@ -332,7 +332,7 @@ assert np.array_equal(left["relu"], x > 0)
 # An inactive logit does not occur in the loss, so its gradient is exactly zero. The loss of a
 # minibatch is the mean over its $B$ examples, so everything is divided by $B$.
 #
-# **Exercise.** Write the gradient of this loss: an array with the shape of `z`, (examples,
+# **Exercise 3.** Write the gradient of this loss: an array with the shape of `z`, (examples,
 # classes). `active` is an array of True and False, one for each class.
 
 # %%
@@ -512,10 +512,10 @@ for name, gradient in zip(names, (dW1, db1, dW2, db2), strict=True):
 # $$J_{ji} = \frac{\partial y_j}{\partial x_i}
 #   = \frac{1}{\sigma} \left( [i = j] - \frac1K - \frac{y_j\, y_i}{K} \right).$$
 #
-# **Exercise.** Write the backward pass, $dx_i = \sum_j dy_j J_{ji}$, without making the matrix. Two
-# of the sums over $j$ are means over the features: of $dy$, and of $dy \odot y$. Each example has
-# its own mean; `mean(axis=-1, keepdims=True)` keeps the shape so that it can be subtracted. The
-# class is a layer of the package already, and only this is missing.
+# **Exercise 4.** Write the backward pass, $dx_i = \sum_j dy_j J_{ji}$, without making the matrix.
+# Two of the sums over $j$ are means over the features: of $dy$, and of $dy \odot y$. Each example
+# has its own mean; `mean(axis=-1, keepdims=True)` keeps the shape so that it can be subtracted. The
+# class is already a layer as the package wants it; only the backward pass is missing.
 
 
 # %% tags=["exercise", "hide-input"]
@@ -664,7 +664,7 @@ plt.show()
 #
 # `pysi.check_layer` makes this check, for the input and for all weights.
 #
-# **Try.** Give it the two wrong layers. What will be seen: it refuses both, and prints both sides.
+# **Try.** Give it the two wrong layers. You will see that it refuses both, and prints both sides.
 
 # %%
 refused = []

@@ -102,8 +102,8 @@ print(Table(["", *names], rows).text())
 #    \text{forgetting} = \frac1{T-1} \sum_{j=1}^{T-1}
 #    \Bigl( \max_{j \le i \le T-1} A_{ij} - A_{Tj} \Bigr). $$
 #
-# Forgetting compares the end with the *best* that the network could do once the task was learned.
-# It leaves out the last task, which had no time to be forgotten.
+# Forgetting compares the accuracy at the end with the *best* one since the task was learned. It
+# leaves out the last task, which had no time to be forgotten.
 #
 # **Exercise 1.** Compute both from a matrix `A` of any size. In Python tasks are counted from 0, so
 # the last row is `A[-1]`.
@@ -312,8 +312,8 @@ assert np.allclose([mean, low, high], [found.mean, found.low, found.high])
 # %% [markdown]
 # ## The paper's sentences
 #
-# The paper says six things of its Figure 3. Look at the figure above and decide for yourself which
-# of them hold, before you read on:
+# The paper says six things about its Figure 3. Look at the figure above and decide for yourself
+# which of them hold, before you read on:
 #
 # 1. With $c = 0$ and with $c = 1$, accuracy on a new task is close to 1.
 # 2. Without consolidation, there is substantial loss on task 1 when task 2 is learned.
@@ -480,7 +480,7 @@ axes[0].set_ylabel("old output, $z_1 - z_0$")
 plt.show()
 
 # %% [markdown]
-# Every sign in the figure is one test image of a 0 or a 1. Above the dashed line the network says
+# Every marker in the figure is one test image of a 0 or a 1. Above the dashed line the network says
 # "1". The titles give the accuracy on 0 or 1 before and after 4 or 5 was learned.
 #
 # Look at the horizontal axis first. The output that has learned to tell 4 from 5 tells 0 from 1,
@@ -488,9 +488,9 @@ plt.show()
 # round" into the hidden layer, and that is what task 1 needs as well. The old output reads it with
 # the weights that it happens to have. On the left it reads it with the right sign, and task 1 is as
 # good as new. On the right it reads it with the wrong sign: the rounder a 0 is, the more it looks
-# like a 1. In all four networks the two outputs are now closely tied, and nobody controls with
-# which sign. (The right sign is not enough: in network 2 both digits have also been shifted to one
-# side, so that some lie beyond the threshold.)
+# like a 1. In all four networks the two outputs are now strongly correlated, and nothing decides
+# with which sign. (The right sign is not enough: in network 2 both digits have also been shifted to
+# one side, so that some lie beyond the threshold.)
 #
 # So the recovery is no memory. It is an accident of two tasks that need the same feature. In the
 # full runs it repairs task 1 in most networks; in our small ones it does as much damage.
@@ -638,9 +638,10 @@ ax.legend(frameon=False, title="reset")
 plt.show()
 
 # %% [markdown]
-# With a constant gradient, all steps are η long after a full reset, and without any (the two lines
-# lie on each other). With `moments` the correction is lost when it is needed: $m$ catches up within
-# ten steps, but $\sqrt v$ is too small for hundreds, and the steps are several times too long.
+# With a constant gradient, all steps have the length η, after a full reset as well as without a
+# reset (the two lines coincide). With `moments` the correction is lost when it is needed: $m$
+# catches up within ten steps, but $\sqrt v$ is too small for hundreds, and the steps are several
+# times too long.
 #
 # **Try.** In the small run above a task has only 104 steps. Compute `lengths(300, 104)`. You will
 # see that the first step is as long as after a full reset, and that the longest is a bit above 2 η:
@@ -751,8 +752,8 @@ print(f"for c = 1 and c = 0:           {np.corrcoef(*gained)[0, 1]:.2f}")
 # * Compare by seed, with an interval: `result.difference(curve, other)`, then `pysi.interval`.
 # * Say what you did to the optimizer between tasks. `pysi.train` has `reset_optimizer="full"`,
 #   `"moments"` or `"none"`. In other libraries a new optimizer object is `full`, and going on with
-#   the old one is `none`. Whoever sets the moments to zero by hand, and leaves the count of steps,
-#   has `moments`.
+#   the old one is `none`. If you set the moments to zero by hand, and leave the count of steps, you
+#   have `moments`.
 
 # %% [markdown]
 # ## Further reading

@@ -47,10 +47,10 @@ def load(name):
 # %% [markdown]
 # ## The tasks
 #
-# There are ten tasks, and each is to read all ten digits. But each has its own order of the 784
-# pixels, drawn once, so to the network the images of every task look new. All tasks share one
-# readout, and the network is not told which task a digit belongs to: guessing is right in one tenth
-# of all cases. Here is a digit in three tasks.
+# There are ten tasks, each with all ten digits. But each task has its own order of the 784 pixels,
+# drawn once, so to the network its images look new. All tasks share one readout, and the network is
+# not told which task a digit belongs to: guessing is right in one tenth of all cases. Here is a
+# digit in three tasks.
 
 # %% tags=["hide-input"]
 digits = pysi.load_dataset("mnist-5k")
@@ -131,7 +131,7 @@ W[...] = W[inverse(order)]
 assert abs(after[1] - before[0]) < 0.005 and score(net, tasks[0], "test") == before[0]
 
 # %% [markdown]
-# So all tasks are equally hard, and the first layer of one task is of no use for the next.
+# So all tasks are equally hard, and the first layer of one task does not help with the next.
 
 # %% [markdown]
 # ## The paper's Figure 4
@@ -290,8 +290,8 @@ plt.show()
 # With $n = 2$ the interval extends 12.7 standard errors to each side, with $n = 3$ it is 4.3, and
 # with $n = 10$ it is 2.3. A single seed has no interval, and decides nothing.
 #
-# These are all methods after the last task, and what the result says of the paper's claims. A claim
-# is *undecided* if its bound lies inside the interval, or if there is one seed.
+# These are all methods after the last task, and what the result says about the paper's claims. A
+# claim is *undecided* if its bound lies inside the interval, or if there is one seed.
 
 
 # %% tags=["hide-input"]
@@ -505,7 +505,8 @@ print(f"Adam's state kept minus reset, average accuracy after ten tasks: {adam},
 #
 # The tasks of permuted MNIST share nothing in the first layer and all classes at the readout, which
 # few real sequences do: report another benchmark beside it. `pysi.train` resets Adam for every task
-# by default; say which of the two you ran. If you can afford only three seeds, pair them.
+# by default; say whether you reset its state or kept it. If you can afford only three seeds, pair
+# them.
 #
 # ## Further reading
 #

@@ -205,7 +205,7 @@ assert np.allclose(F_readout, expected), (
 # return h.T @ (p * (1 - p)) / len(h)
 # ```
 #
-# The two means are taken apart, and the examples are lost:
+# The two means are taken separately, so the pairs of $h$ and $p$ are lost:
 #
 # ```python
 # return np.outer((h**2).mean(axis=0), (p * (1 - p)).mean(axis=0))
@@ -275,14 +275,14 @@ assert 0.5 < E_readout.sum() / F_readout.sum() < 2
 # ```
 
 # %% [markdown]
-# **Question.** Of examples that the network has learned well, which of the two is larger? And of
+# **Question.** For examples that the network has learned well, which of the two is larger? And for
 # examples that it gets wrong?
 
 # %% [markdown] tags=["answer"]
 # <details><summary>Answer</summary>
 #
 # Let the true label have the probability $q$, and look at its own column: the exact one has
-# $q (1 - q)$, the empirical one $(1 - q)^2$. So the empirical is smaller if $q > \tfrac12$, and
+# $q (1 - q)$, the empirical one $(1 - q)^2$. So the empirical one is smaller if $q > \tfrac12$, and
 # larger for examples that the network gets wrong. It vanishes when all examples are fitted.
 #
 # </details>
@@ -290,10 +290,10 @@ assert 0.5 < E_readout.sum() / F_readout.sum() < 2
 # %% [markdown]
 # ## Do they agree?
 #
-# We return to the five networks. The package computes both Fisher diagonals for all layers, by
-# squares as you did. The figure shows one network. Each dot is a synapse; the shades show the three
-# weight matrices. Left: $\Omega$ against $F$, with a line of slope ½. Right: the empirical against
-# the exact Fisher information, with the line of equality.
+# For the five networks, the package computes both Fisher diagonals of all layers, by squares as you
+# did. The figure shows one network. Each dot is a synapse; the shades show the three weight
+# matrices. Left: $\Omega$ against $F$, with a line of slope ½. Right: the empirical against the
+# exact Fisher information, with the line of equality.
 
 # %% tags=["hide-input"]
 F = diagonal_fisher(net, x, active)
@@ -458,8 +458,8 @@ for name in ("fine-tuning", "si", "ewc", "online-ewc"):
 # All estimates cost little compared with training. Ten backward passes take less than ten times as
 # long as one, because the squares of all classes are added up before the one large matrix product.
 # The quartiles of the second table overlap: this measurement does not say whose *step* is longer.
-# So the advantage of SI is not its time. It is this: when a task has ended, SI needs neither its
-# data nor its loss.
+# So the advantage of SI is not its time, but that it needs neither the data nor the loss of a task
+# that has ended.
 
 # %% [markdown]
 # ## In use
@@ -509,10 +509,10 @@ for name, (make, strengths) in rules.items():
 measured = {name: measures(accuracy) for name, accuracy in tested.items()}
 
 # %% [markdown]
-# Left: what a strength exchanges, on held-out digits. Each point is a strength, the mean of three
-# seeds; the ring is the one that was taken. A stronger penalty forgets less, and learns the new
-# tasks less well. Right: the average accuracy over the tasks learned so far, on test digits, mean ±
-# SEM of five seeds.
+# Left: the trade-off between forgetting and learning, on held-out digits. Each point is a strength,
+# the mean of three seeds; the ring is the one that was taken. A stronger penalty forgets less, and
+# learns the new tasks less well. Right: the average accuracy over the tasks learned so far, on test
+# digits, mean ± SEM of five seeds.
 
 # %% tags=["hide-input"]
 looks = {
@@ -572,16 +572,16 @@ for kind, found in from_ewc.items():
 # %% [markdown]
 # ## On your own
 #
-# 1. Nudge two synapses at once. By how much is the growth of the loss not the sum of two? Which
-#    estimate could know it?
+# 1. Nudge two synapses at once. By how much does the loss grow beyond the sum of both single
+#    nudges? Which estimate could predict it?
 # 2. Give EWC the importance $\sqrt F$. Does it behave like SI in use?
 # 3. Train the five networks with `pysi.SGD(0.1)`. Which power of $F$ does $\Omega$ follow now, and
 #    does it predict nudges better?
 #
 # ## In practice
 #
-# - If a library says "Fisher", look which one: exact, empirical, or the square of a minibatch's
-#   mean gradient, which is neither.
+# - If a library says "Fisher", find out which one it means: exact, empirical, or the square of a
+#   minibatch's mean gradient, which is neither.
 # - Strengths of different rules have nothing to do with each other. Compare rules only after each
 #   had the same effort on held-out data ([Choosing c](../choosing.md)), and report forgetting
 #   together with what was learned.

@@ -114,10 +114,10 @@ plt.show()
 # $$Y = X W + b, \qquad X: (\text{places},\, 9C), \qquad W: (9C,\, K).$$
 #
 # The matrix $X$ is called the *columns* of the image, hence the name *im2col*: image to columns.
-# The number of multiplications is the same as before. But they are one call of a matrix product and
-# not a step of Python each.
+# The number of multiplications is the same as before. But now one call of a matrix product does
+# them all, in place of one step of Python for each.
 #
-# **Exercise.** Write this matrix for one image. Its rows are the places, in the order of
+# **Exercise 1.** Write this matrix for one image. Its rows are the places, in the order of
 # `y.reshape(-1, K)`: first along the first row of $y$. Its columns have the order of
 # `W.reshape(-1, K)`: rows of the kernel, then columns, then channels. That is the order in which
 # `ravel()` reads a window `x[h : h + rows, w : w + columns]`. Loops over the places are fine.
@@ -162,7 +162,7 @@ assert np.allclose((found @ W.reshape(12, 4) + b).reshape(3, 5, 4), y), (
 # ])
 # ```
 #
-# Channels first, as in other libraries. This does not fit to `W.reshape`.
+# Channels first, as in other libraries. This does not fit `W.reshape`.
 #
 # ```python
 # return np.array([
@@ -253,13 +253,13 @@ print("the package and the definition agree:", np.allclose(by_package, y))
 # %% [markdown]
 # ## Backward: the kernel
 #
-# $Y = XW + b$ is a dense layer, and notebook 6 has derived its backward pass. With $dY$ as a matrix
-# (places, $K$),
+# $Y = XW + b$ is a dense layer, and [notebook 6](06_backprop_by_hand.ipynb) has derived its
+# backward pass. With $dY$ as a matrix (places, $K$),
 #
 # $$\frac{\partial L}{\partial W} = X^\top dY, \qquad
 #   \frac{\partial L}{\partial b} = \sum_{\text{places}} dY.$$
 #
-# **Exercise.** Write both for one image. `dy` has the shape of $y$, (places down, places across,
+# **Exercise 2.** Write both for one image. `dy` has the shape of $y$, (places down, places across,
 # $K$). Use your `im2col`.
 
 # %%
@@ -376,9 +376,9 @@ plt.show()
 # $h - i$. If we count $i$ and $j$ from the other end, it is a convolution of $dy$, with a margin of
 # zeros and the mirrored kernel; $c$ and $k$ have changed their roles.
 #
-# **Exercise.** Write $dx$ with one call of `convolve`. You need `dy` with a margin of zeros on all
-# four sides (`np.pad`), wide enough that the result has the size of $x$; the kernel with its rows
-# and columns in reverse order and its channel axes exchanged; and a bias of zeros.
+# **Exercise 3.** Write $dx$ with one call of `convolve`. You need `dy` with a margin of zeros on
+# all four sides (`np.pad`), wide enough that the result has the size of $x$; the kernel with its
+# rows and columns in reverse order and its channel axes exchanged; and a bias of zeros.
 
 
 # %% tags=["exercise", "hide-input"]
@@ -436,7 +436,7 @@ assert np.allclose(found, expected), (
 # ```
 
 # %% [markdown]
-# The package goes another way to the same result. It takes the dense layer's
+# The package reaches the same result in another way. It takes the dense layer's
 # $\partial L / \partial X = dY\, W^\top$ and adds every window back to where im2col had copied it
 # from: copying is linear, and its transpose is a sum.
 
@@ -460,9 +460,10 @@ print("dx:", np.allclose(image_gradient(dy, W), by_package_dx))
 
 # %% [markdown]
 # **Try.** With a stride of 2 the kernel moves on by two pixels, so $y$ has only every second place.
-# The package handles strides; does the mirrored convolution? What will be seen: not with `dy` as it
-# is, which is too small. It works once we put `dy` back to its places on the full grid, with zeros
-# between them. Other libraries call this a *transposed convolution*.
+# The package handles strides; does the mirrored convolution? You will see that with `dy` as it is,
+# it does not, because `dy` is too small. It does once we put the entries of `dy` back to their
+# places on the full grid, with zeros between them. Other libraries call this a *transposed
+# convolution*.
 
 # %%
 strided, odd = Conv2D(2, 4, padding="valid", stride=2), rng.standard_normal((7, 9, 2))
@@ -483,9 +484,10 @@ assert np.allclose(image_gradient(spread, W3), strided_dx)
 # largest moves by a small $v$, the output moves by $v$; the other three have no effect. So $dy$
 # goes to the largest pixel, and the others get zero.
 #
-# **Exercise.** Write the backward pass for an image with one channel. If several pixels of a window
-# are equally large, give all of $dy$ to one of them. (`np.argmax` finds the first of the largest,
-# counted as `ravel()` counts them; `np.unravel_index` makes row and column of it.)
+# **Exercise 4.** Write the backward pass for an image with one channel. If several pixels of a
+# window are equally large, give all of $dy$ to one of them. (`np.argmax` finds the first of the
+# largest, counted as `ravel()` counts them; `np.unravel_index` turns its number into row and
+# column.)
 
 
 # %%
@@ -569,9 +571,10 @@ pools_agree = np.allclose(pool_backward(dpool, pixels), by_package_pool[..., 0])
 # %% [markdown]
 # The two lower windows hold ties: four zeros, three sevens. There a maximum has no derivative.
 #
-# **Try.** Raise and lower single pixels a little, and look at the slope of $y$. What will be seen:
-# if one of the three sevens is raised, $y$ rises with it, slope 1. If it is lowered, $y$ stays
-# where it is, slope 0, since two sevens are left. For other pixels both slopes are equal.
+# **Try.** Raise and lower single pixels a little, and look at the slope of $y$. You will see that
+# if one of the three sevens is raised, $y$ rises with it, and the slope is 1. If it is lowered, $y$
+# stays where it is, since two sevens are left, and the slope is 0. For other pixels both slopes are
+# equal.
 
 
 # %%
@@ -620,7 +623,8 @@ print(f"{tied.mean():.0%} of the digit's windows hold a tie")
 #
 # `pysi.check_layer` compares backward with forward in random directions, for any kernel, stride and
 # margin. `WinogradConv2D` is the same convolution with half of the multiplications; the page
-# [Convolution](../derivations/convolution.md) derives it. The network of notebook 11 uses it.
+# [Convolution](../derivations/convolution.md) derives it. The network of
+# [notebook 11](11_cifar.ipynb) uses it.
 
 # %%
 cases = {
@@ -662,8 +666,8 @@ for name, plain, fast in zip(("y", "dW and db"), *results, strict=True):
 # * Libraries differ in the order of axes. The package, like TensorFlow, has channels last; PyTorch
 #   has them first. A reshape between the two is wrong without an error; a transpose is needed.
 # * "Same" with an even kernel or a stride leaves an odd number of zeros to divide between the two
-#   sides. Libraries do not agree which side gets more. Compare shapes *and* borders when you carry
-#   weights over.
+#   sides. Libraries do not agree on which side gets more. Compare shapes *and* borders when you
+#   carry weights over.
 # * Test a layer with a kernel that is not square, on an image that is not square, with more than
 #   one channel in and out. A square case hides exchanged axes.
 # * The fast forms (im2col, Winograd, FFT) give the same up to rounding. How fast they are depends
@@ -673,7 +677,7 @@ for name, plain, fast in zip(("y", "dW and db"), *results, strict=True):
 #
 # * [Convolution](../derivations/convolution.md): the derivations, Winograd's algorithm, and why the
 #   package takes a few images at a time. [Backward passes](../derivations/backprop.md): the layers
-#   of notebook 6.
+#   of [notebook 6](06_backprop_by_hand.ipynb).
 # * LeCun et al. (1989), *Backpropagation applied to handwritten zip code recognition*: kernels that
 #   are learned.
 # * Dumoulin & Visin (2016), [A guide to convolution arithmetic for deep

@@ -113,21 +113,21 @@ print(tables.finals(result).text())
 # ## Figure 6
 #
 # The figure shows the accuracy on each task after the last one. The colours are the paper's: blue
-# without consolidation, green with it (the stronger, the darker), grey from scratch. First on test
-# images, which the paper calls validation:
+# without consolidation, green with it (the stronger, the darker), grey from scratch. The first
+# figure is for test images, which the paper calls validation:
 
 # %%
 figure6(result)
 
 # %% [markdown]
-# And on the training images:
+# The second figure is for the training images:
 
 # %%
 figure6(result, "train")
 
 # %% [markdown]
-# The paper says six things of this figure. Decide for yourself which of them hold, from the two
-# figures:
+# The paper says six things about its figure. Decide for yourself, from the two figures, which of
+# them hold:
 #
 # 1. Without consolidation accuracy declines with age: the older a task, the lower.
 # 2. With consolidation, test accuracy is similar for all tasks.
@@ -503,12 +503,13 @@ plt.show()
 # %% [markdown]
 # ## Live
 #
-# A minute is not enough for CIFAR, so we repeat the experiment in small. Instead of photographs we
-# take digits of half the size, 14 × 14 pixels. Task 1 is large: four digits, with 100 images per
-# digit. Tasks 2 to 4 are small: two digits, with 20 images per digit. The network is the same
-# `pysi.CNN` with fewer channels and units. We train four networks with $c = 0$; four, from the same
-# seeds, with $c = 0.1$; and four from scratch on each of the small tasks. (On task 1 the first four
-# *are* from scratch. The unit of Ω depends on the tasks, so this 0.1 is not the caption's.)
+# A minute is not enough for CIFAR, so we repeat the experiment on a small scale. Instead of
+# photographs we take digits of half the size, 14 × 14 pixels. Task 1 is large: four digits, with
+# 100 images per digit. Tasks 2 to 4 are small: two digits, with 20 images per digit. The network is
+# the same `pysi.CNN` with fewer channels and units. We train four networks with $c = 0$; four, from
+# the same seeds, with $c = 0.1$; and four from scratch on each of the small tasks. (On task 1 the
+# first four *are* from scratch. The unit of Ω depends on the tasks, so this 0.1 is not the
+# caption's.)
 
 # %%
 digits = pysi.load_dataset("mnist-5k")
@@ -595,9 +596,9 @@ print(Table(["", *(t.name for t in tasks), "first epoch"], rows).text())
 # consolidation as well as without it. A network from scratch is still near chance then, and needs
 # all ten epochs to come near the others.
 #
-# **Try.** A strength that is a hundred times larger, $c = 10$, for three of the seeds. You will see
-# on a small scale what the caption's strength does to CIFAR: task 1 keeps more than with $c = 0.1$,
-# and the last task is learned clearly less well.
+# **Try.** For three of the seeds we take a strength that is a hundred times larger, $c = 10$. You
+# will see on a small scale what the caption's strength does to CIFAR: task 1 keeps more than with
+# $c = 0.1$, and the last task is learned clearly less well.
 
 # %%
 stiff, _ = learn(pysi.SynapticIntelligence(c=[10.0] * 3, xi=1e-3), seeds[:3], tasks)
@@ -609,9 +610,9 @@ assert interval(change[:, 0]).above(0) and interval(change[:, -1]).below(0)
 # %% [markdown]
 # ## On your own
 #
-# 1. *Is it the kernels?* Give the consolidation of the live network to the convolutions only, or to
-#    the dense layers only (set `Omega` of a group of synapses to zero after each task). Which of
-#    them keep task 1?
+# 1. *Is it the kernels?* In the live network, consolidate the convolutions only, or the dense
+#    layers only (set `Omega` of a group of synapses to zero after each task). Which of them keep
+#    task 1?
 # 2. *More old images.* How do the gap and the transfer change if task 1 has 10 images per digit, or
 #    400? At which size is starting from scratch as good?
 # 3. *The quick version.* `pysi run split-cifar --preset quick` needs CIFAR and about five minutes.

@@ -5,7 +5,7 @@
 # formula that becomes a single kernel. Count launches, look at the kernel of a whole update, and
 # train sixteen networks as if they were one.
 #
-# **What you will learn.** Why one code is enough for NumPy and CuPy. Why many small steps are slow
+# **What you will learn.** Why the same code runs on NumPy and CuPy. Why many small steps are slow
 # on a GPU. What was measured on a real one, and why its numbers are not those of a CPU.
 #
 # **What you need.** [Notebook 7](07_split_mnist.ipynb). No GPU: a stand-in takes its place, and
@@ -41,7 +41,7 @@ def recorded(name):
 
 
 # %% [markdown]
-# ## One code
+# ## The same code
 #
 # CuPy is NumPy on a GPU: its arrays are in the memory of the GPU, and the module `cupy` has the
 # functions of `numpy`. The code of `pysi` names neither of them. It asks an array where it belongs:
@@ -51,8 +51,8 @@ print(inspect.getsource(namespace))
 
 # %% [markdown]
 # Two things must not happen on a GPU. Arrays of the host and of the device must not be *mixed*:
-# CuPy refuses that. And numbers must not be *fetched* in between: the host then waits until all
-# that it has asked for is done.
+# CuPy refuses that. And numbers must not be *fetched* within a step: the host then waits until the
+# GPU has done all that it was asked to do.
 #
 # The next cell, which is folded, makes a stand-in for CuPy: a module `tiny`. Its arrays are NumPy
 # arrays inside, but they refuse what CuPy refuses. It counts the calls that compute
@@ -144,7 +144,7 @@ except pysi.ConfigError:
 # %% [markdown]
 # **Exercise 1.** The gradient of the cross-entropy with respect to the logits is
 # $(p - \text{onehot}) / N$. Here $p$ is the softmax of every row, and row $n$ of the one-hot matrix
-# has a 1 at the label of example $n$ and else 0. Write it for any device: take `xp` from
+# has a 1 at the label of example $n$ and 0 elsewhere. Write it for any device: take `xp` from
 # `namespace(logits)`, and everything else from `xp` and the arrays.
 
 
@@ -211,7 +211,7 @@ assert np.allclose(found.get(), expected / 6, atol=1e-6), "On the device the num
 # return (p / p.sum(axis=-1, keepdims=True) - onehot) / len(labels)
 # ```
 #
-# All is computed on the host:
+# Everything is computed on the host:
 #
 # ```python
 # logits, labels = to_host(logits), to_host(labels)
@@ -234,9 +234,9 @@ assert np.allclose(found.get(), expected / 6, atol=1e-6), "On the device the num
 # %% [markdown] tags=["answer"]
 # <details><summary>Answer</summary>
 #
-# The host launches kernels ahead of the GPU, which works them off. To print the loss, the host must
-# wait until the step is done; then the GPU waits until it gets new work. So `pysi` keeps the losses
-# on the device, and fetches them once per epoch.
+# The host launches kernels in advance, and the GPU runs them one after the other. To print the
+# loss, the host must wait until the step is done; then the GPU waits until it gets new work. So
+# `pysi` keeps the losses on the device, and fetches them once per epoch.
 #
 # </details>
 
@@ -247,7 +247,7 @@ assert np.allclose(found.get(), expected / 6, atol=1e-6), "On the device the num
 # microseconds, however little there is to do. So formulas of `pysi` do not run operation by
 # operation. The decorator `@elementwise` runs them once with *symbols* in place of arrays, notes
 # what is done to the symbols, and makes one kernel of it. What can be noted are NumPy's elementwise
-# functions. You cannot write `if` on a value, or a sum.
+# functions. An `if` on a value cannot be noted, and a sum cannot either.
 #
 # **Exercise 2.** Write the end of a task (Eq. 5) as such a formula, `consolidated(omega, Omega,
 # theta, theta_ref, xi)`. It returns the new importance,

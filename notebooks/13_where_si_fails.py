@@ -47,9 +47,9 @@ FREE, SI, REPLAY, JOINT = (colour(role) for role in ("fine-tuning", "si", "repla
 # The paper's split MNIST is the first of them. In code, a scenario is a mask of the units of the
 # readout that take part in the softmax: the array `task.active`.
 #
-# **Exercise.** The array `own` says which of the ten digits belong to each of the five tasks. Write
-# the masks of the three scenarios. In the scenario *domain* the readout has two units, which all
-# tasks share; in the other two it has ten.
+# **Exercise 1.** The array `own` says which of the ten digits belong to each of the five tasks.
+# Write the masks of the three scenarios. In the scenario *domain* the readout has two units, which
+# all tasks share; in the other two it has ten.
 
 # %%
 split = pysi.split_tasks(pysi.load_dataset("mnist-5k"))
@@ -107,8 +107,8 @@ for scenario, hint in hints.items():
 # Now we train small networks in each scenario: four with $c = 0$, which is fine-tuning, four with
 # SI at $c = 1$, and four that learn all tasks at once. The last are trained *jointly*: this is the
 # accuracy that a network could have if nothing were ever forgotten. Networks with the same seed
-# start from the same weights, so we compare them in pairs. An interval is that of the mean
-# difference over the four seeds, at 95 %.
+# start from the same weights, so we compare them in pairs. Every interval is a 95 % interval of the
+# mean difference over the four seeds.
 
 # %%
 seeds = [0, 1, 2, 3]
@@ -187,9 +187,9 @@ plt.show()
 # %% [markdown] tags=["answer"]
 # <details><summary>Answer</summary>
 #
-# The derivative of the loss by a logit is $p_k - [k = y]$. No example of the task is a 0, so for
-# $k = 0$ it is $p_0 > 0$ for every example. Each step pushes the logit down, until $p_0$ is almost
-# zero. Nothing pushes it up again, since no 0 is shown.
+# The derivative of the loss with respect to a logit is $p_k - [k = y]$. No example of the task is a
+# 0, so for $k = 0$ it is $p_0 > 0$ for every example. Each step pushes the logit down, until $p_0$
+# is almost zero. Nothing pushes it up again, since no 0 is shown.
 #
 # </details>
 
@@ -214,7 +214,7 @@ plt.show()
 # </details>
 
 # %% [markdown]
-# **Exercise.** How accurate would a network be in the scenario *class* if it knew only the last
+# **Exercise 2.** How accurate would a network be in the scenario *class* if it knew only the last
 # pair? Suppose that after task $i$ it gives every digit one of the two labels of task $i$, and that
 # it is right on a share $a_i$ of the digits of this pair. Return its accuracy matrix (row: after
 # which task; column: on which task), and its mean accuracy on the tasks learned so far, after each
@@ -275,10 +275,10 @@ print("  knows only the last: ", np.mean(averages, axis=0).round(3))
 # 0.1 of guessing among ten digits, so a comparison with chance would not show it.
 #
 # **Try.** Take the networks that SI has trained in the scenario *task*, and tell them nothing: let
-# them choose among all ten units. What will be seen: their accuracy falls from 0.96 to about a
-# third. They find the right pair for a third of the digits only, but within the right pair they
-# hardly ever err. So the pairs are remembered; what is missing is the comparison between them.
-# Still, this is more than the 0.18 of the networks that were *trained* in the scenario *class*.
+# them choose among all ten units. You will see their accuracy fall from 0.96 to about a third. They
+# find the right pair for a third of the digits only, but within the right pair they hardly ever
+# err. So the pairs are remembered; what is missing is the comparison between them. Still, this is
+# more than the 0.18 of the networks that were *trained* in the scenario *class*.
 
 # %%
 told_nothing = nets["task"].predict(images)[4:]
@@ -393,9 +393,9 @@ for angle in angles:
 print(*lines, sep="\n")
 
 # %% [markdown]
-# The excess is how much larger the sum of both losses is than at the star. On average over 400
-# random problems SI removes two thirds of it even at 45°. But in a quarter of these problems it
-# does harm.
+# The excess, which [notebook 4](04_the_surrogate_loss.ipynb) calls the gap, is the amount by which
+# the sum of both losses exceeds its value at the star. On average over 400 random problems SI
+# removes two thirds of it even at 45°. But in a quarter of these problems it does harm.
 #
 # **Question.** A full matrix instead of a diagonal would be exact for quadratics. Why does nobody
 # store it? Count its entries for the networks of the first section, which have 55,050 synapses.
@@ -411,7 +411,7 @@ print(*lines, sep="\n")
 
 # %% [markdown]
 # **Try.** Is $c = 1$ simply wrong at 45°? The green line shows where SI ends for every $c$, and it
-# passes near the star. What will be seen: at each angle there is a $c$ that comes close to the best
+# passes near the star. You will see that at each angle there is a $c$ that comes close to the best
 # possible, but it is a different one each time (1, 0.08, 0.017, 0.058). To find it one needs the
 # loss of task 1, which SI is made to do without.
 
@@ -476,7 +476,7 @@ plt.show()
 
 # %% [markdown]
 # **Try.** Is there a window in the scenario *class*? We have seen $c = 0$ and $c = 1$ and now take
-# 10 and 1000. What will be seen: there is none. The mean accuracy stays below 0.2, what a perfect
+# 10 and 1000. You will see that there is none. The mean accuracy stays below 0.2, what a perfect
 # network that knows only the last pair would have. A larger $c$ only makes the last pair worse.
 
 # %%
@@ -500,15 +500,16 @@ assert pysi.interval(in_class[1][:, -1] - in_class[1000][:, -1]).above(0)
 # a row of the table, which is added to the gradient of the minibatch. The following class has the
 # constructor and two short hooks. (It is written for several networks side by side.)
 #
-# **Exercise.** Write the other two hooks.
+# **Exercise 3.** Write the other two hooks.
 #
 # * `end_task`: for each label of the task, draw $n$ of its training examples for each network, with
 #   `self.rng`. Append the examples, (networks, $n$, 784), to `self.x`, and their labels,
 #   (networks, $n$), to `self.y`.
 # * `before_step`: return the gradient of the mean loss on all kept examples, or `None` if there are
-#   none. `net.forward`, `self.task.loss` and `net.backward` are used as in
-#   [notebook 2](02_what_a_synapse_knows.ipynb). Which mask must the loss have? And note that the
-#   minibatch will overwrite `net.synapses.grad`.
+#   none. `net.forward` and `net.backward` are used as in
+#   [notebook 2](02_what_a_synapse_knows.ipynb), and `self.task.loss` takes the place of
+#   `softmax_cross_entropy`. Which mask must the loss have? And note that the minibatch will
+#   overwrite `net.synapses.grad`.
 
 
 # %% tags=["exercise", "hide-input"]
@@ -602,8 +603,8 @@ assert np.allclose(extra, net.synapses.grad, rtol=1e-4, atol=1e-7), (
 #     return net.synapses.grad
 # ```
 #
-# The kept digits are told only from each other. Then the softmax still never compares an old digit
-# with a new one.
+# The kept digits are compared only with each other. Then the softmax still never compares an old
+# digit with a new one.
 #
 # ```python
 # def end_task(self, net, task):
@@ -643,8 +644,8 @@ assert np.allclose(extra, net.synapses.grad, rtol=1e-4, atol=1e-7), (
 
 # %% [markdown]
 # With $n = 20$ it keeps 200 of the 4,000 training digits. We compare it with SI, seed by seed, and
-# with the package's own `pysi.Replay(20)`. That one does not learn all kept examples in every step,
-# but draws as many of them as the minibatch has.
+# with the package's own `pysi.Replay(20)`. `pysi.Replay` does not learn all kept examples in every
+# step, but draws as many of them as the minibatch has.
 
 # %%
 by_task = {"si": matrices["class"]["si"][:, -1]}
@@ -725,10 +726,11 @@ assert np.array_equal(runs["si"][2], runs["fine-tuning"][2])  # after the first 
 # </details>
 
 # %% [markdown]
-# **Exercise.** Measure the gap. You get the accuracy at the switch, `before`, one number per
+# **Exercise 4.** Measure the gap. You get the accuracy at the switch, `before`, one number per
 # network, and `curve`, (steps, networks), the accuracy after each step of the first epoch. Return
-# the *depth* of the dip, how far the accuracy falls below `before` at its lowest, and what is
-# *regained*, how far it is above its lowest at the end. Both have one number per network.
+# the *depth* of the dip, which is how far the lowest accuracy lies below `before`, and what is
+# *regained*, which is how far the last accuracy lies above the lowest. Both have one number per
+# network.
 
 
 # %% tags=["exercise", "hide-input"]
@@ -781,9 +783,9 @@ for name, (depth, regained) in dips.items():
 
 # %% [markdown]
 # **Try.** Is the dip there because 20 digits are too few? Keep *all* 400 training digits of each
-# class. What will be seen: at the end of the task less is lost than with 20 digits, but the dip in
-# the first epoch is as deep. So it is not the memory that is missing. (Hess et al., 2023, found
-# the dip even where a network is trained again on all earlier data.)
+# class. You will see that at the end of the task less is lost than with 20 digits, but the dip in
+# the first epoch is as deep. So the dip does not come from a small memory. (Hess et al., 2023,
+# found the dip even where a network is trained again on all earlier data.)
 
 # %%
 runs["everything"] = watched(Buffer(400))
@@ -815,9 +817,9 @@ plt.show()
 
 # %% [markdown]
 # The lines are means over eight networks. With replay the accuracy on task 1 falls by about a fifth
-# in the first steps, and most of that is regained before the first epoch has ended. The matrix,
-# which is written at the right end of the left panel, knows nothing of it. SI has no gap in this
-# scenario, because nothing is regained: its curve lies on that of fine-tuning.
+# in the first steps, and most of that is regained before the first epoch has ended. The accuracy
+# matrix, whose entries are written at the right end of the left panel, shows nothing of it. SI has
+# no gap in this scenario, because nothing is regained: its curve lies on that of fine-tuning.
 #
 # Does it matter? It does if the network is in use while it learns: then its worst moment counts.
 # De Lange et al. propose to report the *minimum* of an old task's accuracy beside its last value.
@@ -848,7 +850,8 @@ plt.show()
 # %% [markdown]
 # ## Further reading
 #
-# * The documentation's pages *Three scenarios* and *Replay*; the derivation *The surrogate loss*.
+# * [Three scenarios](../scenarios.md), [Replay](../methods/replay.md), and the derivation
+#   [The surrogate loss](../derivations/surrogate.md).
 # * van de Ven & Tolias (2019), [Three scenarios for continual
 #   learning](https://arxiv.org/abs/1904.07734); Hsu et al. (2018), [Re-evaluating continual
 #   learning scenarios](https://arxiv.org/abs/1810.12488).
@@ -857,8 +860,9 @@ plt.show()
 #   [on the same gap when all data are kept](https://proceedings.mlr.press/v249/hess24a.html).
 # * Robins (1995), *Catastrophic forgetting, rehearsal and pseudorehearsal*, Connection Science.
 # * Two criticisms that this notebook leaves out: Benzing (2022), that $\omega$ is mostly noise of
-#   minibatches ([notebook 5](05_importance_is_curvature.ipynb) and the page *SIU, SIB and SOS*);
-#   and Huszár (2018), that a penalty for each task counts old tasks several times.
+#   minibatches ([notebook 3](03_the_path_integral.ipynb) and
+#   [SIU, SIB and SOS](../methods/siu-sib-sos.md)); and Huszár (2018), that a penalty for each task
+#   counts old tasks several times.
 
 # %% [markdown]
 # ## The claims

@@ -12,7 +12,7 @@
 # **What you need.** [Notebook 2](02_what_a_synapse_knows.ipynb) for the table of synapses and the
 # training step; [notebook 7](07_split_mnist.ipynb) for split MNIST.
 #
-# **Time.** About 45 minutes.
+# **Time.** About 50 minutes.
 
 # %% tags=["hide-input"]
 import contextlib
@@ -145,8 +145,8 @@ except pysi.ConfigError as err:
 # <details><summary>Answer</summary>
 #
 # It is the gradient before the step: `net.backward` has written it before `update` was called, and
-# nobody has computed another since. Eq. 3 needs this pair, the gradient at the point where the step
-# begins, and the step. A rule that needs the old $\theta$ can use `modulate`, or compute
+# no other gradient has been computed since. Eq. 3 needs this pair, the gradient at the point where
+# the step begins, and the step. A rule that needs the old $\theta$ can use `modulate`, or compute
 # `rows.theta - delta` in `after_step`.
 #
 # </details>
@@ -216,7 +216,7 @@ def value(rule):
 #
 # **Exercise 1.** Write the other two hooks. `total_gradient` returns $g$ (`rows.grad`) plus the
 # gradient of the penalty. `penalty` returns its value; it works on the arrays of `self.synapses`,
-# so there you may sum over the last axis. The strength of the moment is `self.strength`.
+# so there you may sum over the last axis. The present strength is `self.strength`.
 
 
 # %% tags=["exercise", "hide-input"]
@@ -639,9 +639,9 @@ assert failed["Half"] == [True, True, True, False]
 # </details>
 
 # %% [markdown]
-# ## An entry in the register
+# ## An entry in the registry
 #
-# A method of the package is one entry in the register `METHODS`: a label, and a function from the
+# A method of the package is one entry in the registry `METHODS`: a label, and a function from the
 # settings of an experiment and a strength to a new rule. With the entry, `squares` can be run,
 # resumed, swept, drawn and tabulated like every other method. It even has a colour now.
 
@@ -818,8 +818,8 @@ figure3(result)
 
 # %% [markdown]
 # The figure has the form of the paper's Figure 3: one panel per task, from the moment it was
-# learned, and the average over the tasks learned so far. The curve called $c = 0$ is fine-tuning;
-# the other one that is called by its $c$ alone is SI.
+# learned, and the average over the tasks learned so far. The curve with the label $c = 0$ is
+# fine-tuning; the other one whose label is a value of $c$ alone is SI.
 #
 # Task 3 shows the price of holding on: when it has just been learned, fine-tuning is better at it
 # than all three rules.
@@ -855,7 +855,7 @@ print(replace(tables.differences(result), caption="").text())
 # </details>
 
 # %% [markdown]
-# We keep the intervals for the claims below, and take the entry out of the register again:
+# We keep the intervals for the claims below, and remove the entry from the registry again:
 
 # %%
 curves = {name: (name, c) for name, c in chosen.items()}

@@ -2,8 +2,8 @@
 # # 15. What others call SI
 #
 # **What you will do.** You get six rules that all call themselves Synaptic Intelligence (SI). Each
-# has one slip. You write four property tests, find out which slip is whose, and then measure what
-# the slips cost.
+# has one slip. You write four property tests, find out which rule has which slip, and then measure
+# what the slips cost.
 #
 # **What you will learn.** How to test a learning rule without training a network. Why a plausible
 # accuracy proves nothing. Which slips are costly, which cost nothing that can be measured, and
@@ -12,7 +12,7 @@
 # **What you need.** [Notebook 2](02_what_a_synapse_knows.ipynb) for Eqs. 3 to 5, and
 # [notebook 14](14_write_your_own_rule.ipynb) for the hooks of a rule.
 #
-# **Time.** About 35 minutes.
+# **Time.** About 40 minutes.
 
 # %% tags=["hide-input"]
 import inspect
@@ -40,7 +40,7 @@ root = next(folder for folder in (here, *here.parents) if (folder / "setup.cfg")
 # in small ways. The page [What else is called SI](../mistakes.md) lists ten differences. Six of
 # them are our suspects, *A* to *F*. Four were found in public libraries, and two are slips that are
 # easily made. The next cell gives them neutral names. (It is folded. Do not open it before you have
-# found them out.)
+# identified them.)
 
 # %% tags=["hide-input"]
 NAMES = ("Cap", "ReadoutLeftOut", "PenaltyNeverAdded", "TotalGradient", "Replaced",
@@ -126,7 +126,7 @@ def follows_the_penalty(make):
 check(follows_the_penalty, "C", "Compare all of delta with -RATE * (g + 2 * Omega * (…)).")
 
 # %% [markdown] tags=["instructor", "remove-cell"]
-# The first step only. There θ is still θ̃, so no penalty pulls, and nobody is caught:
+# The first step only. There θ is still θ̃, so no penalty pulls, and no suspect is caught:
 #
 # ```python
 # return np.allclose(delta[0], -RATE * g[0])
@@ -263,7 +263,7 @@ check(adds_up, "AE", "Put θ and θ̃ back to start, and compare Ω at the end w
 # return np.allclose(trial.complete(0, 0), 3 * once)
 # ```
 #
-# A weaker property, which everybody has:
+# A weaker property, which every suspect has:
 #
 # ```python
 # once = trial.complete(0)
@@ -271,7 +271,7 @@ check(adds_up, "AE", "Put θ and θ̃ back to start, and compare Ω at the end w
 # return bool((trial.complete(0) >= once).all())
 # ```
 #
-# The row of the table in place of a copy: it changes with Ω, and nobody passes:
+# The row of the table in place of a copy: it changes with Ω, and no rule passes, not even SI:
 #
 # ```python
 # trial.complete(0)
@@ -322,7 +322,7 @@ check(
 # return np.allclose(four, 16 * one)
 # ```
 #
-# Both trials have the same loss, so everybody passes:
+# Both trials have the same loss, so every suspect passes:
 #
 # ```python
 # one, four = (Trial(make).complete(0, 1) for a in (1.0, 4.0))
@@ -364,15 +364,16 @@ for i, test in enumerate(TESTS):
 #   $g\,\Delta\theta$.
 # * E does not add up, and scales well: = in place of +=.
 # * A does not add up, and does not scale: there is a constant in Ω, such as a cap.
-# * B has passed four tests, no more. They say nothing of what they did not ask.
+# * B has passed four tests, and no more. Tests say nothing about a property that they do not ask
+#   for.
 #
 # </details>
 
 # %% [markdown]
 # ## All eleven properties
 #
-# The package has eleven such tests. `pysi.check_synaptic_intelligence(make)` puts a rule to all of
-# them, and raises an error that names those that fail. This is what it says of B:
+# The package has eleven such tests. `pysi.check_synaptic_intelligence(make)` tests a rule for all
+# of them, and raises an error that names those that fail. This is what it says about B:
 
 # %%
 try:
@@ -416,8 +417,8 @@ ax.spines[:].set_visible(False)
 plt.show()
 
 # %% [markdown]
-# Two rows deserve a word. `per-task-clamp` and `no-clamp` break one property, but they are variants
-# and no mistakes: the paper's Eq. 5 has no cut-off at all, the authors' code has one, and it can be
+# Two rows need a remark. `per-task-clamp` and `no-clamp` break one property, but they are variants,
+# not mistakes: the paper's Eq. 5 has no cut-off at all, the authors' code has one, and it can be
 # placed in two ways. A property test says that a rule is *another* rule. Whether it is a worse one,
 # only an experiment can say.
 #
@@ -428,15 +429,17 @@ plt.show()
 #
 # No. They catch slips that are not on the page. A rule that forgets to set $\tilde\theta$ or
 # $\omega$ breaks `fresh_start`, and one whose penalty already pulls during the first task breaks
-# `first_task`. In notebook 14 such rules were caught by checks of the same kind.
+# `first_task`. In [notebook 14](14_write_your_own_rule.ipynb) such rules were caught by checks of
+# the same kind.
 #
 # </details>
 
 # %% [markdown]
 # ## The names
 #
-# Now you may look. These are the first lines of what the package says of each suspect, and where it
-# was found. (C and E were found in no library that we know: they are slips that are easily made.)
+# Now you may look. These are the first lines of what the package says about each suspect, and where
+# it was found. (C and E were found in no library that we know: they are slips that are easily
+# made.)
 
 # %%
 for letter, make in SUSPECTS.items():
@@ -512,9 +515,9 @@ plt.show()
 # * *Costly.* A penalty that is never added (C) costs all that SI gains: its dots are those of
 #   fine-tuning. $g^2$ in place of $g\,\Delta\theta$ (F) is nearly as bad. An Ω that is replaced (E)
 #   protects the last task alone, and a cap (A) protects all synapses nearly alike.
-# * *Costly in one of the two.* To leave the readout out (B) costs nothing on split MNIST, where
-#   each task has its own units in the readout, and something on permuted MNIST, where all tasks
-#   share them.
+# * *Costly in one of the two.* Leaving the readout out (B) costs nothing on split MNIST, where each
+#   task has its own units in the readout. It does cost something on permuted MNIST, where all tasks
+#   share these units.
 # * *Not seen.* The total gradient (D), the two clamps, clipping and the summed loss: their
 #   intervals contain 0 in both runs. That is no proof that they cost nothing. It says that the cost
 #   is at most as large as the interval.
@@ -551,9 +554,10 @@ assert tuned.above(-0.03)
 
 # %% [markdown]
 # In our run F even does a little better than SI with $c = 1$. That says nothing against SI, whose
-# strength was not tuned. (We only look here: to *choose* a strength, both would need the same
-# grid and held-out digits, as in notebook 14.) It says that accuracy cannot tell which rule was
-# run: a tuned strength makes up for a wrong unit. A property test needs no strength to be tuned.
+# strength was not tuned. (We only look here: to *choose* a strength, both would need the same grid
+# and held-out digits, as in [notebook 14](14_write_your_own_rule.ipynb).) It says that accuracy
+# cannot tell which rule was run: a tuned strength makes up for a wrong unit. A property test needs
+# no strength to be tuned.
 #
 # ## On your own
 #

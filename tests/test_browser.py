@@ -173,7 +173,8 @@ def test_nobody_waits_for_a_worker_that_is_gone(chromium, site):
                 await python.ready;
                 python.patience = 500;
                 python.worker.terminate();
-                return python.call("needs", { line: "pysi theory" }).catch((error) => error.message);
+                return python.call("needs", { line: "pysi theory" })
+                    .catch((error) => error.message);
             }"""
         )
         assert sentence == "For 0.5 seconds nothing came from Python, so it was ended."

@@ -90,6 +90,7 @@ def test_every_paper_that_is_cited_is_in_the_bibliography():
         *DOCS.glob("*.md"),
         *DOCS.glob("[dmr]*/*.md"),
         *Path(pysi.__file__).parent.rglob("*.py"),
+        *(DOCS.parent / "notebooks").glob("[0-9]*.py"),
     ]
     entries = (DOCS / "bibliography.md").read_text().split("\n- ")
     sources.remove(DOCS / "bibliography.md")
@@ -118,6 +119,8 @@ def test_the_table_of_the_course_has_every_notebook(monkeypatch):
         assert first == f"| {int(notebook.name[:2])}" and notebook.name in title
         assert 5 <= int(minutes) <= 120
         assert notebook.name[:2] not in {f"{int(n):02}" for n in re.findall(r"\d+", needs)}
+        opening = json.loads(notebook.read_text(encoding="utf-8"))["cells"][0]["source"]
+        assert f"**Time.** About {minutes} minutes" in "".join(opening)
     assert rows[0][3].startswith("–") and rows[6][3].startswith("1, 2")
     assert lessons.linked("[2](notebook), [99](notebook)").endswith("synapse_knows.ipynb), 99")
 

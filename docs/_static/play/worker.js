@@ -11,24 +11,33 @@ const say = (kind, value) => self.postMessage({ [kind]: value });
 // An error whose message is meant for the visitor.
 class Told extends Error {}
 
-async function fetched(address, name, options) {
+// Pyodide waits for ever for a file that does not come, so whoever fetches one is told here.
+const fetched = self.fetch;
+let tell;
+const interrupted = new Promise((_, reject) => (tell = reject));
+interrupted.catch(() => {}); // it is told by `start`, where it matters
+self.fetch = async (address, options) => {
+  const name = String(address.url ?? address).split("/").pop();
   let answer;
   try {
-    answer = await fetch(address, options);
-  } catch {
-    throw new Told(
-      `${name} could not be loaded: the connection was interrupted, or it is not the file that ` +
-        "this site was built with.",
-    );
+    answer = await fetched(address, options);
+    if (!answer.ok) throw new Told(`the server answered ${answer.status}`);
+  } catch (error) {
+    const why =
+      error instanceof Told
+        ? error.message
+        : "the connection was interrupted, or it is not the file that this site was built with";
+    const told = new Told(`${name} could not be loaded: ${why}.`);
+    tell(told);
+    throw told;
   }
-  if (!answer.ok) throw new Told(`${name} could not be loaded: the server answered ${answer.status}.`);
   return answer;
-}
+};
 
 // A wheel, if it is the one that the site was built with: the browser compares its SHA-256.
 async function wheel({ url, sha256 }) {
   const digest = btoa(String.fromCharCode(...sha256.match(/../g).map((pair) => parseInt(pair, 16))));
-  const answer = await fetched(url, url.split("/").pop(), { integrity: `sha256-${digest}` });
+  const answer = await fetch(url, { integrity: `sha256-${digest}` });
   return answer.arrayBuffer();
 }
 
@@ -40,14 +49,15 @@ async function start({ name, runtime, wheels, sources }) {
     importScripts(`${runtime}pyodide.js`);
     pyodide = await loadPyodide({ indexURL: runtime, packages: [], stdout() {}, stderr() {} });
   } catch (error) {
-    throw new Told(`Python could not be loaded: ${error.message ?? error}`);
+    if (error instanceof Told) throw error;
+    throw new Told(`Python could not be loaded: ${error.message ?? error}.`);
   }
   await packages(["numpy"]);
   say("status", "Loading pysi …");
   const extractDir = pyodide.runPython("import sysconfig; sysconfig.get_path('purelib')");
   for (const content of await packed) pyodide.unpackArchive(content, "wheel", { extractDir });
   for (const [file, address] of sources) {
-    pyodide.FS.writeFile(`/home/pyodide/${file}`, await (await fetched(address, file)).text());
+    pyodide.FS.writeFile(`/home/pyodide/${file}`, await (await fetch(address)).text());
   }
   bridge = pyodide.pyimport("bridge");
   module = pyodide.pyimport(name);
@@ -74,7 +84,7 @@ function call([name, settings]) {
 }
 
 async function answer(message) {
-  if (message.start) return { done: await start(message.start) };
+  if (message.start) return { done: await Promise.race([start(message.start), interrupted]) };
   if (message.load) return { done: await packages(message.load) };
   const found = call(message.call);
   return found.error ? { error: found.error } : { result: found.result };
