@@ -15,6 +15,7 @@ sys.path.insert(0, str(PLAY))
 try:
     import digits
     import ink
+    import two_networks
 finally:
     sys.path.remove(str(PLAY))
 
@@ -107,11 +108,13 @@ class TestLearning:
     def test_it_is_training_as_in_the_package(self, readout, rule):
         c = digits.RULES[rule].c
         found = taught(2, c, readout=readout, rule=rule, seed=3)["accuracy"]
-        tasks = digits.in_scenario(digits.pairs(), digits.READOUTS[readout][0])
-        net = pysi.MLP([784, digits.HIDDEN, len(tasks[0].active)], zero_readout=True, seed=[3, 3])
+        tasks = two_networks.in_scenario(digits.pairs(), digits.READOUTS[readout][0])
+        net = pysi.MLP(
+            [784, two_networks.HIDDEN, len(tasks[0].active)], zero_readout=True, seed=[3, 3]
+        )
         history = pysi.train(
-            net, pysi.Adam(digits.RATE), digits.RULES[rule].rule(c=[0, c]), tasks[:2],
-            epochs=digits.EPOCHS, batch_size=digits.BATCH, threads=1,
+            net, pysi.Adam(two_networks.RATE), digits.RULES[rule].rule(c=[0, c]), tasks[:2],
+            epochs=two_networks.EPOCHS, batch_size=two_networks.BATCH, threads=1,
         )  # fmt: skip
         assert np.array_equal(history.test_accuracy[:, 1].T, found)
 
@@ -216,13 +219,13 @@ class TestWhatIsShown:
 
     def test_sentences(self):
         summary = taught(2)
-        shares = [digits.percent(share) for share in summary["accuracy"][0]]
+        shares = [two_networks.percent(share) for share in summary["accuracy"][0]]
         assert summary["sentences"][0] == (
             f"Of the 0s and 1s, {shares[0]} are still read rightly without consolidation, and "
             f"{shares[1]} with SI."
         )
         assert "still" not in summary["sentences"][1]  # the newest pair
-        assert [digits.percent(x) for x in (0.685, 0.5, 1)] == ["69 %", "50 %", "100 %"]
+        assert [two_networks.percent(x) for x in (0.685, 0.5, 1)] == ["69 %", "50 %", "100 %"]
 
     def test_colours_are_those_of_the_palette(self):
         told = digits.describe(silent)

@@ -81,6 +81,7 @@ export class Curves {
     const last = known.at(-1).accuracy[task];
     const shown = this.networks.map(({ name }, k) => `${name} ${percent(last[k])}`);
     svg.setAttribute("aria-label", `Accuracy on ${this.names[task]}: ${shown.join(", ")}.`);
+    svg.dataset.accuracy = last.join(" ");
     const places = apart(last.map(y));
     this.networks.forEach(({ name, colour, dash }, k) => {
       const points = known.map(({ at, accuracy }) => `${x(at).toFixed(1)},${y(accuracy[task][k]).toFixed(1)}`);

@@ -6,10 +6,12 @@ import { copyButton, fromAddress, state, toAddress, voice } from "./page.js";
 import { Paint } from "./paint.js";
 import { element, said, showAnswers, showOwn } from "./readings.js";
 
-// Python whose module comes with a second file, that of centring and scaling a drawing.
-class WithInk extends Python {
+// Python with the two files that the module of this page imports.
+class WithParts extends Python {
   ask(message, ...more) {
-    message.start?.sources.push(["ink.py", new URL("ink.py", import.meta.url).href]);
+    for (const name of ["ink.py", "two_networks.py"]) {
+      message.start?.sources.push([name, new URL(name, import.meta.url).href]);
+    }
     return super.ask(message, ...more);
   }
 }
@@ -17,7 +19,7 @@ class WithInk extends Python {
 const page = document.getElementById("digits");
 const part = (name) => page.querySelector(`[data-${name}]`);
 const { status, failed, clear } = voice(page, { again: () => begin() });
-const python = new WithInk("digits", { status, failed });
+export const python = new WithParts("digits", { status, failed });
 const strength = part("c");
 
 let about; // what does not change: rules, tasks, colours
@@ -41,12 +43,18 @@ function busy(is) {
   part("back").disabled = !now.learned;
 }
 
+// Tell what could not be done; "" when something else is.
+function refuse(sentence) {
+  part("refused").textContent = sentence;
+  part("refused").hidden = !sentence;
+}
+
 // Call Python, and tell what goes wrong; a call that was stopped is told by whoever stops.
 async function ask(name, given = {}, options = {}) {
   try {
     return await python.call(name, given, options);
   } catch (error) {
-    if (!python.gone && error.message !== "Stopped.") part("told").textContent = error.message;
+    if (!python.gone && error.message !== "Stopped.") refuse(error.message);
     return undefined;
   }
 }
@@ -58,8 +66,10 @@ function showSettings() {
   const at = strengths.reduce((best, c, i) => (distance(c) < distance(strengths[best]) ? i : best), 0);
   settings.c = strengths[at];
   Object.assign(strength, { min: 0, max: strengths.length - 1, step: 1, value: at });
-  strength.setAttribute("aria-valuetext", `c = ${settings.c}`);
-  part("c-is").textContent = `c = ${settings.c}`;
+  const words = `c = ${settings.c.toLocaleString("en", { maximumSignificantDigits: 3 })}`;
+  strength.setAttribute("aria-valuetext", words);
+  part("c-is").textContent = words;
+  part("dark").textContent = rule().dark;
   for (const name of ["rule", "readout", "seed"]) part(name).value = settings[name];
   page.style.setProperty("--held", colour);
   curves.who([{ name: names()[0], colour: about.look.free, dash: "5 3" }, { name: short, colour, dash: "" }]);
@@ -89,7 +99,7 @@ function show(summary) {
     const button = element("button", { type: "button", textContent: `Keep it as a ${digit}` });
     button.dataset.idle = "";
     button.addEventListener("click", () => {
-      if (paint.empty) part("told").textContent = "There is no ink yet. Paint a digit first.";
+      if (paint.empty) refuse("There is no ink yet. Paint a digit first.");
       else change("keep", { drawing: paint.ink, digit });
     });
     return button;
@@ -100,6 +110,7 @@ function show(summary) {
 // Let Python change what it holds, and show it.
 async function change(name, given = {}, options = {}) {
   const focused = document.activeElement;
+  refuse("");
   busy(true);
   const summary = await ask(name, given, options);
   if (summary) show(summary);
@@ -178,6 +189,7 @@ async function begin() {
   part("rule").replaceChildren(...options(about.rules));
   part("readout").replaceChildren(...options(about.readouts));
   page.style.setProperty("--free", about.look.free);
+  page.style.setProperty("--chance", about.look.chance);
   curves = new Curves(part("curves"), about.names);
   const choices = (list) => ({ initial: list[0].name, choices: list.map(({ name }) => name) });
   known = {

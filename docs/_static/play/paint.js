@@ -76,6 +76,9 @@ export class Paint {
     this.context.moveTo(...from);
     this.context.lineTo(...to);
     this.context.stroke();
+    this.context.beginPath(); // a line without length leaves no ink
+    this.context.arc(...to, PEN / 2, 0, 2 * Math.PI);
+    this.context.fill();
     this.empty = false;
     this.changed();
   }

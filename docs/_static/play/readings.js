@@ -40,7 +40,7 @@ export function showOwn(list, own, names, remove) {
     drawImage(picture, image, INK, 255);
     const words = right
       ? names.map((name, k) => `${name}: ${right[k] ? "right" : "wrong"}`)
-      : ["learned with the next task"];
+      : ["learned with the next pair"];
     const button = element("button", { type: "button", textContent: "Remove" });
     button.setAttribute("aria-label", `Remove your ${digit}`);
     button.addEventListener("click", () => remove(index));
