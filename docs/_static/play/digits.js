@@ -126,6 +126,8 @@ async function change(name, given = {}, options = {}) {
 
 async function restart() {
   showSettings();
+  status("");
+  part("progress").value = 0;
   curves.keep(0);
   const { rule: chosen, readout, seed } = settings;
   part("present").hidden = chosen !== "si"; // other rules do not know before the task has ended
@@ -147,6 +149,7 @@ async function learn() {
 }
 
 async function back() {
+  status("");
   const summary = await change("back");
   if (summary) curves.keep(summary.learned);
 }
