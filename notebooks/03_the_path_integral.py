@@ -593,6 +593,7 @@ assert np.allclose(kept_error[1:], predicted[1:], rtol=0.15)
 assert np.allclose(kept_error[:-1] / kept_error[1:], 2, rtol=0.1)
 assert np.allclose(trapezoid_error[:-1] / trapezoid_error[1:], 4, rtol=0.1)
 assert abs(extrapolated) < 1e-6
+assert np.isclose(package.richardson(3 + kept_error), 3), "What does not depend on η must stay."
 
 # noise: for SGD it is Σ η tr C, within five standard errors
 for run in (*by_step["SGD"], *by_batch["SGD"]):

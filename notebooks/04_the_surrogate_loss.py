@@ -596,6 +596,14 @@ for name, Omega in stand_ins.items():
     assert np.isclose(omega.sum(), drop, rtol=0.01) == (name != "Hessian")
     assert np.allclose(omega, bent_omega, rtol=0.01) == (name == "surrogate")
 
+# the package's surrogate is yours, with ξ beside Δ²; its slope has a 2, and Ω of the Hessian a ½
+yours = importance(start, end, bent_omega, xi=0.1)
+theirs = package.surrogate(start, end, bent_omega, xi=0.1)
+assert np.allclose(theirs.value(plane), surrogate(plane, end, yours)), "Ω is ω / (Δ² + ξ)."
+assert np.allclose(theirs.gradient(plane), 2 * yours * (plane - end)), "The slope is 2Ω (θ - θ̃)."
+by_package = package.hessian_approximation(np.array([1.0, 2.0]), end)
+assert np.allclose(by_package.Omega, stand_ins["Hessian"]), "Ω must be half the curvature."
+
 # ξ bounds Ω where ω is too large, and changes nothing for synapses that moved
 assert bounds[extra, 0.0].max() > 100 * h and bounds[extra, xi].max() < 1.01 * (h / 2 + extra / xi)
 assert np.isclose(bounds[0, xi][-1], h / 2, rtol=0.01)

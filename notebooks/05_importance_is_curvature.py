@@ -13,7 +13,7 @@
 # **What you need.** Eigenvalues and eigenvectors; [notebook 3](03_the_path_integral.ipynb) for
 # $\omega$ and [notebook 4](04_the_surrogate_loss.ipynb) for $\Omega$.
 #
-# **Time.** About 30 minutes.
+# **Time.** About 35 minutes.
 
 # %% tags=["hide-input"]
 import matplotlib.pyplot as plt
@@ -599,6 +599,13 @@ assert pysi.interval(falls["pearson_root"] - falls["spearman"]).above(0.1)
 # ## The claims
 
 # %%
+# Eqs. 6 to 9: Eq. 9 is the speed of the flow, and by Eq. 7 τ times this speed is -g (slip 1)
+before, there, after = (bowl.flow(starts, t, tau=2.0) for t in (1 - 1e-5, 1, 1 + 1e-5))
+speed, slope = bowl.velocity(starts, 1, tau=2.0), bowl.gradient(there)
+assert np.allclose(speed, (after - before) / 2e-5), "Eq. 9 must be the derivative of Eq. 8."
+assert np.allclose(2.0 * speed, -slope), "The flow goes downhill, at the speed g / τ."
+assert np.allclose(bowl.value(there), 0.5 * (there * slope).sum(axis=-1)), "Eq. 6 must have its ½."
+
 # Eqs. 10, 11: three ways to Q, whose trace is the loss drop; descent tends to flow as η → 0
 assert max(differ(in_modes, lyapunov), differ(summed, importance.Q_descent(H, d, 0.5, 400))) < 1e-9
 assert np.isclose(np.trace(in_modes), 0.5 * d @ H @ d) and (np.diag(in_modes) >= 0).all()
@@ -607,6 +614,8 @@ assert np.allclose(np.array(to_flow[:-1]) / to_flow[1:], 10, rtol=0.1)
 # Eq. 12: the error of ⟨Q⟩ is as predicted, within five standard errors of 20 repeats
 square = errors**2
 assert (abs(square.mean(axis=1) - predicted**2) < 5 * square.std(axis=1, ddof=1) / 20**0.5).all()
+scatter = importance.Q_flow(pair, rng.standard_normal((100_000, 2))).var(axis=0)
+assert np.allclose(scatter, importance.Q_variance(pair, 1.0), rtol=0.1), "Wick: two pairings count."
 
 # slips 2 and 3: the mean of the ratio does not settle, the ratio of the means does; σ² Π_kk
 assert (wanders[:, -1] > 1000).all() and abs(settles[:, -1] - 1).max() < 0.02
@@ -615,10 +624,15 @@ assert np.allclose((moves**2).mean(axis=0), u**2, rtol=0.05)
 
 # slips 4 and 5: ½H, not H; Q is not diagonal. (Steps of 0.002 make Ω too large by up to 0.3 %.)
 assert np.allclose(Omega_axes, h / 2, rtol=3e-3)
+by_steps = normalization.Omega_descent(h, 0.002, 20_000)
+assert np.allclose(Omega_axes, by_steps, rtol=1e-6), "How much too large Ω is, is known exactly."
+by_diagonal = importance.Q_diagonal(np.diag(h), d6)
+assert np.allclose(by_diagonal, np.diag(Q_of_axes(h, d6))), "Eq. 13 must have a ½ (slip 4)."
 assert np.isclose(Q_axes[0, 1], d6[0] * d6[1] * h[0] * h[1] / (h[0] + h[1]), rtol=3e-3)
 
 # slip 6: Eq. 5 gives ½λ₁ and the whole drop; the whole movement gives ½H_kk and a smaller drop
 drop = 0.5 * d6 @ H_one @ d6
+assert np.allclose(importance.Q_rank_one(H_one, d6), Q_one, rtol=5e-3), "Eq. 14 must have its ½."
 assert np.allclose(Omega_one, 1.0, rtol=3e-3) and np.allclose(Omega_whole, half, rtol=3e-3)
 assert np.isclose(Omega_one @ moved_one**2, drop, rtol=3e-3)
 assert Omega_whole @ moved_one**2 < 0.5 * drop

@@ -24,6 +24,7 @@ from pysi import layers, losses
 from pysi.figures.style import colour, shades, use
 from pysi.layers import Dense, Dropout, Layer, ReLU, Tanh
 from pysi.losses import softmax_cross_entropy
+from pysi.rules.distillation import distillation
 
 use()
 EXACT = colour("exact")
@@ -840,11 +841,25 @@ assert agree(relu_dx, dy_x * slopes(relu(x), "relu"))
 assert agree(tanh_dx, dy_x * (1 - np.tanh(x) ** 2))
 assert all(network_agrees.values()) and norm_agrees
 
+# dropout keeps the mean: an entry becomes 0, or 1 / (1 - p) of what it was
+left_on, *_ = package(Dropout(0.2), np.ones((100, 100)), np.ones((100, 100)))
+assert np.isin(left_on, [0, 1 / 0.8]).all() and abs(left_on.mean() - 1) < 0.03, (
+    "What dropout leaves on must be divided by 1 - p, or the mean falls by the factor 1 - p."
+)
+
 # the gradient with respect to the logits sums to zero, and is exactly zero for inactive classes
 _, dlogits = softmax_cross_entropy(z, labels, active)
 assert np.allclose(dlogits.sum(axis=1), 0, atol=1e-15)
 assert (dlogits[:, ~active] == 0).all()
 assert np.isfinite(dhuge).all() and (dhuge[:, ~digits] == 0).all()
+
+# distillation is this loss with an old network's probabilities as labels, at a temperature T
+old = rng.standard_normal(z.shape)
+dlogits = differences(lambda z: distillation(z, old, 2.0, active)[0], z)
+assert agree(distillation(z, old, 2.0, active)[1], dlogits), "The slope of z / T is 1 / T."
+assert agree(distillation(old, old, 2.0, active)[1], np.zeros_like(z)), (
+    "A network that answers as the old one does has the gradient 0: T divides both logits."
+)
 
 # ⟨dy, Jv⟩ = ⟨Jᵀdy, v⟩ for every right layer; every single direction shows a wrong one
 for name, (by_forward, by_backward) in pairs.items():

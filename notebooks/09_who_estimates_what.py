@@ -12,7 +12,7 @@
 # **What you need.** [Notebook 5](05_importance_is_curvature.ipynb): why $\Omega$ follows the
 # curvature, and with Adam its square root.
 #
-# **Time.** About 30 minutes.
+# **Time.** About 35 minutes.
 
 # %% tags=["hide-input"]
 import json
@@ -616,6 +616,20 @@ assert interval(ratio["Ω, ξ = 0.001", "nudged"]).below(0.2)
 # no estimate ranks resets as well as nudges, in any of the networks
 for name in ("exact F / 2", "empirical F / 2", "Ω"):
     assert (ranks[name, "nudged"] > ranks[name, "reset"]).all(), name
+
+# EWC, as it was used: after two tasks its penalty is c F (θ - θ*)², summed over both
+two, rule, expected = pysi.MLP([196, 4, 10], seed=0, dtype=np.float64), pysi.EWC(2.0), 0
+rule.start(two.synapses)
+*ends, later = 0.3 * np.random.default_rng(0).standard_normal((3, len(two.synapses)))
+for task, end in zip(tasks[:2], ends, strict=True):
+    two.synapses.theta[...] = end
+    rule.end_task(two, task)
+    fisher = diagonal_fisher(two, task.part("train")[0], task.active)
+    expected += 2.0 * (fisher * (later - end) ** 2).sum()
+two.synapses.theta[...] = later
+assert np.isclose(rule.penalty(), expected), (
+    "Each task has a parabola of its own, with its Fisher information and around its own optimum."
+)
 
 # costs, as stored: all are small beside training, and the exact Fisher costs most
 assert max(share[name] for name in passes if name != "training") < 0.25

@@ -697,6 +697,10 @@ assert (np.bincount(im2col(small, 3, 3).astype(int).ravel())[1:] == windows.rave
 assert windows[2, 2] == 9 and windows[0, 0] == 1
 assert (32 * 32 * 32) * (30 * 30 * 32) // (3 * 3 * 32 * 32) == 102_400
 
+# "same" with an even kernel: the package's only row and column of zeros are below and on the right
+sums, *_ = package(Conv2D(1, 1, 2), np.ones((3, 3, 1)), np.ones((2, 2, 1, 1)), np.zeros(1))
+assert (sums[..., 0] == [[4, 4, 2], [4, 4, 2], [2, 2, 1]]).all(), "The zeros have changed sides."
+
 # the backward pass by hand is the package's; a column of the Jacobian is the mirrored kernel
 assert np.allclose(by_hand_dW, by_package_dW) and np.allclose(by_hand_db, by_package_db)
 assert np.allclose(image_gradient(dy, W), by_package_dx)

@@ -579,7 +579,7 @@ assert not np.shares_memory(extra, net.synapses.grad), (
 x, y = np.concatenate(rule.x, axis=1), np.concatenate(rule.y, axis=1)
 net.backward(tasks[2].loss(net.forward(x, train=True), y, tasks[2].active)[1])
 assert np.allclose(extra, net.synapses.grad, rtol=1e-4, atol=1e-7), (
-    "Which mask? The old digits must be told from all digits so far: use self.task.active."
+    "Which mask? The old digits must be compared with all digits so far: use self.task.active."
 )
 
 # %% [markdown] tags=["instructor", "remove-cell"]
@@ -891,8 +891,13 @@ for window in (all_tasks[3], all_tasks[4]):  # c = 1 and c = 10
     assert pysi.interval(window - all_tasks[0]).above(0.05)
     assert pysi.interval(window - all_tasks[-1]).above(0)
 
-# replay works where SI does not, and is not joint training
+# replay works where SI does not, and is not joint training; with a capacity it keeps a fair sample
 assert better.above(0.4) and alike.within(-0.1, 0.1) and left_open.above(0.1)
+reservoir, tasks = pysi.Replay(capacity=200), pysi.in_scenario(split, "class")
+net = pysi.MLP([784, 2, 10], seed=range(8))
+pysi.train(net, pysi.Adam(), reservoir, tasks, epochs=1, batch_size=400)
+share = np.bincount(reservoir.targets.ravel() // 2) / (8 * 200)
+assert abs(share - 1 / 5).max() < 0.04, "Each of the five tasks must have a fifth of the room."
 
 # the stability gap: a dip that is regained with replay, and not with SI
 assert pysi.interval(dips["buffer"][0]).above(0.1) and pysi.interval(dips["buffer"][1]).above(0.1)
