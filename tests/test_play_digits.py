@@ -221,7 +221,7 @@ class TestWhatIsShown:
         summary = taught(2)
         shares = [two_networks.percent(share) for share in summary["accuracy"][0]]
         assert summary["sentences"][0] == (
-            f"Of the 0s and 1s, {shares[0]} are still read rightly without consolidation, and "
+            f"Of the 0s and 1s, {shares[0]} are still read correctly without consolidation, and "
             f"{shares[1]} with SI."
         )
         assert "still" not in summary["sentences"][1]  # the newest pair
@@ -280,3 +280,41 @@ class TestOwnDigits:
         with pytest.raises(pysi.ConfigError, match="index: expected one of 0 drawings"):
             digits.discard(silent, 0)
         assert digits.session.kept == []
+
+
+class TestWhatThePageSays:
+    TEXT = (PLAY.parents[1] / "play" / "digits.md").read_text(encoding="utf-8")
+
+    def test_numbers(self):
+        task = digits.pairs()[0]
+        assert f"the training images, {two_networks.REPEATS} times" in self.TEXT
+        sizes = f"({len(task.y_train)} per pair to learn from, and {len(task.y_test)} to test)"
+        assert sizes in self.TEXT and f"{two_networks.HIDDEN} hidden units" in self.TEXT.replace(
+            "\n", " "
+        )
+        assert f"c = {digits.RULES['si'].strengths[-1]:,.0f}" in self.TEXT
+        assert 0.1 in digits.RULES["si"].strengths
+
+    def test_the_first_two_tries(self):
+        (free, held), _ = taught(2)["accuracy"]
+        assert 0.65 < free < 0.8 and held > 0.95
+        digits.back(silent)
+        (_, weaker), _ = digits.learn(silent, 0.1)["accuracy"]
+        assert free < weaker < held
+        digits.back(silent)
+        (_, old), (_, new) = digits.learn(silent, 1000)["accuracy"]
+        assert old > 0.99 and new < 0.65
+
+    def test_the_third_try(self):
+        """One image of 1 that is called 0 is believed, and other 1s are still read correctly."""
+        digits.start(silent)
+        digits.keep(silent, digits.pairs()[0].x_test[150], 0)
+        summary = digits.learn(silent, 1)
+        assert summary["own"][0]["right"] == [True, True]
+        assert min(summary["accuracy"][0]) > 0.9
+
+    def test_with_output_units_of_their_own_little_is_lost_at_first(self):
+        assert min(min(pair) for pair in taught(2, readout="own")["accuracy"]) > 0.95
+        for _ in range(3):
+            summary = digits.learn(silent, 1)
+        assert min(free for free, _ in summary["accuracy"]) < 0.9

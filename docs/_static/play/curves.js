@@ -55,7 +55,7 @@ export class Curves {
     const x = (at) => LEFT + (at / span) * (WIDTH - LEFT - RIGHT);
     const figure = document.createElement("figure");
     const caption = document.createElement("figcaption");
-    caption.textContent = `How much of ${name} is read rightly`;
+    caption.textContent = `How much of ${name} is read correctly`;
     figure.append(caption);
     const svg = add(figure, "svg", {
       viewBox: `0 0 ${WIDTH} ${HEIGHT}`, class: "diagram", role: "img", "data-task": task,

@@ -31,7 +31,7 @@ export function said(answers, names) {
   }).join(" ");
 }
 
-// The kept digits: a picture, the label, and whether each network reads it rightly.
+// The kept digits: a picture, the label, and whether each network reads it correctly.
 export function showOwn(list, own, names, remove) {
   list.replaceChildren(...own.map(({ digit, image, right }, index) => {
     const picture = element("canvas");

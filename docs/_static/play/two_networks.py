@@ -173,7 +173,7 @@ class Session:
         return found
 
     def own(self) -> list[dict[str, Any]]:
-        """Return the visitor's digits, and which network reads each of them rightly."""
+        """Return the visitor's digits, and which network reads each of them correctly."""
         listed = []
         for digit, image in self.kept:
             task = digit // 2
@@ -197,7 +197,7 @@ class Session:
             "own": self.own(),
             "sentences": [
                 f"Of the {'s and '.join(map(str, digits_of(task)))}s, {percent(free)} are "
-                f"{'still ' if task < n - 1 else ''}read rightly without consolidation, and "
+                f"{'still ' if task < n - 1 else ''}read correctly without consolidation, and "
                 f"{percent(held)} with {self.rule.short}."
                 for task, (free, held) in enumerate(accuracy)
             ],
