@@ -142,6 +142,9 @@ def test_the_slider_and_the_link(chromium, site):
         pressed(page, "learn")
         pressed(page, "learn")
         assert [free - held for free, held in accuracies(page)] == [0, 0]
+        page.evaluate("location.hash = '#try-this'")  # a heading, and no settings
+        assert page.inner_text("[data-ignored]") == ""
+        assert page.inner_text("[data-c-is]") == "c = 0"
         page.click("summary")
         page.select_option("[data-rule]", "si")
         assert settled(page) == "ready"

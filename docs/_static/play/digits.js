@@ -85,6 +85,7 @@ function importance(canvas, image, words) {
 // Show what has been learned.
 function show(summary) {
   now = summary;
+  curves.keep(now.learned);
   const next = about.names[now.learned];
   part("learn").textContent = next ? `Learn ${next}` : "All five are learned";
   part("told").replaceChildren(...now.sentences.map((text) => element("p", { textContent: text })));
@@ -117,9 +118,9 @@ async function change(name, given = {}, options = {}) {
   if (python.gone || !now) return summary;
   busy(false);
   // a control that is disabled for a while, or made anew, loses the focus
-  const next = focused.isConnected && !focused.disabled ? focused : part("canvas");
+  const places = focused.isConnected ? [focused, part("learn"), part("back")] : [part("canvas")];
   if (focused !== document.body && document.activeElement === document.body) {
-    next.focus({ preventScroll: true });
+    places.find(({ disabled }) => !disabled).focus({ preventScroll: true });
   }
   return summary;
 }
@@ -150,14 +151,13 @@ async function learn() {
 
 async function back() {
   status("");
-  const summary = await change("back");
-  if (summary) curves.keep(summary.learned);
+  await change("back");
 }
 
 // Ask both networks what they see in the drawing.
 async function see() {
   const seen = !paint.empty && about && (await ask("see", { drawing: paint.ink }, { latest: true }));
-  if (seen === undefined) return; // a later drawing is on its way
+  if (seen === undefined || (seen && paint.empty)) return; // there is a later drawing, or none
   const answers = (seen && seen.answers) || [];
   showAnswers(part("answers"), answers);
   clearTimeout(speaking); // when the pen rests, and not for every stroke
@@ -173,12 +173,15 @@ async function example() {
   if (found) paint.load(found.image);
 }
 
+// A link may also lead to a heading of the page, such as #try-this.
+const carriesSettings = () => location.hash.includes("=");
+
 function fromLink() {
   const found = fromAddress(known);
   const asked = new URLSearchParams(location.hash.slice(1));
   settings = { ...found.settings, seed: Math.round(found.settings.seed) };
   if (!asked.has("c")) settings.c = rule().c;
-  part("ignored").textContent = found.ignored;
+  part("ignored").textContent = carriesSettings() ? found.ignored : "";
 }
 
 async function begin() {
@@ -186,8 +189,9 @@ async function begin() {
   clear();
   if (python.gone) python.revive();
   now = undefined;
-  about = await ask("describe");
-  if (!about) return;
+  const told = await ask("describe");
+  if (!told) return;
+  about = told;
   const options = (choices) => choices.map(({ name, title }) => element("option", { value: name, textContent: title }));
   part("rule").replaceChildren(...options(about.rules));
   part("readout").replaceChildren(...options(about.readouts));
@@ -230,7 +234,7 @@ part("clear").addEventListener("click", () => paint.clear());
 part("example").addEventListener("click", example);
 part("form").addEventListener("submit", (event) => event.preventDefault());
 window.addEventListener("hashchange", () => {
-  if (!about) return;
+  if (!about || !carriesSettings()) return;
   const before = settings;
   fromLink();
   const same = ["rule", "readout", "seed"].every((name) => before[name] === settings[name]);

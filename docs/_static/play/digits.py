@@ -1,6 +1,6 @@
-"""The page of digits: what it asks, in the order in which a visitor meets it.
+"""The page of digits: the functions that it calls, in the order in which a visitor meets them.
 
-Every function begins with `progress`, which sends a part of the answer to the page at once.
+The first argument of each is a function that sends a part of the answer to the page at once.
 """
 
 from collections.abc import Callable
@@ -98,8 +98,9 @@ def example(progress: Any, number: int) -> dict[str, Any]:
 def learn_headless(progress: Any, c: float = 1.0, tasks: int = 2, **settings: Any) -> list[Any]:
     """Return the accuracies of both networks on each task, after the last of so many tasks.
 
-    It is what a visitor gets who starts, and learns `tasks` pairs. Another machine adds float32
-    numbers in another order, which moves single test images: expect agreement within 0.03.
+    A visitor who starts and learns `tasks` pairs gets the same. Another machine may add float32
+    numbers in another order, which changes the answer to single test images: expect agreement
+    within 0.03.
     """
     start(progress, **settings)
     for _ in range(whole("tasks", tasks)):

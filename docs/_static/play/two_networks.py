@@ -28,6 +28,7 @@ REPEATS = 20
 EVERY = 5
 """Steps from one test to the next, in the first two tasks; later there is more to test."""
 FACTORS = (0, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000)
+"""The strengths on the slider, as multiples of the one that does well."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ class Session:
     Parameters
     ----------
     rule : {"si", "ewc", "mas"}
-        Of the second network; the first has the same with c = 0.
+        The rule of the second network; the first network has the same rule with c = 0.
     readout : {"shared", "own"}
         See `READOUTS`.
     seed : int
@@ -106,7 +107,7 @@ class Session:
         return int(np.flatnonzero(self.tasks[task].active)[digits_of(task).index(digit)])
 
     def with_own(self, task: int) -> pysi.Task:
-        """Return a task, the visitor's digits among its training examples."""
+        """Return a task; its training examples include the visitor's digits, `REPEATS` times."""
         plain, own = self.tasks[task], [k for k in self.kept if k[0] in digits_of(task)]
         if not own:
             return plain
@@ -210,6 +211,6 @@ def percent(share: float) -> str:
 
 
 def half(importance: Array) -> float:
-    """Return the smallest share of the pixels that has half of all importance, or 0 of none."""
+    """Return the smallest share of the pixels that holds half of all importance; 0 without any."""
     falling = np.sort(importance.ravel())[::-1].cumsum()
     return (1 + np.argmax(falling >= falling[-1] / 2)) / falling.size if falling[-1] > 0 else 0.0
