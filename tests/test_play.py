@@ -13,7 +13,9 @@ import pysi
 DOCS = Path(__file__).parent.parent / "docs"
 sys.path[:0] = [str(DOCS), str(DOCS / "_static" / "play")]
 import play_still  # noqa: E402
+
 import surfaces  # noqa: E402
+import two_tasks  # noqa: E402
 
 ONE = int(abs(surfaces.STRENGTHS - 1).argmin())
 
@@ -77,11 +79,11 @@ def test_losses_are_those_of_both_quadratics():
     old, new = (
         0.5 * (theta - best) @ h @ (theta - best) for best, h in zip(surfaces.BEST, H, strict=True)
     )
-    assert np.allclose(surfaces.losses(theta, H), [old, new, old + new])
+    assert np.allclose(two_tasks.losses(theta, H), [old, new, old + new])
     nudged = [
-        surfaces.losses(surfaces.joint(H) + d, H)[2] for d in 1e-3 * np.array([[1, 0], [0, 1]])
+        two_tasks.losses(two_tasks.joint(H) + d, H)[2] for d in 1e-3 * np.array([[1, 0], [0, 1]])
     ]
-    assert min(nudged) > surfaces.losses(surfaces.joint(H), H)[2]
+    assert min(nudged) > two_tasks.losses(two_tasks.joint(H), H)[2]
 
 
 @pytest.mark.parametrize("turn", [0, 45])

@@ -28,9 +28,10 @@ async function places() {
 export class Python {
   // `status` is told in words what is being loaded, and "" when nothing is; `failed`, in a sentence,
   // that Python is gone. After `stop` or `failed` the object starts anew by itself with the next call.
-  // With `all`, the other wheels of the site are loaded too, and not pysi's alone.
-  constructor(module, { status = () => {}, failed = () => {}, all = false } = {}) {
-    Object.assign(this, { module, status, failed, all, patience: PATIENCE });
+  // The module may import those `beside` it. With `all`, the other wheels of the site are loaded
+  // too, and not pysi's alone.
+  constructor(module, { status = () => {}, failed = () => {}, beside = [], all = false } = {}) {
+    Object.assign(this, { module, status, failed, beside, all, patience: PATIENCE });
     this.begin();
   }
 
@@ -56,7 +57,7 @@ export class Python {
       this.giveUp("Python could not be loaded: the connection was interrupted.");
     };
     if (!this.all) found.wheels.length = 1;
-    const sources = ["bridge", this.module].map((name) => [`${name}.py`, here(`${name}.py`)]);
+    const sources = ["bridge", ...this.beside, this.module].map((name) => [`${name}.py`, here(`${name}.py`)]);
     await this.ask({ start: { ...found, name: this.module, sources } });
     this.loaded = true;
     this.status("");

@@ -10,7 +10,7 @@ const page = document.getElementById("surfaces");
 const part = (name) => page.querySelector(`[data-${name}]`);
 const slider = (name) => page.querySelector(`input[name=${name}]`);
 const { status, failed, clear } = voice(page, { again: () => start() });
-const python = new Python("surfaces", { status, failed });
+const python = new Python("surfaces", { beside: ["two_tasks", "outcome"], status, failed });
 
 let about; // what does not change: the ranges, the valleys, the colours
 let known; // the settings that a link can have
