@@ -16,6 +16,7 @@ PLAY = Path(__file__).parent / "_static" / "play"
 sys.path.insert(0, str(PLAY))
 import digits  # noqa: E402
 
+PICTURE = PLAY / "digits.svg"
 WIDTH, HEIGHT = 400, 110  # of a diagram
 LEFT, TOP, GAP = 50, 34, 50
 SIDE = 280  # of the image
@@ -79,7 +80,6 @@ def picture():
 
 
 if __name__ == "__main__":
-    path = PLAY / "digits.svg"
-    with atomic(path, "w", encoding="utf-8") as file:
+    with atomic(PICTURE, "w", encoding="utf-8") as file:
         file.write(picture())
-    print(path)
+    print(PICTURE)

@@ -1,5 +1,6 @@
 """The Python of the page where networks learn to read digits: `docs/_static/play/digits.py`."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -9,15 +10,13 @@ import pytest
 import pysi
 from pysi.experiments.palette import colour
 
-PLAY = Path(__file__).parent.parent / "docs" / "_static" / "play"
+DOCS = Path(__file__).parent.parent / "docs"
+sys.path[:0] = [str(DOCS), str(DOCS / "_static" / "play")]
+import play_digits_still  # noqa: E402
 
-sys.path.insert(0, str(PLAY))
-try:
-    import digits
-    import ink
-    import two_networks
-finally:
-    sys.path.remove(str(PLAY))
+import digits  # noqa: E402
+import ink  # noqa: E402
+import two_networks  # noqa: E402
 
 
 def silent(part):
@@ -283,7 +282,7 @@ class TestOwnDigits:
 
 
 class TestWhatThePageSays:
-    TEXT = (PLAY.parents[1] / "play" / "digits.md").read_text(encoding="utf-8")
+    TEXT = (DOCS / "play" / "digits.md").read_text(encoding="utf-8")
 
     def test_numbers(self):
         task = digits.pairs()[0]
@@ -318,3 +317,15 @@ class TestWhatThePageSays:
         for _ in range(3):
             summary = digits.learn(silent, 1)
         assert min(free for free, _ in summary["accuracy"]) < 0.9
+
+    def test_the_still_picture_shows_two_pairs(self):
+        drawn, stored = play_digits_still.picture(), play_digits_still.PICTURE.read_text("utf-8")
+        ends = [
+            [float(line.split(",")[-1]) for line in re.findall('points="([^"]*)"', each)]
+            for each in (drawn, stored)
+        ]
+        assert len(ends[0]) == 4  # two networks, two pairs
+        assert np.allclose(*ends, atol=0.03 * play_digits_still.HEIGHT)
+        words = [re.findall("<text[^>]*>([^<]*)", each) for each in (drawn, stored)]
+        assert words[0] == words[1], "run python docs/play_digits_still.py"
+        assert len(stored) < 80_000

@@ -1,15 +1,7 @@
 // The curves: for each task a diagram with the test accuracy of both networks while they learn.
+import { add, line } from "./svg.js";
 
-const SPACE = "http://www.w3.org/2000/svg";
 const [WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM] = [360, 128, 40, 74, 10, 22];
-
-function add(parent, name, attributes = {}, text = "") {
-  const element = document.createElementNS(SPACE, name);
-  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
-  element.textContent = text;
-  parent.append(element);
-  return element;
-}
 
 const y = (accuracy) => TOP + (1 - accuracy) * (HEIGHT - TOP - BOTTOM);
 const percent = (share) => `${Math.round(100 * share)} %`;
@@ -62,8 +54,8 @@ export class Curves {
     });
     for (const level of [0, 0.5, 1]) {
       add(svg, "text", { x: LEFT - 4, y: y(level) + 4, class: "end" }, percent(level));
-      const line = { x1: LEFT, x2: x(span), y1: y(level), y2: y(level) };
-      add(svg, "line", { ...line, class: level === 0.5 ? "chance" : "edge" });
+      const ends = { x1: LEFT, x2: x(span), y1: y(level), y2: y(level) };
+      add(svg, "line", { ...ends, class: level === 0.5 ? "chance" : "edge" });
     }
     for (let i = 0; i < span; i += 1) {
       add(svg, "line", { x1: x(i), x2: x(i), y1: y(1), y2: y(0), class: "edge" });
@@ -84,9 +76,8 @@ export class Curves {
     svg.dataset.accuracy = last.join(" ");
     const places = apart(last.map(y));
     this.networks.forEach(({ name, colour, dash }, k) => {
-      const points = known.map(({ at, accuracy }) => `${x(at).toFixed(1)},${y(accuracy[task][k]).toFixed(1)}`);
-      const style = { stroke: colour, "stroke-dasharray": dash, class: "curve" };
-      add(svg, "polyline", { points: points.join(" "), ...style });
+      const points = line(known.map(({ at, accuracy }) => [x(at), y(accuracy[task][k])]));
+      add(svg, "polyline", { points, stroke: colour, "stroke-dasharray": dash, class: "curve" });
       const label = { x: x(known.at(-1).at) + 5, y: places[k] + 4, style: `fill: ${colour}`, class: "name" };
       add(svg, "text", label, `${name}: ${percent(last[k])}`);
     });

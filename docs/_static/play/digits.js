@@ -6,20 +6,10 @@ import { copyButton, fromAddress, state, toAddress, voice } from "./page.js";
 import { Paint } from "./paint.js";
 import { element, said, showAnswers, showOwn } from "./readings.js";
 
-// Python with the two files that the module of this page imports.
-class WithParts extends Python {
-  ask(message, ...more) {
-    for (const name of ["ink.py", "two_networks.py"]) {
-      message.start?.sources.push([name, new URL(name, import.meta.url).href]);
-    }
-    return super.ask(message, ...more);
-  }
-}
-
 const page = document.getElementById("digits");
 const part = (name) => page.querySelector(`[data-${name}]`);
 const { status, failed, clear } = voice(page, { again: () => begin() });
-export const python = new WithParts("digits", { status, failed });
+export const python = new Python("digits", { status, failed, beside: ["ink", "two_networks"] });
 const strength = part("c");
 
 let about; // what does not change: rules, tasks, colours

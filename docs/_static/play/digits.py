@@ -7,13 +7,13 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from ink import SIDE, centred
-from two_networks import READOUTS, RULES, Session, digits_of, pairs
 
+from ink import SIDE, centred
 from pysi.arguments import refuse, whole
 from pysi.backend import stream
 from pysi.errors import ConfigError
 from pysi.experiments.palette import colour
+from two_networks import READOUTS, RULES, Session, digits_of, pairs
 
 LOOK = {
     "free": colour("fine-tuning"),

@@ -10,9 +10,9 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from ink import SIDE
 
 import pysi
+from ink import SIDE
 from pysi.arguments import choice, whole
 from pysi.errors import ConfigError
 from pysi.evaluation import score
