@@ -1,7 +1,7 @@
 // The curves: for each task a diagram with the test accuracy of both networks while they learn.
 import { add, line } from "./svg.js";
 
-const [WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM] = [360, 128, 40, 74, 10, 22];
+const [WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM] = [360, 128, 40, 82, 10, 22];
 
 const y = (accuracy) => TOP + (1 - accuracy) * (HEIGHT - TOP - BOTTOM);
 const percent = (share) => `${Math.round(100 * share)} %`;
