@@ -148,10 +148,12 @@ def joint_task(tasks: Sequence[Task]) -> Task:
     loss = tasks[0].loss
     if not (masks == active).all(axis=1).any():  # no task has all classes
         if masks.sum(axis=0).max() > 1:
-            other = tasks[int((masks != masks[0]).any(axis=1).argmax())]
+            shared = int(masks.sum(axis=0).argmax())
+            first, second = [tasks[i].name for i in np.flatnonzero(masks[:, shared])[:2]]
             raise ConfigError(
-                f"tasks: expected tasks with the same active classes, or with classes of their "
-                f"own, to be learned jointly, found others in {tasks[0].name!r} and {other.name!r}"
+                "tasks: expected tasks with the same active classes, or with classes of their own, "
+                f"to be learned jointly, found class {shared} in both {first!r} and {second!r}, "
+                "and tasks with other classes"
             )
         loss = TaskwiseCrossEntropy(masks.argmax(axis=0))
     (x_train, y_train), (x_test, y_test) = (

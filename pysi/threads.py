@@ -1,7 +1,7 @@
 """Threads: as many as save time for a network, unless the user has said how many.
 
 A product of small matrices takes longer with two threads than with one. On a machine that others
-use as well it takes many times as long, because BLAS threads wait for each other by spinning.
+use as well it takes much longer, because BLAS threads wait for each other by spinning.
 """
 
 import os

@@ -235,8 +235,12 @@ def test_tasks_that_share_some_classes_are_not_learned_jointly():
     first, second, *_ = toy_tasks()
     both = replace(second, active=first.active | second.active)
     third = replace(toy_tasks()[2], active=second.active | toy_tasks()[2].active)
-    with pytest.raises(pysi.ConfigError, match="'2 or 3' and '4 or 5'"):
+    with pytest.raises(pysi.ConfigError, match="class 2 in both '2 or 3' and '4 or 5'"):
         joint_task([both, third, first])
+    last = toy_tasks()[2]
+    some = replace(second, active=second.active | last.active)
+    with pytest.raises(pysi.ConfigError, match="class 4 in both '2 or 3' and '4 or 5'"):
+        joint_task([first, some, last])
 
 
 def test_dropout_has_its_own_task_1(dataset):

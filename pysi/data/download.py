@@ -15,6 +15,7 @@ from pathlib import Path
 
 from pysi.data.catalogue import CATALOGUE, Entry
 from pysi.errors import ConfigError, DataError, install
+from pysi.storage.files import process_is_alive
 
 TIMEOUT = (3, 15)
 """Seconds to wait for a connection, and between two packets."""
@@ -113,21 +114,11 @@ def _remove_leftovers(cache: Path) -> None:
         if (owner := re.fullmatch(r"\w+\.(.*)\.(\d+)\.\w+\.partial", folder.name)) is None:
             continue
         if owner[1] == platform.node() and os.name != "nt":
-            dead = not _is_running(int(owner[2]))
+            dead = not process_is_alive(int(owner[2]))
         else:  # of another machine, or on Windows, where no harmless signal shows a live process
             dead = time.time() - folder.stat().st_mtime > DAY
         if dead:
             shutil.rmtree(folder, ignore_errors=True)
-
-
-def _is_running(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # it runs for another user
-        pass
-    return True
 
 
 def _is_whole(entry: Entry, folder: Path) -> bool:

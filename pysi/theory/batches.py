@@ -36,7 +36,7 @@ from pysi.network import MLP, Network
 from pysi.optim import SGD, Adam, Optimizer
 from pysi.rules.fisher import diagonal_fisher, empirical_fisher
 from pysi.rules.si import SynapticIntelligence
-from pysi.storage.files import atomic, cannot_write
+from pysi.storage.files import atomic
 from pysi.tasks import Task, permuted_tasks, split_tasks
 from pysi.theory.curvature import correlations
 from pysi.theory.ledger import keep, own_rate
@@ -229,11 +229,8 @@ def main(args: Sequence[str] | None = None) -> None:
     for part, cell in cells(plan, first_tasks(dataset, plan.examples)):
         print(line(part, cell), flush=True)
         found[part].append(cell)
-    try:
-        with atomic(options.out, "w", encoding="utf-8") as file:
-            json.dump(found, file, ensure_ascii=False)
-    except OSError as err:
-        raise cannot_write(options.out, err) from err
+    with atomic(options.out, "w", encoding="utf-8") as file:
+        json.dump(found, file, ensure_ascii=False)
 
 
 if __name__ == "__main__":

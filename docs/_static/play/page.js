@@ -35,7 +35,8 @@ export function voice(page, { again }) {
 // Settings from the address, such as #c=1&angle=30. `known` gives for each its {initial} and
 // either {least, most} or {choices}; what is not understood becomes a sentence in `ignored`.
 export function fromAddress(known) {
-  const given = new URLSearchParams(location.hash.slice(1));
+  const anchor = !location.hash.includes("="); // such as that of a heading
+  const given = new URLSearchParams(anchor ? "" : location.hash.slice(1));
   const settings = Object.fromEntries(Object.entries(known).map(([k, v]) => [k, v.initial]));
   const ignored = [];
   for (const [name, text] of given) {
