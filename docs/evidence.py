@@ -7,9 +7,9 @@ put it there. `python docs/evidence.py` prints the table of README.md.
 from functools import cache
 from pathlib import Path
 
-import benchmarks
 import numpy as np
 
+import benchmarks
 from pysi.experiments.intervals import interval
 from pysi.experiments.overview import Overview
 from pysi.experiments.result import Result

@@ -1,21 +1,15 @@
 """The Python of the page of the two loss surfaces: `docs/_static/play/surfaces.py`."""
 
 import re
-import sys
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import pytest
 
+import play_surfaces_still
 import pysi
-
-DOCS = Path(__file__).parent.parent / "docs"
-sys.path[:0] = [str(DOCS), str(DOCS / "_static" / "play")]
-import play_still  # noqa: E402
-
-import surfaces  # noqa: E402
-import two_tasks  # noqa: E402
+import surfaces
+import two_tasks
 
 ONE = int(abs(surfaces.STRENGTHS - 1).argmin())
 
@@ -166,8 +160,11 @@ def test_a_path_that_overshoots_leaves_the_picture_and_ends_there():
 
 def test_the_still_picture_is_what_the_page_shows_first():
     number = re.compile(r"-?\d+\.?\d*")
-    drawn, stored = play_still.picture(), play_still.PICTURE.read_text(encoding="utf-8")
-    assert number.sub("", drawn) == number.sub("", stored), "run python docs/play_still.py"
+    drawn, stored = (
+        play_surfaces_still.picture(),
+        play_surfaces_still.PICTURE.read_text(encoding="utf-8"),
+    )
+    assert number.sub("", drawn) == number.sub("", stored), "run python docs/play_surfaces_still.py"
     numbers = [np.array(number.findall(each), float) for each in (drawn, stored)]
     assert np.allclose(*numbers, atol=0.11)  # of coordinates in pixels
     assert len(stored) < 60_000

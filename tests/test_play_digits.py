@@ -1,22 +1,17 @@
 """The Python of the page where networks learn to read digits: `docs/_static/play/digits.py`."""
 
 import re
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import digits
+import ink
+import play_digits_still
 import pysi
+import two_networks
 from pysi.experiments.palette import colour
-
-DOCS = Path(__file__).parent.parent / "docs"
-sys.path[:0] = [str(DOCS), str(DOCS / "_static" / "play")]
-import play_digits_still  # noqa: E402
-
-import digits  # noqa: E402
-import ink  # noqa: E402
-import two_networks  # noqa: E402
 
 
 def silent(part):
@@ -282,7 +277,7 @@ class TestOwnDigits:
 
 
 class TestWhatThePageSays:
-    TEXT = (DOCS / "play" / "digits.md").read_text(encoding="utf-8")
+    TEXT = (Path(two_networks.__file__).parents[2] / "play" / "digits.md").read_text("utf-8")
 
     def test_numbers(self):
         task = digits.pairs()[0]

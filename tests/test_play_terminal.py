@@ -1,14 +1,11 @@
 """The terminal of the site, without a browser: commands, their output, and the files they write."""
 
-import sys
 from pathlib import Path
 
 import pytest
 
+import terminal
 from pysi.errors import ConfigError
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "docs" / "_static" / "play"))
-import terminal  # noqa: E402
 
 
 @pytest.fixture

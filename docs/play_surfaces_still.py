@@ -1,6 +1,6 @@
 """The still picture of the page of the two loss surfaces: what it shows before Python is there.
 
-    python docs/play_still.py
+    python docs/play_surfaces_still.py
 
 It writes docs/_static/play/surfaces.svg. Lines of equal loss are ellipses, so the picture is small.
 """
