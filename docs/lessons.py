@@ -15,6 +15,35 @@ sys.path.insert(0, str(NOTEBOOKS))
 import copies  # noqa: E402
 
 
+IN_BROWSER = ("student", "solution")
+"""The copies that can be worked on in the browser."""
+SLOW = {8: "four", 9: "four", 11: "eight"}
+"""Minutes that a notebook takes in a browser, where they are many."""
+SAVED = """*This notebook runs in your browser, and your changes are saved there: they are still here when you
+close the tab and come back. File ▸ Download keeps a copy of your own.*"""
+
+
+def address(kind, name, site="../"):
+    """Return where a copy opens in the browser, from a page of a folder of the site."""
+    return f"{site}lite/notebooks/index.html?path={kind}/{name}.ipynb"
+
+
+def about_browser(name):
+    """Return the text that opens a notebook in the browser."""
+    minutes = SLOW.get(int(name[:2]))
+    slow = f" *Python is slow in a browser: all cells take {minutes} minutes.*" if minutes else ""
+    return SAVED + slow
+
+
+def buttons(name):
+    """Return links, as HTML, from a notebook's page to its copies in the browser."""
+    student, solution = (address(kind, name) for kind in IN_BROWSER)
+    return (
+        f'<p class="browser"><a href="{student}">Work on it in the browser</a> '
+        f'<a href="{solution}">Solution</a></p>'
+    )
+
+
 def write_copies(folder):
     """Write all copies of all notebooks, each kind into a folder of its own."""
     for kind in copies.KINDS:

@@ -1,0 +1,93 @@
+"""JupyterLite with the course: notebooks that run in the browser, without an installation."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import nbformat
+
+import lessons
+from lessons import copies
+from lite import runtime, wheels
+from pysi.errors import PysiError
+
+HERE = Path(__file__).parent
+RESULTS = HERE.parent / "results"
+
+PLUGIN = "@jupyterlite/pyodide-kernel-extension:kernel"
+PRELOADED = [*runtime.KERNEL, *wheels.KERNEL, "comm", "synaptic-intelligence"]
+CONFIG = {
+    "appName": "The pysi course",
+    "exposeAppInBrowser": True,
+    "litePluginSettings": {
+        PLUGIN: {
+            "pyodideUrl": "./../pyodide/kernel.js",
+            "disablePyPIFallback": True,
+            "loadPyodideOptions": {"packages": PRELOADED},
+        }
+    },
+}
+OVERRIDES = {
+    # seconds; the work of whoever closes the tab is kept up to here
+    "@jupyterlab/docmanager-extension:plugin": {"autosaveInterval": 10},
+    "@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False},
+}
+
+
+def contents(to: Path) -> None:
+    """Write what the notebooks' file system holds: the course, and the results that it reads."""
+    (to / "docs" / "results").mkdir(parents=True)
+    (to / "setup.cfg").touch()  # the root that the notebooks look for
+    for path in RESULTS.glob("*.json"):
+        shutil.copyfile(path, to / "docs" / "results" / path.name)
+    for kind in lessons.IN_BROWSER:
+        for path in copies.write(kind, to / kind):
+            notebook = nbformat.read(path, 4)
+            adapt(notebook, path.stem)
+            nbformat.write(notebook, path)
+
+
+def adapt(notebook: nbformat.NotebookNode, name: str) -> None:
+    """Make a copy of a notebook one for the browser."""
+    notebook.metadata["kernelspec"] = {
+        "name": "python",
+        "display_name": "Python (Pyodide)",
+        "language": "python",
+    }
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":  # the site's pages are not among these files
+            cell.source = re.sub(r"\[([^]]+)\]\(\.\./[^)]*\)", r"\1", cell.source)
+    note = nbformat.v4.new_markdown_cell(lessons.about_browser(name), id="about-browser")
+    notebook.cells.insert(0, note)
+
+
+def build(to: Path) -> None:
+    """Build JupyterLite with the course into a folder.
+
+    Raises
+    ------
+    PysiError
+        `jupyter lite` failed.
+    """
+    with TemporaryDirectory() as folder:
+        lite = Path(folder)
+        contents(lite / "contents")
+        config = {"jupyter-lite-schema-version": 0, "jupyter-config-data": CONFIG}
+        (lite / "jupyter-lite.json").write_text(json.dumps(config))
+        (lite / "overrides.json").write_text(json.dumps(OVERRIDES))
+        command = [sys.executable, "-m", "jupyter", "lite", "build", "--no-sourcemaps"]
+        command += ["--no-unused-shared-packages", "--apps", "lab", "--apps", "notebooks"]
+        command += ["--lite-dir", str(lite), "--contents", str(lite / "contents")]
+        command += ["--output-dir", str(to)]
+        done = subprocess.run(command, cwd=lite, capture_output=True, text=True)
+        if done.returncode:
+            raise PysiError(f"jupyter lite build: expected to succeed, found:\n{done.stderr[-3000:]}")
+    shutil.copyfile(HERE / "page.js", to / "page.js")
+    for page in to.glob("*/index.html"):
+        text = page.read_text()
+        script = '<script type="module" src="../page.js"></script>'
+        page.write_text(text.replace("</body>", f"  {script}\n  </body>"))
