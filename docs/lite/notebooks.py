@@ -19,7 +19,7 @@ HERE = Path(__file__).parent
 RESULTS = HERE.parent / "results"
 
 PLUGIN = "@jupyterlite/pyodide-kernel-extension:kernel"
-PRELOADED = [*runtime.KERNEL, *wheels.KERNEL, "comm", "synaptic-intelligence"]
+PRELOADED = [*runtime.KERNEL, *wheels.KERNEL, "comm", "synaptic_intelligence"]
 CONFIG = {
     "appName": "The pysi course",
     "exposeAppInBrowser": True,
@@ -79,10 +79,17 @@ def build(to: Path) -> None:
         config = {"jupyter-lite-schema-version": 0, "jupyter-config-data": CONFIG}
         (lite / "jupyter-lite.json").write_text(json.dumps(config))
         (lite / "overrides.json").write_text(json.dumps(OVERRIDES))
-        command = [sys.executable, "-m", "jupyter", "lite", "build", "--no-sourcemaps"]
-        command += ["--no-unused-shared-packages", "--apps", "lab", "--apps", "notebooks"]
-        command += ["--lite-dir", str(lite), "--contents", str(lite / "contents")]
-        command += ["--output-dir", str(to)]
+        settings = {
+            "apps": ["lab", "notebooks"],
+            "contents": [str(lite / "contents")],
+            "ignore_sys_prefix": True,  # this one extension, and no other that is installed
+            "federated_extensions": [str(wheels.kernel())],
+            "no_sourcemaps": True,
+            "no_unused_shared_packages": True,
+            "output_dir": str(to),
+        }
+        (lite / "jupyter_lite_config.json").write_text(json.dumps({"LiteBuildConfig": settings}))
+        command = [sys.executable, "-m", "jupyter", "lite", "build"]
         done = subprocess.run(command, cwd=lite, capture_output=True, text=True)
         if done.returncode:
             raise PysiError(f"jupyter lite build: expected to succeed, found:\n{done.stderr[-3000:]}")

@@ -7,8 +7,10 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from jupyterlite_pyodide_kernel.constants import PYODIDE_KERNEL_NPM_NAME
+
 from lite import runtime
-from pysi.errors import DataError, PysiError
+from pysi.errors import DataError, PysiError, install
 
 ROOT = Path(__file__).parents[2]
 
@@ -62,19 +64,21 @@ def fetch(to: Path, *places: Path) -> None:
         runtime.check_file(path, expected, f"Get it from https://pypi.org/project/{name[:-6]}/")
 
 
-def take_kernel(to: Path) -> None:
-    """Copy the wheels that the kernel's distribution brings."""
-    import jupyterlite_pyodide_kernel as kernel
-    from jupyterlite_pyodide_kernel.constants import PYODIDE_KERNEL_NPM_NAME
+def kernel() -> Path:
+    """Return the folder of the kernel's extension of JupyterLab."""
+    return Path(sys.prefix, "share", "jupyter", "labextensions", PYODIDE_KERNEL_NPM_NAME)
 
-    folder = Path(kernel.__file__).parent / "labextension"
-    if not folder.exists():
-        folder = Path(sys.prefix, "share", "jupyter", "labextensions", PYODIDE_KERNEL_NPM_NAME)
+
+def take_kernel(to: Path) -> None:
+    """Copy the wheels that the kernel brings."""
+    folder = kernel() / "static" / "pypi"
     for name in KERNEL:
-        found = sorted((folder / "static" / "pypi").glob(f"{name}-*.whl"))
+        found = sorted(folder.glob(f"{name}-*.whl"))
         if not found:
-            raise DataError(f"{folder}: expected the kernel's wheel {name}, found none.")
-        shutil.copy(found[0], to)
+            raise DataError(
+                f"{folder}: expected the kernel's wheel {name}, found none. {install('docs')}"
+            )
+        shutil.copy(found[-1], to)
 
 
 def entries(folder: Path) -> dict:
@@ -84,7 +88,7 @@ def entries(folder: Path) -> dict:
         name, version, *_ = path.name.split("-")
         key = runtime.normal(name)
         found[key] = {
-            "name": key,
+            "name": name,
             "version": version,
             "file_name": path.name,
             "install_dir": "site",
