@@ -1,7 +1,7 @@
 """Build the site with Python in its pages, and the course as notebooks in the browser.
 
-    python docs/build_site.py --pyodide DIR    # self-hosted: DIR is a copy of Pyodide
-    python docs/build_site.py --cdn            # smaller: browsers get Pyodide from its public address
+    python docs/build_site.py --pyodide DIR    # self-hosted: DIR holds Pyodide, which is copied
+    python docs/build_site.py --cdn            # small: browsers load Pyodide from its publisher
 
 `sphinx-build docs build/site` builds the same site without Python.
 """
@@ -15,8 +15,8 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-import lite
 from lite import runtime, wheels
+
 from pysi.errors import ConfigError, PysiError, install
 
 DOCS = Path(__file__).parent
@@ -52,7 +52,8 @@ def python(to: Path, pyodide: Path | None, lock: dict | None) -> None:
     to : Path
         The site.
     pyodide : Path, optional
-        The folder of Pyodide's files, which are copied; without it, browsers get them from Pyodide's public address.
+        The folder of Pyodide's files, which are copied; without it, browsers load Pyodide from
+        its public address.
     lock : dict, optional
         Its lock file, cut.
     """
@@ -70,13 +71,13 @@ def python(to: Path, pyodide: Path | None, lock: dict | None) -> None:
     script = script.replace("@RUNTIME@", "./" if pyodide else runtime.CDN)
     (folder / "kernel.js").write_text(script)
 
-    beside = {name: f"../../pyodide/{each['file_name']}" for name, each in own.items()}
     settings = {
         "version": runtime.VERSION,
         "runtime": "../../pyodide/" if pyodide else runtime.CDN,
-        "wheel": beside["synaptic-intelligence"],
-        "sha256": own["synaptic-intelligence"]["sha256"],
-        "wheels": {name: beside[name] for name in ("joblib", "tqdm")},
+        "wheels": [
+            {"url": f"../../pyodide/{own[name]['file_name']}", "sha256": own[name]["sha256"]}
+            for name in ("synaptic-intelligence", "joblib", "tqdm")
+        ],
     }
     play = to / "_static" / "play"
     play.mkdir(parents=True, exist_ok=True)

@@ -7,15 +7,13 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from jupyterlite_pyodide_kernel.constants import PYODIDE_KERNEL_NPM_NAME
-
 from lite import runtime
 from pysi.errors import DataError, PysiError, install
 
 ROOT = Path(__file__).parents[2]
 
 PURE = {
-    "joblib-1.5.2": "4e1f0bdbb987e6d843c70cf43714cb276623def372df3c22fe5266b2670bc241",
+    "joblib-1.6.0": "3dbbf9f6e4b592a2357b854608e980fe6390d131d7a82f011a377ef2ebef7aba",
     "tqdm-4.70.1": "c293e525e6fef9c20e8728fd4612df02a0aa31bb5fe91ecd93e123b1b7bffa73",
     "comm-0.2.2": "e6fb86cb70ff661ee8c9c14e7d36d6de3b4066f1441be4063df9c5009f0a64d3",
 }
@@ -25,6 +23,7 @@ Pyodide has a joblib of its own, which is too old for `pysi run`.
 """
 KERNEL = ("piplite", "pyodide_kernel", "ipykernel")
 """What comes with jupyterlite-pyodide-kernel as wheels."""
+EXTENSION = "@jupyterlite/pyodide-kernel-extension"
 DEPENDS = {"synaptic-intelligence": [*runtime.OURS, "joblib", "tqdm"]}
 IMPORTS = {"synaptic-intelligence": ["pysi"]}
 
@@ -66,7 +65,7 @@ def fetch(to: Path, *places: Path) -> None:
 
 def kernel() -> Path:
     """Return the folder of the kernel's extension of JupyterLab."""
-    return Path(sys.prefix, "share", "jupyter", "labextensions", PYODIDE_KERNEL_NPM_NAME)
+    return Path(sys.prefix, "share", "jupyter", "labextensions", EXTENSION)
 
 
 def take_kernel(to: Path) -> None:
@@ -75,9 +74,7 @@ def take_kernel(to: Path) -> None:
     for name in KERNEL:
         found = sorted(folder.glob(f"{name}-*.whl"))
         if not found:
-            raise DataError(
-                f"{folder}: expected the kernel's wheel {name}, found none. {install('docs')}"
-            )
+            raise DataError(f"{folder}: expected the wheel {name}, found none: {install('docs')}")
         shutil.copy(found[-1], to)
 
 
