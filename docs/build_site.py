@@ -14,6 +14,7 @@ import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from zipfile import ZIP_DEFLATED, ZipFile
 
 from lite import runtime, wheels
 
@@ -39,7 +40,7 @@ def require() -> None:
 def pages(to: Path) -> None:
     """Build the pages, with buttons that lead to the notebooks in the browser."""
     command = ["-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html", "-t", "browser"]
-    command += ["-d", str(to.with_name(f"{to.name}.doctrees")), str(DOCS), str(to)]
+    command += ["-d", str(to.with_name("doctrees")), str(DOCS), str(to)]
     if subprocess.run([sys.executable, *command]).returncode:
         raise PysiError("sphinx: expected a build without a warning, found those above")
 
@@ -67,10 +68,13 @@ def python(to: Path, pyodide: Path | None, lock: dict | None) -> None:
     if pyodide:
         lock["packages"] |= own
         runtime.copy(pyodide, lock, folder)
+    with ZipFile(folder / "course.zip", "w", ZIP_DEFLATED) as course:
+        course.writestr("setup.cfg", "")  # the root that the notebooks look for
+        for path in sorted((DOCS / "results").glob("*.json")):
+            course.write(path, f"docs/results/{path.name}")
     script = (DOCS / "lite" / "kernel.js").read_text()
     script = script.replace("@RUNTIME@", "./" if pyodide else runtime.CDN)
     (folder / "kernel.js").write_text(script)
-
     settings = {
         "version": runtime.VERSION,
         "runtime": "../../pyodide/" if pyodide else runtime.CDN,
@@ -93,22 +97,22 @@ def build(out: Path, pyodide: Path | None = None) -> None:
         A file of Pyodide is not what it should be, a library is missing, or a step fails.
     """
     require()
+    from lite import notebooks
+
     lock = runtime.check(pyodide) if pyodide else None
     if out.exists() and not (out / "index.html").exists() and any(out.iterdir()):
         raise ConfigError(f"out: expected a new folder or a built site, found {out}; name another")
     out.parent.mkdir(parents=True, exist_ok=True)
-    building = out.with_name(f".{out.name}.{os.getpid()}")
+    building = out.with_name(f".{out.name}.{os.getpid()}")  # on the same disk, so it can be renamed
+    site = building / "html"
     try:
-        pages(building)
-        python(building, pyodide, lock)
-        from lite import notebooks
-
-        notebooks.build(building / "lite")
+        pages(site)
+        python(site, pyodide, lock)
+        notebooks.build(site / "lite")
         shutil.rmtree(out, ignore_errors=True)
-        building.rename(out)
+        site.rename(out)
     finally:
         shutil.rmtree(building, ignore_errors=True)
-        shutil.rmtree(building.with_name(f"{building.name}.doctrees"), ignore_errors=True)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -1,6 +1,8 @@
 // Runs in the worker of a notebook's kernel, in the place of Pyodide's own first script. Pyodide comes
 // from RUNTIME; the wheels that it lacks lie beside this script, and are added to its lock file, so
-// that `import pysi` is all that a notebook needs. What happens is told to the page: see page.js.
+// that `import pysi` is all that a notebook needs. The results that notebooks read are unpacked into
+// Python's own file system, because JupyterLite's writes 1.0 in JSON as 1, and then checksums differ.
+// What happens is told to the page: see page.js.
 
 const RUNTIME = "@RUNTIME@"; // relative to this script, or absolute
 const page = new BroadcastChannel("pysi-kernel");
@@ -16,13 +18,17 @@ self.fetch = async (...request) => {
 async function read(url) {
   const response = await fetch(url);
   if (!response.ok) throw new Error(`${url}: expected a file, found status ${response.status}`);
-  return response.json();
+  return response;
 }
+
+const readJSON = async (url) => (await read(url)).json();
 
 async function load({ indexURL: here, ...options }) {
   const indexURL = new URL(RUNTIME, here).href;
+  const course = read(`${here}course.zip`).then((response) => response.arrayBuffer());
+  course.catch(() => {}); // it is told below, where it is waited for
   const [lock, own] = await Promise.all(
-    [`${indexURL}pyodide-lock.json`, `${here}wheels.json`].map(read),
+    [`${indexURL}pyodide-lock.json`, `${here}wheels.json`].map(readJSON),
   );
   for (const each of Object.values(own)) each.file_name = here + each.file_name;
   Object.assign(lock.packages, own);
@@ -44,6 +50,9 @@ async function load({ indexURL: here, ...options }) {
   ]);
   const missing = options.packages.filter((name) => !(name in python.loadedPackages));
   if (missing.length) throw new Error(`these packages did not arrive: ${missing.join(", ")}`);
+  python.unpackArchive(await course, "zip", { extractDir: "/" });
+  // Its first message would be that it looks for fonts, which looks like an error.
+  python.runPython("import logging; logging.getLogger('matplotlib.font_manager').setLevel('ERROR')");
   return python;
 }
 

@@ -16,7 +16,6 @@ from lite import runtime, wheels
 from pysi.errors import PysiError
 
 HERE = Path(__file__).parent
-RESULTS = HERE.parent / "results"
 
 SAVED = """\
 *Your changes are saved in this browser: they are still here when you close the tab and come back. \
@@ -50,11 +49,7 @@ OVERRIDES = {
 
 
 def contents(to: Path) -> None:
-    """Write what the notebooks' file system holds: the course, and the results that it reads."""
-    (to / "docs" / "results").mkdir(parents=True)
-    (to / "setup.cfg").touch()  # the root that the notebooks look for
-    for path in RESULTS.glob("*.json"):
-        shutil.copyfile(path, to / "docs" / "results" / path.name)
+    """Write the copies of the course that are opened in the browser."""
     for kind in lessons.IN_BROWSER:
         for path in copies.write(kind, to / kind):
             notebook = nbformat.read(path, 4)

@@ -51,10 +51,4 @@ new BroadcastChannel("pysi-kernel").onmessage = ({ data: { state, text } }) => S
 
 if (typeof WebAssembly !== "object") {
   say("This browser has no WebAssembly, so Python cannot run in it. Please use a newer browser.");
-} else if (!("serviceWorker" in navigator)) {
-  say(
-    "Python cannot read the course's files here: that needs an address that begins with https:// " +
-      "(or localhost), and no private window. You can read the notebook, and run what needs no file.",
-    { button: "Close" },
-  );
 }

@@ -42,9 +42,9 @@ def normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def needed(lock: dict, names: tuple[str, ...] = OURS + KERNEL) -> dict:
-    """Return the entries of these packages in a lock file, and of all that they depend on."""
-    found, waiting = {}, list(names)
+def needed(lock: dict) -> dict:
+    """Return the lock file's entries of what is needed, and of all that this depends on."""
+    found, waiting = {}, [*OURS, *KERNEL]
     while waiting:
         name = normal(waiting.pop())
         if name not in found:
