@@ -1,4 +1,4 @@
-"""The course as notebooks of the built site, in a real browser; see `browser` for where that lies."""
+"""The course as notebooks of the built site, in a real browser; `browser` says where that is."""
 
 import mimetypes
 import re
