@@ -5,6 +5,7 @@ import shutil
 import sys
 from pathlib import Path
 
+import nbformat
 from docutils import nodes
 from math_core import LatexError, LatexToMathML
 from sphinx.util import logging
@@ -17,16 +18,21 @@ import evidence  # noqa: E402
 import lessons  # noqa: E402
 import literate  # noqa: E402
 
+in_browser = tags.has("browser")  # noqa: F821 - build_site.py sets it, and Sphinx gives the name
+
 # Sphinx reads only what lies below this folder, so the course is copied into it; git ignores that.
 shutil.rmtree(here / "notebooks", ignore_errors=True)
 (here / "notebooks").mkdir()
-for notebook in (here.parent / "notebooks").glob("*.ipynb"):
-    shutil.copy2(notebook, here / "notebooks")
+for path in (here.parent / "notebooks").glob("*.ipynb"):
+    notebook = nbformat.read(path, 4)
+    if in_browser:
+        lessons.with_buttons(notebook, path.stem)
+    nbformat.write(notebook, here / "notebooks" / path.name)
 
 # What can be downloaded of the course, and the table that links to it.
 shutil.rmtree(here / "_downloads", ignore_errors=True)
 lessons.write_copies(here / "_downloads")
-(here / "_downloads" / "table.md").write_text(lessons.table("_downloads"))
+(here / "_downloads" / "table.md").write_text(lessons.table("_downloads", in_browser))
 
 # The core, in the order of reading.md, as pages that show whole files; git ignores them too.
 shutil.rmtree(here / "core", ignore_errors=True)

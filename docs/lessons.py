@@ -14,6 +14,35 @@ NOTEBOOKS = HERE.parent / "notebooks"
 sys.path.insert(0, str(NOTEBOOKS))
 import copies  # noqa: E402
 
+IN_BROWSER = ("student", "solution")
+"""The copies that can be worked on in the browser."""
+SLOW = {8: "several minutes", 9: "several minutes", 11: "several minutes"}
+"""How long all cells of a notebook take in a browser, where that is long."""
+
+
+def address(kind, name):
+    """Return where a copy opens in the browser, from the site's first page."""
+    return f"lite/notebooks/index.html?path={kind}/{name}.ipynb"
+
+
+def buttons(name):
+    """Return links from a notebook's page to its copies in the browser, as HTML."""
+    student, solution = (f"../{address(kind, name)}" for kind in IN_BROWSER)
+    slow = SLOW.get(int(name[:2]))
+    said = f" It opens executed: all its cells take {slow} there." if slow else ""
+    return (
+        f'<p class="browser"><a href="{student}">Work on it in the browser</a> '
+        f'<a href="{solution}">Solution</a>{said}</p>'
+    )
+
+
+def with_buttons(notebook, name):
+    """Return a notebook with those links below its title."""
+    first = notebook.cells[0]
+    title, _, rest = first.source.partition("\n")
+    first.source = f"{title}\n\n{buttons(name)}\n{rest}"
+    return notebook
+
 
 def write_copies(folder):
     """Write all copies of all notebooks, each kind into a folder of its own."""
@@ -51,9 +80,13 @@ def linked(text):
     return re.sub(r"\[(\d+)\]\(notebook\)", link, text)
 
 
-def table(folder):
-    """Return a table of all notebooks, with links to the copies below a folder."""
+def table(folder, in_browser=False):
+    """Return a table of all notebooks, with links to the copies below a folder.
+
+    Where the site has notebooks in the browser, a column leads there.
+    """
     head = ["", "notebook", "minutes", "needs", *copies.KINDS]
+    head += ["in the browser"] if in_browser else []
     rows = [head, ["---"] * len(head)]
     for path in sorted(NOTEBOOKS.glob("[0-9]*.ipynb")):
         notebook, number = nbformat.read(path, 4), int(path.stem[:2])
@@ -61,5 +94,7 @@ def table(folder):
         needed = ", ".join(map(str, needs(notebook, number))) or "–"
         row = [str(number), f"[{title}](notebooks/{path.name})", str(minutes(notebook)), needed]
         of = f"{folder}/{{0}}/{path.name}"
-        rows.append(row + [f"{{download}}`{kind} <{of.format(kind)}>`" for kind in copies.KINDS])
+        row += [f"{{download}}`{kind} <{of.format(kind)}>`" for kind in copies.KINDS]
+        row += [f'<a href="{address("student", path.stem)}">open</a>'] if in_browser else []
+        rows.append(row)
     return "\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n"

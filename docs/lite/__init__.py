@@ -1,0 +1,1 @@
+"""Python for the browser: Pyodide, wheels, and notebooks for a site that runs them."""
