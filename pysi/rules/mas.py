@@ -19,7 +19,7 @@ from pysi.typing import Array
 
 
 def sensitivity(net: Network, x: Array, active: Array, *, batch: int = 1000) -> Array:
-    """Return the mean over examples of |∂‖z‖²/∂θ|, with z the active logits.
+    """Return the mean over examples of ``|∂‖z‖²/∂θ|``, with z the active logits.
 
     It takes one backward pass, and does not change the table.
 
