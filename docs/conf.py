@@ -53,6 +53,7 @@ exclude_patterns = ["pypi.md", "results/README.md", "_downloads"]
 
 html_theme = "furo"
 html_title = "pysi"
+html_favicon = "_static/icon.svg"
 html_static_path = ["_static"]
 html_css_files = ["style.css"]
 html_copy_source = False
