@@ -192,7 +192,7 @@ def test_a_published_site_takes_pyodide_from_its_public_address(chromium, site, 
             headers={"Access-Control-Allow-Origin": "*"},
         )
 
-    with browser.page(chromium, **ALONE) as (page, log), browser.served(tmp_path) as address:
+    with browser.page(chromium) as (page, log), browser.served(tmp_path) as address:
         page.context.route(f"{CDN}**", from_folder)
         show(page, address, copy("solution", 1))
         start(page)

@@ -23,6 +23,18 @@ async function read(url) {
 
 const readJSON = async (url) => (await read(url)).json();
 
+// The names of these packages, and of all that they depend on.
+function needed(packages, names, found = new Map()) {
+  for (const each of names) {
+    const key = each.toLowerCase().replace(/[-_.]+/g, "-");
+    if (found.has(key)) continue;
+    const { name, depends } = packages[key];
+    found.set(key, name);
+    needed(packages, depends, found);
+  }
+  return found;
+}
+
 async function load({ indexURL: here, ...options }) {
   const indexURL = new URL(RUNTIME, here).href;
   const course = read(`${here}course.zip`).then((response) => response.arrayBuffer());
@@ -48,7 +60,8 @@ async function load({ indexURL: here, ...options }) {
     self.loadPyodide({ ...options, indexURL, lockFileURL }),
     failed,
   ]);
-  const missing = options.packages.filter((name) => !(name in python.loadedPackages));
+  const wanted = [...needed(lock.packages, options.packages).values()];
+  const missing = wanted.filter((name) => !(name in python.loadedPackages));
   if (missing.length) throw new Error(`these packages did not arrive: ${missing.join(", ")}`);
   python.unpackArchive(await course, "zip", { extractDir: "/" });
   // Its first message would be that it looks for fonts, which looks like an error.
