@@ -5,8 +5,7 @@
 // What happens is told to the page: see page.js.
 
 const RUNTIME = "@RUNTIME@"; // relative to this script, or absolute
-const page = new BroadcastChannel("pysi-kernel");
-const tell = (state, text) => page.postMessage({ state, text });
+const tell = (state, text) => self.postMessage({ pysi: state, text });
 
 const fetched = self.fetch;
 self.fetch = async (...request) => {
