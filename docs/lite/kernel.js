@@ -5,12 +5,17 @@
 // What happens is told to the page: see page.js.
 
 const RUNTIME = "@RUNTIME@"; // relative to this script, or absolute
-const tell = (state, text) => self.postMessage({ pysi: state, text });
+let state = "";
+
+function tell(now, text) {
+  state = now;
+  self.postMessage({ pysi: state, text });
+}
 
 const fetched = self.fetch;
 self.fetch = async (...request) => {
   const response = await fetched(...request);
-  tell("loading");
+  if (state === "loading") tell("loading"); // something has arrived
   return response;
 };
 

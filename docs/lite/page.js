@@ -68,6 +68,9 @@ if (typeof WebAssembly !== "object") {
   say("This browser has no WebAssembly, so Python cannot run in it. Please use a newer browser.");
 }
 const kernel = new URL("../pyodide/kernel.js", import.meta.url);
-fetch(kernel, { method: "HEAD" })
-  .then((response) => response.ok || SAID.failed("this site has no file pyodide/kernel.js"))
+fetch(kernel)
+  .then(async (response) => {
+    await response.text();
+    if (!response.ok) SAID.failed("this site has no file pyodide/kernel.js");
+  })
   .catch(() => SAID.failed("the connection to this site was interrupted"));
