@@ -160,6 +160,13 @@ def test_a_missing_runtime_is_told(chromium, site):
         assert "Python could not be loaded" in notice(page)
 
 
+def test_a_missing_kernel_is_told(chromium, site):
+    with browser.page(chromium, **ALONE) as (page, _):
+        page.context.route("**/pyodide/kernel.js", lambda route: route.fulfill(status=404))
+        show(page, site, copy("student", 1))
+        assert "pyodide/kernel.js" in notice(page)
+
+
 def test_a_kernel_that_dies_says_so(chromium, site):
     code = "import js, pyodide_js; pyodide_js._api.fatal_error(js.Error.new('out of memory'))"
     with browser.page(chromium) as (page, _):
@@ -192,7 +199,7 @@ def test_a_published_site_takes_pyodide_from_its_public_address(chromium, site, 
             headers={"Access-Control-Allow-Origin": "*"},
         )
 
-    with browser.page(chromium, **ALONE) as (page, log), browser.served(tmp_path) as address:
+    with browser.page(chromium) as (page, log), browser.served(tmp_path) as address:
         page.context.route(f"{CDN}**", from_folder)
         show(page, address, copy("solution", 1))
         start(page)

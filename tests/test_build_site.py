@@ -5,6 +5,7 @@ import re
 import sys
 from hashlib import sha256
 from pathlib import Path
+from types import ModuleType
 from zipfile import ZipFile
 
 import pytest
@@ -281,3 +282,11 @@ def test_a_page_has_buttons_below_its_title():
     assert "opens executed" not in lessons.buttons("01_any")
     assert "lite/" in lessons.table("_downloads", True)
     assert "lite/" not in lessons.table("_downloads")
+
+
+def test_a_run_is_possible_where_the_memory_cannot_be_measured(monkeypatch):
+    from pysi.experiments.machine import peak_memory_mb
+
+    assert peak_memory_mb() > 1
+    monkeypatch.setitem(sys.modules, "resource", ModuleType("resource"))  # as a kernel has it
+    assert peak_memory_mb() is None

@@ -5,13 +5,17 @@
 // What happens is told to the page: see page.js.
 
 const RUNTIME = "@RUNTIME@"; // relative to this script, or absolute
-const page = new BroadcastChannel("pysi-kernel");
-const tell = (state, text) => page.postMessage({ state, text });
+let state = "";
+
+function tell(now, text) {
+  state = now;
+  self.postMessage({ pysi: state, text });
+}
 
 const fetched = self.fetch;
 self.fetch = async (...request) => {
   const response = await fetched(...request);
-  tell("loading");
+  if (state === "loading") tell("loading"); // something has arrived
   return response;
 };
 
@@ -22,6 +26,18 @@ async function read(url) {
 }
 
 const readJSON = async (url) => (await read(url)).json();
+
+// The names of these packages, and of all that they depend on.
+function needed(packages, names, found = new Map()) {
+  for (const each of names) {
+    const key = each.toLowerCase().replace(/[-_.]+/g, "-");
+    if (found.has(key)) continue;
+    const { name, depends } = packages[key];
+    found.set(key, name);
+    needed(packages, depends, found);
+  }
+  return found;
+}
 
 async function load({ indexURL: here, ...options }) {
   const indexURL = new URL(RUNTIME, here).href;
@@ -48,7 +64,8 @@ async function load({ indexURL: here, ...options }) {
     self.loadPyodide({ ...options, indexURL, lockFileURL }),
     failed,
   ]);
-  const missing = options.packages.filter((name) => !(name in python.loadedPackages));
+  const wanted = [...needed(lock.packages, options.packages).values()];
+  const missing = wanted.filter((name) => !(name in python.loadedPackages));
   if (missing.length) throw new Error(`these packages did not arrive: ${missing.join(", ")}`);
   python.unpackArchive(await course, "zip", { extractDir: "/" });
   // Its first message would be that it looks for fonts, which looks like an error.

@@ -3,6 +3,7 @@
 
 const PATIENCE = 60; // seconds without anything that arrives
 const AGAIN = "Try again";
+const LOADING = "Python is being loaded: about 55 MB, the first time. You can read on.";
 
 const bar = document.createElement("div");
 bar.id = "pysi-notice";
@@ -23,8 +24,10 @@ function say(text, { alert = true, button = AGAIN } = {}) {
   bar.append(close);
 }
 
-let waiting;
+let waiting = null; // a timer, while Python is being loaded
+
 function expectMore() {
+  if (waiting === null) say(LOADING, { alert: false, button: "Close" });
   clearTimeout(waiting);
   waiting = setTimeout(
     () => say(`Nothing has arrived for ${PATIENCE} seconds: the connection may be slow or broken.`),
@@ -32,14 +35,17 @@ function expectMore() {
   );
 }
 
+function expectNothing() {
+  clearTimeout(waiting);
+  waiting = null;
+  bar.hidden = true;
+}
+
 const SAID = {
   loading: expectMore,
-  ready: () => {
-    clearTimeout(waiting);
-    bar.hidden = true;
-  },
+  ready: expectNothing,
   failed: (text) => {
-    clearTimeout(waiting);
+    expectNothing();
     say(`Python could not be loaded: ${text}. Your changes are kept.`);
   },
   dead: (text) =>
@@ -47,8 +53,24 @@ const SAID = {
       button: "Close",
     }),
 };
-new BroadcastChannel("pysi-kernel").onmessage = ({ data: { state, text } }) => SAID[state](text);
+
+// The kernel's worker is started by JupyterLite, which passes over what it does not know.
+window.Worker = class extends Worker {
+  constructor(...options) {
+    super(...options);
+    this.addEventListener("message", ({ data }) => {
+      if (data?.pysi) SAID[data.pysi](data.text);
+    });
+  }
+};
 
 if (typeof WebAssembly !== "object") {
   say("This browser has no WebAssembly, so Python cannot run in it. Please use a newer browser.");
 }
+const kernel = new URL("../pyodide/kernel.js", import.meta.url);
+fetch(kernel)
+  .then(async (response) => {
+    await response.text();
+    if (!response.ok) SAID.failed("this site has no file pyodide/kernel.js");
+  })
+  .catch(() => SAID.failed("the connection to this site was interrupted"));

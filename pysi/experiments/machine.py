@@ -76,9 +76,10 @@ def peak_memory_mb() -> float | None:
     """Return the largest resident memory of this process so far, in MB; None if it is unknown."""
     try:
         import resource
-    except ImportError:  # Windows
+
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    except (ImportError, AttributeError):  # Windows; a notebook in a browser, where it is empty
         return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return round(peak * (1 if sys.platform == "darwin" else 1024) / 1e6, 1)  # else it is in KiB
 
 
