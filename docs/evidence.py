@@ -173,6 +173,7 @@ def reset_chance(mode, task):
 
 # The landscape: every method in every scenario
 
+SCENARIOS = ("task", "domain", "class")
 ELSEWHERE = {  # Hsu et al. (2018): 2 x 400 units, four epochs, batches of 128, ten runs
     "fine-tuning": (".9346 ± .020", "", ""),
     "sgd": (".9798", "", ""),
@@ -195,7 +196,7 @@ def landscape(name):
 
 def not_measured(name):
     """The scenarios in which a landscape has not been measured yet, in a sentence."""
-    scenarios = ("task", "domain", "class") if name == "landscape-split" else ("domain",)
+    scenarios = SCENARIOS if name == "landscape-split" else ("domain",)
     missing = [s for s in scenarios if not there(name) or s not in result(name).scenarios]
     return f"Not measured yet: {' and '.join(f'`{s}`' for s in missing)}." if missing else ""
 
@@ -205,14 +206,14 @@ def beside_elsewhere(name):
     if not there(name):
         return ""
     found, rows = result(name), []
+    scenarios = [s for s in SCENARIOS if s in found.scenarios]
     for method, recorded in ELSEWHERE.items():
         cells = [f"`{method}`"]
-        for scenario, number in zip(("task", "domain", "class"), recorded, strict=True):
-            own = method in found.rows(scenario) if scenario in found.scenarios else False
-            cells += [mean(found.accuracy(scenario, method)) if own else "–", number]
+        for scenario in scenarios:
+            own = method in found.rows(scenario)
+            number = recorded[SCENARIOS.index(scenario)]
+            cells += [mean(found.accuracy(scenario, method)) if own else "–", number or "–"]
         rows.append(cells)
-    scenarios = [s for s in ("task", "domain", "class") if s in found.scenarios]
-    rows = [row[: 1 + 2 * len(scenarios)] for row in rows]
     head = [text for scenario in scenarios for text in (scenario, "Hsu et al.")]
     return tables.Table(["method", *head], rows).markdown()
 

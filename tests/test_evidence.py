@@ -93,3 +93,15 @@ def test_the_verdict_on_equations_is_that_of_the_checks(monkeypatch):
     monkeypatch.setattr(evidence, "equations", lambda: failing)
     assert evidence.theory("10") == "0 of 1 rows agree"
     assert evidence.agreed("9") == "**no**"
+
+
+def test_recorded_numbers_stand_beside_those_of_their_scenario():
+    head, _, *rows = evidence.beside_elsewhere("landscape-split").splitlines()
+    cells = {row.split(" | ")[0].strip("| `"): row.strip("| ").split(" | ")[1:] for row in rows}
+    columns = head.strip("| ").split(" | ")[1:]
+    assert columns[1::2] == ["Hsu et al."] * (len(columns) // 2)
+    for i, scenario in enumerate(columns[::2]):
+        recorded = evidence.ELSEWHERE["si"][evidence.SCENARIOS.index(scenario)]
+        assert cells["si"][2 * i + 1] == recorded
+        own, other = (float(each.split(" ±")[0]) for each in cells["joint"][2 * i : 2 * i + 2])
+        assert own == pytest.approx(other, abs=0.02), scenario
