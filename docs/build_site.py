@@ -17,7 +17,6 @@ from pathlib import Path
 from zipfile import ZIP_DEFLATED, ZipFile
 
 from lite import runtime, wheels
-
 from pysi.errors import ConfigError, PysiError, install
 
 DOCS = Path(__file__).parent

@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import lessons
 import nbformat
-from lessons import copies
 
+import lessons
+from lessons import copies
 from lite import runtime, wheels
 from pysi.errors import PysiError
 
