@@ -46,6 +46,11 @@ def opened(chromium, address, name):
     return page, took, sum(each.sizes()["responseBodySize"] for each in done) / 1e6
 
 
+def spread(values):
+    """Return the median of some measurements, and all of them."""
+    return {"median": statistics.median(values), "all": values}
+
+
 def seconds(work):
     """Return how long a piece of work takes."""
     began = time.perf_counter()
@@ -55,14 +60,15 @@ def seconds(work):
 
 def pages(chromium, address, rounds):
     """Return for every page the seconds until it can be used, one per round, and its megabytes."""
-    found = {name: {"ready_seconds": [], "megabytes": None} for name in PAGES}
+    ready, loaded = {name: [] for name in PAGES}, {}
     for _ in range(rounds):
         for name in PAGES:
-            page, took, megabytes = opened(chromium, address, name)
-            found[name]["ready_seconds"].append(took)
-            found[name]["megabytes"] = megabytes
+            page, took, loaded[name] = opened(chromium, address, name)
+            ready[name].append(took)
             page.context.close()
-    return found
+    return {
+        name: {"ready_seconds": spread(ready[name]), "megabytes": loaded[name]} for name in PAGES
+    }
 
 
 def use(chromium, address, rounds):
@@ -76,9 +82,9 @@ def use(chromium, address, rounds):
         page.wait_for_function("document.documentElement.dataset.play === 'busy'")
         settled(page)
 
-    found["all_strengths_learned_anew_seconds"] = [
-        seconds(lambda n=n: turn(10 + n)) for n in range(rounds)
-    ]
+    found["all_strengths_learned_anew_seconds"] = spread(
+        [seconds(lambda n=n: turn(10 + n)) for n in range(rounds)]
+    )
     page.context.close()
 
     page, _, _ = opened(chromium, address, "digits")
@@ -87,7 +93,7 @@ def use(chromium, address, rounds):
         page.click("[data-learn]")
         settled(page)
 
-    found["a_pair_of_digits_learned_seconds"] = [seconds(learn) for _ in range(5)]
+    found["a_pair_of_digits_learned_seconds"] = spread([seconds(learn) for _ in range(5)])
     page.context.close()
 
     page, _, _ = opened(chromium, address, "terminal")
