@@ -14,6 +14,8 @@ import pytest
 SITE = Path(os.environ.get("PYSI_SITE", Path(__file__).parents[1] / "build" / "site"))
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 CHROMIUM = next(filter(None, map(shutil.which, BROWSERS)), None)
+SECONDS = 1000
+"""In the milliseconds of Playwright."""
 FLAGS = ["--no-sandbox", "--disable-quic", "--disable-background-networking"]
 
 
@@ -100,3 +102,18 @@ def page(chromium, width=1280, height=900, **options):
         yield context.new_page(), log
     finally:
         context.close()
+
+
+def settled(page, seconds=120):
+    """Wait until a page no longer loads or computes, and return its state."""
+    page.wait_for_function(
+        "['ready', 'failed'].includes(document.documentElement.dataset.play)",
+        timeout=seconds * SECONDS,
+    )
+    return page.evaluate("document.documentElement.dataset.play")
+
+
+def clean(log):
+    """Assert that a page has asked this machine alone, and that nothing went wrong."""
+    assert log.errors == []
+    assert log.hosts() == {"127.0.0.1"}

@@ -1,7 +1,9 @@
+import json
 import os
 
 import pytest
 
+import browser
 import strategies  # noqa: F401 - registers the hypothesis profile
 from pysi import threads
 from pysi.backend.compiled import SWITCH, VARIABLE
@@ -33,6 +35,24 @@ def small_cifar(tmp_path_factory):
         for seed, (name, n) in enumerate(sizes.items()):
             (root / files.folder / name).write_bytes(records(*images(n, files, seed)))
     return load_dataset("cifar10-100", root, announce=lambda text: None)
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    with browser.browser() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def site():
+    """The address of the site, if it has Pyodide in it."""
+    places = browser.SITE / "_static" / "play" / "python.json"
+    if not places.exists():
+        pytest.skip(f"there is no site with Python in {browser.SITE}: docs/build_site.py builds it")
+    if "://" in json.loads(places.read_text())["runtime"]:
+        pytest.skip("the site loads Python from elsewhere")
+    with browser.served(browser.SITE) as address:
+        yield address
 
 
 @pytest.fixture(autouse=True)

@@ -6,39 +6,12 @@ import re
 import pytest
 
 import browser
+from browser import SECONDS, clean, settled
 from pysi.cli import main
 
 pytestmark = pytest.mark.slow
 
 NAMES = ["surfaces", "digits", "terminal"]
-SECONDS = 1000
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    with browser.browser() as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def site():
-    """The address of the site, if it has Pyodide in it."""
-    places = browser.SITE / "_static" / "play" / "python.json"
-    if not places.exists():
-        pytest.skip(f"there is no site with Python in {browser.SITE}: docs/build_site.py builds it")
-    if "://" in json.loads(places.read_text())["runtime"]:
-        pytest.skip("the site loads Python from elsewhere")
-    with browser.served(browser.SITE) as address:
-        yield address
-
-
-def settled(page, seconds=120):
-    """Wait until a page no longer loads or computes, and return its state."""
-    page.wait_for_function(
-        "['ready', 'failed'].includes(document.documentElement.dataset.play)",
-        timeout=seconds * SECONDS,
-    )
-    return page.evaluate("document.documentElement.dataset.play")
 
 
 def told(page):
@@ -54,12 +27,6 @@ def command(page, line):
     page.press("#command", "Enter")
     settled(page, 300)
     return page.inner_text("[data-output]")[before:]
-
-
-def clean(log):
-    """Assert that a page has asked this machine alone, and that nothing went wrong."""
-    assert log.errors == []
-    assert log.hosts() == {"127.0.0.1"}
 
 
 def test_the_theory_agrees_in_the_terminal(chromium, site, capsys):

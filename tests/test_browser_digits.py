@@ -3,7 +3,7 @@
 import pytest
 
 import browser
-from test_browser import SECONDS, chromium, clean, settled, site  # noqa: F401 - two are fixtures
+from browser import SECONDS, clean, settled
 from test_play_digits import digits, two_networks
 
 pytestmark = pytest.mark.slow
@@ -35,7 +35,7 @@ def painted(page):
     page.wait_for_selector("[data-seen]:not([hidden])")
 
 
-def test_a_training_is_the_one_of_a_computer(chromium, site):  # noqa: F811
+def test_a_training_is_the_one_of_a_computer(chromium, site):
     native = digits.learn_headless(lambda part: None, c=1.0, tasks=2)
     with browser.page(chromium) as (page, log):
         page.goto(f"{site}/play/digits.html")
@@ -51,7 +51,7 @@ def test_a_training_is_the_one_of_a_computer(chromium, site):  # noqa: F811
         clean(log)
 
 
-def test_a_visitor_sees_one_network_forget(chromium, site):  # noqa: F811
+def test_a_visitor_sees_one_network_forget(chromium, site):
     with browser.page(chromium, width=390) as (page, log):
         page.goto(f"{site}/play/digits.html#c=1&rule=si&readout=shared&seed=0&more=1")
         assert settled(page) == "ready"
@@ -73,7 +73,7 @@ def test_a_visitor_sees_one_network_forget(chromium, site):  # noqa: F811
         clean(log)
 
 
-def test_paint_with_a_pointer_and_with_keys(chromium, site):  # noqa: F811
+def test_paint_with_a_pointer_and_with_keys(chromium, site):
     with browser.page(chromium) as (page, log):
         page.goto(f"{site}/play/digits.html#readout=own")
         assert settled(page) == "ready"
@@ -101,7 +101,7 @@ def test_paint_with_a_pointer_and_with_keys(chromium, site):  # noqa: F811
         clean(log)
 
 
-def test_learning_can_be_stopped(chromium, site):  # noqa: F811
+def test_learning_can_be_stopped(chromium, site):
     with browser.page(chromium) as (page, log):
         page.goto(f"{site}/play/digits.html")
         assert settled(page) == "ready"
@@ -118,7 +118,7 @@ def test_learning_can_be_stopped(chromium, site):  # noqa: F811
         clean(log)
 
 
-def test_the_slider_and_the_link(chromium, site):  # noqa: F811
+def test_the_slider_and_the_link(chromium, site):
     with browser.page(chromium) as (page, log):
         page.goto(f"{site}/play/digits.html#c=9&rule=ewc&seed=3")
         assert settled(page) == "ready"

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 import browser
+from browser import SECONDS
 
 pytestmark = pytest.mark.slow
 
 CDN = "https://cdn.jsdelivr.net/pyodide/"
 DOCS = Path(__file__).parents[1] / "docs"
-SECONDS = 1000
 
 WIDGET = "window.jupyterapp?.shell?.currentWidget"
 RUN_ALL = """() => {
@@ -27,12 +27,6 @@ CELLS = f"""() => [...{WIDGET}.content.widgets].map(({{ model }}) => ({{
     count: model.executionCount,
     outputs: model.type === "code" ? model.outputs.toJSON() : [],
 }}))"""
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    with browser.browser() as found:
-        yield found
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@
 import pytest
 
 import browser
-from test_browser import SECONDS, chromium, clean, settled, site  # noqa: F401 - two are fixtures
+from browser import clean, settled
 from test_play import run, surfaces
 
 pytestmark = pytest.mark.slow
@@ -22,7 +22,7 @@ GO = """(settings) => new Promise((done) => {
 
 
 @pytest.fixture(scope="module")
-def opened(chromium, site):  # noqa: F811
+def opened(chromium, site):
     """The page and its log. It is loaded once, and a link changes its settings."""
     with browser.page(chromium) as (page, log):
         page.goto(f"{site}/play/surfaces.html#c=0.5")
@@ -166,7 +166,7 @@ def test_the_keyboard_is_enough(play):
     assert reached == ["turn", "lr", "noise", "c", *["A"] * 3, *["BUTTON"] * 2]
 
 
-def test_without_scripts_there_is_a_picture_and_a_sentence(chromium, site):  # noqa: F811
+def test_without_scripts_there_is_a_picture_and_a_sentence(chromium, site):
     with browser.page(chromium, width=390, java_script_enabled=False) as (page, log):
         page.goto(f"{site}/play/surfaces.html")
         assert page.is_visible(".still img") and page.is_hidden("[data-planes]")

@@ -15,7 +15,8 @@ import turns
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import browser  # noqa: E402
 import test_browser_lite as lite  # noqa: E402
-from test_browser import command, settled  # noqa: E402
+from browser import settled  # noqa: E402
+from test_browser import command  # noqa: E402
 
 PAGES = ("surfaces", "digits", "terminal")
 NOTEBOOKS = (1, 2, 3, 5, 7)
