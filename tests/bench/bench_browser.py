@@ -38,7 +38,7 @@ def opened(chromium, address, name):
     """Open a page as a new visitor does; return the page, the seconds it took and the MB loaded."""
     page = chromium.new_context(viewport={"width": 1280, "height": 900}).new_page()
     done = []
-    page.context.on("requestfinished", done.append)
+    page.context.on("requestfinished", lambda request: done.append(request))
     began = time.perf_counter()
     page.goto(f"{address}/play/{name}.html")
     page.wait_for_function("document.documentElement.dataset.play !== 'loading'")
