@@ -16,7 +16,7 @@ import copies  # noqa: E402
 
 IN_BROWSER = ("student", "solution")
 """The copies that can be worked on in the browser."""
-SLOW = {8: "several minutes", 9: "several minutes", 11: "several minutes"}
+SLOW = dict.fromkeys((8, 9, 11, 14), "several minutes")
 """How long all cells of a notebook take in a browser, where that is long."""
 
 
