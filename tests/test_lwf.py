@@ -14,7 +14,7 @@ from pysi.backend import to_host
 from pysi.losses import softmax, softmax_cross_entropy, squared_error
 from pysi.rules.distillation import distillation
 from pysi.rules.functional import old_weights, readout
-from pysi.rules.lwf import WEIGHTINGS, LwF
+from pysi.rules.lwf import AMONG, WEIGHTINGS, LwF
 from pysi.rules.rule import FineTuning
 from pysi.scenarios import SCENARIOS, in_scenario
 from pysi.storage.checkpoint import Checkpoint
@@ -92,7 +92,7 @@ def test_for_a_large_temperature_it_compares_centred_logits(seed, batch):
 # The whole step, in PyTorch
 
 
-def oracle(tasks, net, epochs, batch_size, c, T, weighting, scenario, steps_of=None):
+def oracle(tasks, net, epochs, batch_size, c, T, weighting, scenario, among):
     """Return θ after each step of LwF, by PyTorch's autograd; `net` gives initial weights."""
     torch = pytest.importorskip("torch")
     groups = [net.synapses.group(name) for name in net.synapses.shapes]
@@ -120,10 +120,14 @@ def oracle(tasks, net, epochs, batch_size, c, T, weighting, scenario, steps_of=N
                 log_p = torch.log_softmax(z[:, own], dim=1)
                 label = (own[None] == y[rows][:, None]).double()
                 loss = -(label * log_p).sum(dim=1).mean()
-                distilled = sum(
-                    -(soft(old[rows], head).exp() * soft(z, head)).sum(dim=1).mean()
-                    for head in heads
-                )
+                distilled = 0
+                for head in heads:
+                    chosen = head
+                    if scenario == "class" and among == "all":
+                        chosen = torch.cat([head, own[~torch.isin(own, head)]])
+                    probability = torch.zeros(len(rows), len(chosen), dtype=torch.double)
+                    probability[:, : len(head)] = soft(old[rows], head).exp()
+                    distilled = distilled - (probability * soft(z, chosen)).sum(dim=1).mean()
                 if weighting == "tasks":
                     loss = loss / number + (1 - 1 / number) * c * distilled
                 else:
@@ -140,10 +144,12 @@ def oracle(tasks, net, epochs, batch_size, c, T, weighting, scenario, steps_of=N
     return np.array(trace)
 
 
-def check_against_torch(kind, c=1.3, T=2.0, weighting="sum", scenario="task", separate=None):
+def check_against_torch(
+    kind, c=1.3, T=2.0, weighting="sum", scenario="task", among="old", separate=None
+):
     tasks = in_scenario(TASKS, scenario)
     sizes = (12, 9, 7, len(tasks[0].active))
-    rule, trace, net = kind(c, T=T, weighting=weighting), [], toy_net(sizes=sizes)
+    rule, trace, net = kind(c, T=T, weighting=weighting, among=among), [], toy_net(sizes=sizes)
     if separate is not None:
         rule.separate = separate
 
@@ -151,17 +157,19 @@ def check_against_torch(kind, c=1.3, T=2.0, weighting="sum", scenario="task", se
         if type(event).__name__ == "Step":
             trace.append(event.run.net.synapses.theta.copy())
 
-    expected = oracle(tasks, toy_net(sizes=sizes), 2, 7, c, T, weighting, scenario)
+    expected = oracle(tasks, toy_net(sizes=sizes), 2, 7, c, T, weighting, scenario, among)
     run(rule, net, tasks, listeners=[note])
     # 1e-16 of rounding, which a hundred steps amplify
     assert np.allclose(trace, expected, rtol=1e-9, atol=1e-10)
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS)
+@pytest.mark.parametrize(
+    ("scenario", "among"), [("task", "all"), ("domain", "old"), ("class", "old"), ("class", "all")]
+)
 @pytest.mark.parametrize("weighting", WEIGHTINGS)
 @pytest.mark.parametrize("separate", [False, True])
-def test_every_step_is_that_of_pytorch(scenario, weighting, separate):
-    check_against_torch(LwF, weighting=weighting, scenario=scenario, separate=separate)
+def test_every_step_is_that_of_pytorch(scenario, weighting, among, separate):
+    check_against_torch(LwF, 1.3, 2.0, weighting, scenario, among, separate)
 
 
 def test_another_temperature_and_strength():
@@ -251,12 +259,36 @@ def test_known_mistakes_of_the_weighting_fail_the_oracle(mistake):
         check_against_torch(mistake, weighting="tasks")
 
 
+class SumOfBoth(LwF):
+    """Lets the old network choose among all classes too: new ones get what it happens to give."""
+
+    def start_task(self, net, task):
+        super().start_task(net, task)
+        if self.recorded is not None:
+            self._masks = [self._among]
+
+
+class OldAlone(LwF):
+    """Chooses among the old classes, whatever it is asked for."""
+
+    def start_task(self, net, task):
+        super().start_task(net, task)
+        self._among = None
+
+
+@pytest.mark.parametrize("mistake", [OldAlone, SumOfBoth], ids=lambda m: m.__name__)
+def test_known_mistakes_of_choosing_among_all_fail_the_oracle(mistake):
+    with pytest.raises(AssertionError):
+        check_against_torch(mistake, scenario="class", among="all")
+
+
+@pytest.mark.parametrize("among", AMONG)
 @pytest.mark.parametrize("seed", [0, [0, 3]])
-def test_the_gradient_is_that_of_the_penalty(seed):
+def test_the_gradient_is_that_of_the_penalty(seed, among):
     """Central differences of the rule's own value, over θ."""
-    net, rule = toy_net(seed), LwF(0.8)
-    run(rule, net, TASKS[:2])
-    s, task = net.synapses, TASKS[2]
+    net, rule, tasks = toy_net(seed), LwF(0.8, among=among), in_scenario(TASKS, "class")
+    run(rule, net, tasks[:2])
+    s, task = net.synapses, tasks[2]
     rule.start_task(net, task)
     rng = np.random.default_rng(0)
     rule.examples = rng.integers(0, len(task.y_train), (*s.lead, 6))
@@ -329,10 +361,11 @@ def test_c_per_network_and_several_networks_equal_separate_runs():
 
 @pytest.mark.parametrize("weighting", WEIGHTINGS)
 def test_it_computes_in_float32(weighting):
-    net, rule = toy_net(dtype=np.float32), LwF(1.0, weighting=weighting, warm_up=1)
-    run(rule, net)
+    net, rule = toy_net(dtype=np.float32), LwF(1.0, weighting=weighting, warm_up=1, among="all")
+    tasks = in_scenario(TASKS, "class")
+    run(rule, net, tasks)
     assert net.synapses.table.dtype == np.float32
-    rule.start_task(net, TASKS[0])
+    rule.start_task(net, tasks[0])
     rule.examples = np.arange(5)
     x = TASKS[0].x_train[:5]
     dlogits, _ = rule.output_gradient(net, x, net.forward(x))
@@ -462,7 +495,7 @@ def test_a_device_gives_the_same_numbers_and_does_not_wait_in_a_step(seed, scena
     tasks, thetas = in_scenario(TASKS, scenario), []
     for xp in (np, strict_array):
         net = toy_net(seed, sizes=(12, 9, len(tasks[0].active)), xp=xp)
-        rule = LwF(1.5, weighting="tasks", warm_up=3)
+        rule = LwF(1.5, weighting="tasks", warm_up=3, among="all")
         run(rule, net, tasks)
         thetas.append(to_host(net.synapses.theta))
     assert np.allclose(*thetas, rtol=1e-10, atol=1e-12)
@@ -501,6 +534,7 @@ def test_the_old_network_is_put_away_again_after_an_error():
         ({"warm_up": -1}, "warm_up: expected a whole number from 0"),
         ({"warm_up": 1.5}, "warm_up: expected a whole number from 0"),
         ({"weighting": "mean"}, "weighting: expected one of"),
+        ({"among": "new"}, "among: expected one of"),
     ],
 )
 def test_bad_arguments_are_config_errors(arguments, message):

@@ -60,6 +60,11 @@ def mistaken(rule: type[SynapticIntelligence]) -> Callable[[Any, Any], Rule]:
     return make
 
 
+def weighted_lwf(config: Any, c: Any) -> Rule:
+    """Return LwF of strength c as van de Ven & Tolias have it in their comparisons."""
+    return LwF(c, weighting="tasks", among="all")
+
+
 def with_lwf(config: Any, c: Any) -> Rule:
     """Return Synaptic Intelligence of strength c together with LwF, λ = 1."""
     return Together(synaptic_intelligence(config, c), LwF(1.0))
@@ -138,6 +143,10 @@ METHODS = Register("methods", {
     "lwf": Method(
         "LwF, λ = {c:g}", of_strength(LwF), None, values=(1.0,), trunk="single",
         family="functional", grid=(0.3, 1.0, 3.0, 10.0), look=PALETTE["lwf"],
+    ),
+    "lwf-van-de-ven": Method(
+        "LwF of van de Ven, λ = {c:g}", weighted_lwf, None, values=(1.0,), trunk="single",
+        family="functional", grid=(0.3, 1.0, 3.0, 10.0),
     ),
     "lfl": Method(
         "LFL, λ = {c:g}", of_strength(LFL), None, values=(1.6e-3,), trunk="single",

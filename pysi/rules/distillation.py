@@ -16,7 +16,11 @@ def temperature(T: Any) -> float:
 
 
 def distillation(
-    logits: Array, recorded: Array, T: float = 2.0, active: Array | bool = True
+    logits: Array,
+    recorded: Array,
+    T: float = 2.0,
+    active: Array | bool = True,
+    among: Array | None = None,
 ) -> tuple[Array, Array]:
     """Return the mean over examples of -Σ σ(recorded / T) log σ(logits / T), and its gradient.
 
@@ -31,6 +35,9 @@ def distillation(
     active : array of bool, (K,)
         The classes among which the softmax σ chooses: by default, all. The gradient of all other
         logits is exactly zero.
+    among : array of bool, (K,), optional
+        The classes among which this network chooses, if there are more of them. To those that are
+        not `active` the old network gives probability zero.
 
     Returns
     -------
@@ -43,7 +50,8 @@ def distillation(
     Hinton, Vinyals & Dean (2015), Distilling the knowledge in a neural network.
     """
     T, batch = temperature(T), logits.shape[-2]
-    old, new = softmax(recorded / T, active), softmax(logits / T, active)
+    old = softmax(recorded / T, active)
+    new = softmax(logits / T, active if among is None else among)
     tiny = float(np.finfo(new.dtype).tiny)
     loss = -(old * namespace(new).log(new + tiny)).sum(axis=(-2, -1)) / batch
     return loss, (new - old) / (T * batch)

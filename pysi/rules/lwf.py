@@ -10,6 +10,12 @@ the task's training examples. While the task is learned, units of old tasks must
 The softmax σ is over a group G of classes. Each old task has a group of its own. If a network is
 not told the task (`Task.cumulative`), all classes learned so far are one group. Classes that come
 again, as with a shared readout, stay in their group.
+
+Then the new network chooses among more classes than the old one, and one has to say among which of
+them it chooses in the distillation. As published, among the old ones: what the network gives to the
+new ones is not compared with anything. In the comparisons of van de Ven & Tolias it chooses among
+all, and the old network gives probability 0 to the new ones. So the distillation pulls against the
+labels, and the network learns new classes less and forgets old ones less.
 """
 
 from typing import Any
@@ -27,6 +33,7 @@ from pysi.synapses import Synapses, Update
 from pysi.typing import Array, Strengths
 
 WEIGHTINGS = ("sum", "tasks")
+AMONG = ("old", "all")
 
 
 class LwF(Functional):
@@ -44,6 +51,10 @@ class LwF(Functional):
     weighting : {"sum", "tasks"}
         "sum": the loss of the head of this file, as published. "tasks": in task n, counted from 1,
         CE / n + (1 - 1/n) λ_o (distillation), as in the comparisons of van de Ven & Tolias.
+    among : {"old", "all"}
+        Among which classes the network chooses in the distillation, if it is not told the task:
+        the old ones, or all so far, as in the comparisons of van de Ven & Tolias. If it is told,
+        both are the same.
 
     Raises
     ------
@@ -66,11 +77,18 @@ class LwF(Functional):
     """The weight of the task's own loss."""
 
     def __init__(
-        self, c: Strengths = 1.0, *, T: float = 2.0, warm_up: int = 0, weighting: str = "sum"
+        self,
+        c: Strengths = 1.0,
+        *,
+        T: float = 2.0,
+        warm_up: int = 0,
+        weighting: str = "sum",
+        among: str = "old",
     ) -> None:
         super().__init__(c)
         self.T, self.warm_up = temperature(T), whole("warm_up", warm_up, low=0)
         self.weighting = choice("weighting", weighting, WEIGHTINGS)
+        self.among = choice("among", among, AMONG)
 
     def check(self, net: Any, tasks: list[Any]) -> None:
         super().check(net, tasks)
@@ -100,6 +118,8 @@ class LwF(Functional):
         if not groups.any():
             return
         self._masks = [xp.asarray(groups == group) for group in range(1, groups.max() + 1)]
+        everything = self.among == "all" and task.cumulative
+        self._among = xp.asarray(to_host(task.active) | (groups > 0)) if everything else None
         self.record(net, task)
         if self.weighting == "tasks":
             self.share = 1 / (self.learned + 1)
@@ -136,7 +156,7 @@ class LwF(Functional):
             )
         xp = net.synapses.xp
         recorded = xp.take_along_axis(self.recorded, self.examples[..., None], axis=-2)
-        terms = [distillation(logits, recorded, self.T, mask) for mask in self._masks]
+        terms = [distillation(logits, recorded, self.T, mask, self._among) for mask in self._masks]
         loss, gradient = (sum(parts) for parts in zip(*terms, strict=True))
         self.value = self._strength * loss
         # if it is not separate, it is part of `rows.grad`, which will be multiplied by the share
