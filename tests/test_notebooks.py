@@ -1,8 +1,10 @@
 """The course: each script agrees with its executed copy, and the copy can be read.
 
-Nothing is executed here; `pytest --nbmake notebooks/*.ipynb` does that.
+Nothing is executed here; `pytest --nbmake notebooks/*.ipynb` does that. If PYSI_EXECUTED names a
+folder where that has been done with `--overwrite`, the outputs there are compared with those here.
 """
 
+import os
 import re
 from pathlib import Path
 
@@ -74,6 +76,42 @@ def test_it_was_executed_from_top_to_bottom(name):
     for output in outputs:
         assert output.output_type != "error", output.evalue
         assert output.get("name") != "stderr", output.text
+
+
+NUMBER = re.compile(r"[-+]?\d[\d.,]*(?:e[-+]?\d+)?")
+
+
+def printed(cells):
+    """What each cell has printed: its words, and its numbers."""
+    for cell in cells:
+        text = "\n".join(output.get("text", "") for output in cell.outputs)
+        yield NUMBER.sub("#", text).split(), NUMBER.findall(text)
+
+
+def differing(old, new):
+    """The cells that print other words about the same numbers."""
+    pairs = zip(printed(old), printed(new), strict=True)
+    return [(a, b) for (a, m), (b, n) in pairs if a != b and m == n]
+
+
+def test_other_words_about_the_same_numbers_are_found():
+    v4 = pytest.importorskip("nbformat").v4
+
+    def cells(text):
+        return [v4.new_code_cell(outputs=[v4.new_output("stream", text=text)])]
+
+    for text in ("slope 0.10: partly, n = 2", "slope 0.1: yes, n = 2", "slope 0.10:\nyes, n =  2"):
+        found = differing(cells("slope 0.10: yes, n = 2"), cells(text))
+        assert bool(found) == ("partly" in text)
+
+
+@pytest.mark.skipif("PYSI_EXECUTED" not in os.environ, reason="PYSI_EXECUTED names no folder")
+@pytest.mark.parametrize("name", NAMES)
+def test_its_outputs_are_those_of_the_code(name):
+    executed = jupytext.read(Path(os.environ["PYSI_EXECUTED"]) / f"{name}.ipynb").cells
+    executed = [cell for cell in executed if cell.cell_type == "code"]
+    found = differing(code_cells(name), executed)
+    assert not found, "execute it again, as notebooks/README.md says"
 
 
 @pytest.mark.parametrize("name", NAMES)
