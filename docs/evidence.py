@@ -174,6 +174,18 @@ def reset_chance(mode, task):
 # The landscape: every method in every scenario
 
 SCENARIOS = ("task", "domain", "class")
+INPUTS = {
+    "pixels": "pixels from 0 to 1, as here",
+    "scaled": "these divided by 0.31",
+    "shifted": "these minus 0.13, so that the background is not 0",
+    "standardised": "both: mean 0, standard deviation 1",
+    "padded": "both, with a border of two pixels, as theirs",
+}
+WEIGHTS = {
+    "glorot": "weights as here: Glorot's, readout from zero",
+    "pytorch": "weights as theirs: PyTorch's, with biases",
+}
+
 ELSEWHERE = {  # Hsu et al. (2018): 2 x 400 units, four epochs, batches of 128, ten runs
     "fine-tuning": (".9346 ± .020", "", ""),
     "sgd": (".9798", "", ""),
@@ -217,6 +229,15 @@ def beside_elsewhere(name):
         rows.append(cells)
     head = [text for scenario in scenarios for text in (scenario, "Hsu et al.")]
     return tables.Table(["method", *head], rows).markdown()
+
+
+def inputs_and_weights():
+    """Hsu's protocol: what a network sees, against the weights from which it starts."""
+    rows = []
+    for inputs, words in INPUTS.items():
+        names = [f"split-mnist-hsu-{inputs}-{weights}" for weights in WEIGHTS]
+        rows.append([words, *(accuracy(n, "si", 3000.0) if there(n) else "–" for n in names)])
+    return tables.Table(["the network sees", *WEIGHTS.values()], rows).markdown()
 
 
 def ahead(name, scenario, method, other):
