@@ -61,7 +61,7 @@ def test_its_network_has_the_dropout_and_the_units_that_are_asked_for(protocol, 
 
 @pytest.mark.parametrize("setting", ["inputs", "weights"])
 def test_an_unknown_setting_is_refused(protocol, setting):
-    with pytest.raises(ConfigError, match=f"^{setting}: expected .*, found 'other'"):
+    with pytest.raises(ConfigError, match=f"^{setting}: expected one of .*, found 'other'"):
         protocol(**{setting: "other"})
 
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from pysi.arguments import choice
 from pysi.cli import main
-from pysi.errors import ConfigError
 from pysi.experiments.protocols import NETWORKS, PROTOCOLS, SplitMNIST
 from pysi.experiments.settings import option
 from pysi.layers import Dense
@@ -50,7 +50,7 @@ class SplitMNISTHsu(SplitMNIST):
     name = "split-mnist-hsu"
     presets = {"full": {}}
     landscape = "full"
-    claims = ()
+    claims = ()  # the paper has none on this protocol
     refuses = ("progressive", "progressive-adapters")
 
     methods: tuple[str, ...] = ("fine-tuning", "si")
@@ -64,11 +64,9 @@ class SplitMNISTHsu(SplitMNIST):
     weights: str = option("pytorch", f"where weights start: {', '.join(WEIGHTS)}")
 
     def __post_init__(self):
+        choice("inputs", self.inputs, INPUTS)
+        choice("weights", self.weights, WEIGHTS)
         super().__post_init__()
-        for name, known in (("inputs", INPUTS), ("weights", WEIGHTS)):
-            if getattr(self, name) not in known:
-                expected, found = " or ".join(known), getattr(self, name)
-                raise ConfigError(f"{name}: expected {expected}, found {found!r}")
 
     def make_tasks(self, dataset):
         seen = INPUTS[self.inputs]
@@ -77,7 +75,7 @@ class SplitMNISTHsu(SplitMNIST):
         return super().make_tasks(replace(dataset, **parts))
 
     def make_network(self, seed, *, dropout=0.0):
-        border, *_ = INPUTS.get(self.inputs, (0,))
+        border, *_ = INPUTS[self.inputs]
         sizes = ((28 + 2 * border) ** 2, *self.hidden, self.n_outputs)
         units = NETWORKS[self.units](self.pieces)
         zero, more = self.weights == "glorot", self.building(seed)
