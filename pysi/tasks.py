@@ -72,7 +72,7 @@ class Task:
         if self.pixels is None:
             return x, y
         flat = x if x.ndim == 2 else x.reshape(len(x), -1, *x.shape[3:])
-        return flat[:, self.pixels].reshape(x.shape), y
+        return flat.take(self.pixels, axis=1).reshape(x.shape), y  # each example in one piece
 
     def to(self, xp: Device, moved: dict[int, Any] | None = None) -> "Task":
         """Return the task on the device of `xp`. Tasks moved with one dict still share arrays."""

@@ -97,7 +97,7 @@ class Run:
                     rule.start(net.synapses)
                 mode = "full" if self.reset_network else self.reset_optimizer
                 reset(self.optimizer, net.synapses, mode)
-            self.task = task
+            self.task, self.examples = task, task.part("train")
             rule.start_task(net, task)
             for epoch in range(first_epoch, self.epochs + 1):
                 yield from self.learn_epoch(task, i, epoch)
@@ -119,7 +119,7 @@ class Run:
     def learn_epoch(self, task: Task, i: int, epoch: int) -> Iterator[Event]:
         """Make one pass over a task's training examples, in a new order; yield its events."""
         net, rule, began = self.net, self.rule, perf_counter()
-        inputs, targets = task.part("train")
+        inputs, targets = self.examples
         n, key = len(targets), (net.learned, epoch)
         order = shuffled(net, n, *key)
         net.restart(*key)

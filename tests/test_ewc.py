@@ -171,6 +171,7 @@ def test_permuted_tasks_show_the_same_pixels_in_another_order(seed, n):
             assert np.array_equal(x, original[:, order])
             assert np.array_equal(y, getattr(dataset, f"y_{name}"))
             assert np.array_equal(x, again[i].part(name)[0])  # earlier tasks stay the same
+            assert x.flags.c_contiguous  # so that a minibatch is gathered row by row
     assert all(task.active.all() and task.chance == 1 / 6 for task in tasks)
     assert len({None if t.pixels is None else tuple(t.pixels) for t in again}) == n + 1
 
