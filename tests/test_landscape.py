@@ -66,6 +66,10 @@ def test_the_file_holds_the_numbers_of_the_results(made):
             assert row["parameters"] == 784 * 10 + 10 + 10 * 10 + 10
         chance = overview.scenarios[scenario]["chance"]
         assert chance == {"task": 0.5, "class": 0.1}[scenario]
+        kinds = overview.scenarios[scenario]["libraries"]
+        for run in result.runs:
+            assert {"blas": sorted(run["blas"], key=str), "numba": run["numba"]} in kinds
+        assert len(kinds) <= 2  # formulas may have become loops in some runs
     assert overview.content == collect(made).content
 
 

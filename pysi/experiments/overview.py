@@ -29,8 +29,9 @@ class Overview:
     content : dict
         `experiment`, `dataset`, `environment`, and `scenarios`: for each, its `config`, the level
         of `chance`, `rows` (a dict per method: `method`, `c`, `parameters`, `seeds`, `final`, the
-        test accuracies after the last task, [seed][task], and `forgetting` by seed), and `sweeps`
-        (what a strength was chosen from: `points`, [strength, accuracies by seed], and `chosen`).
+        test accuracies after the last task, [seed][task], and `forgetting` by seed), `sweeps`
+        (what a strength was chosen from: `points`, [strength, accuracies by seed], and `chosen`)
+        and `libraries` (what its runs were computed with: `blas` and `numba`, each kind once).
     """
 
     def __init__(self, content: dict[str, Any]) -> None:
@@ -135,15 +136,16 @@ def collect(out: Path) -> Overview:
         result = Result.load(folder / "run")
         content |= {name: result.content[name] for name in ("experiment", "dataset", "environment")}
         config = result.protocol(**result.content["config"])
+        sweeps = {path.name: Sweep.load(path) for path in sorted(folder.glob("sweep-*"))}
         scenarios[scenario] = {
             "chance": result.content["chance"],
             "complete": result.content["complete"],
             "config": result.content["config"],
             "rows": [row(result, config, *curve) for curve in result.curves()],
             "sweeps": {
-                sweep.name.removeprefix("sweep-"): evidence(Sweep.load(sweep))
-                for sweep in sorted(folder.glob("sweep-*"))
+                name.removeprefix("sweep-"): evidence(sweep) for name, sweep in sweeps.items()
             },
+            "libraries": libraries(result, *sweeps.values()),
         }
     return Overview(content | {"scenarios": scenarios})
 
@@ -168,6 +170,15 @@ def evidence(sweep: Sweep) -> dict[str, Any]:
     points = [[c, values.round(6).tolist()] for (_, c, _), values in sweep.points().items()]
     return {"method": sweep.content["config"]["methods"][0], "points": points,
             "chosen": sweep.choose()}  # fmt: skip
+
+
+def libraries(*results: Result) -> list[dict[str, Any]]:
+    """Return what the runs of some results were computed with, each kind once."""
+    found: list[dict[str, Any]] = []
+    for run in (run for result in results for run in result.runs):
+        kind = {"blas": sorted(run["blas"], key=str), "numba": run["numba"]}
+        found += [kind] if kind not in found else []
+    return found
 
 
 def file_in(path: File) -> Path:
