@@ -512,7 +512,7 @@ def asked(line):
     "name",
     ["split-mnist", "split-mnist-adam-kept", "split-mnist-adam-moments", "split-mnist-vectorise",
      "permuted-mnist", "permuted-mnist-400-adam-reset", "mistakes-permuted", "split-cifar-quick",
-     "split-cifar", "sweep-cifar-quick", "sweep-permuted-ewc"],
+     "split-cifar", "split-cifar-adam-moments", "sweep-cifar-quick", "sweep-permuted-ewc"],
 )  # fmt: skip
 def test_the_command_asks_for_the_same_runs(name):
     result = Result.load(PUBLISHED / f"{name}.json")
