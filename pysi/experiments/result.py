@@ -187,7 +187,10 @@ class Result:
             # ValueError: no JSON, not UTF-8, or a number of thousands of digits
             except (OSError, ValueError, RecursionError, MemoryError) as err:
                 found = str(err) or type(err).__name__
-                raise DataError(f"{path}: expected {expected}, found: {found}") from err
+                raise DataError(
+                    f"{path}: expected {expected}, found: {found}. Name another file, or take this "
+                    "one from a copy"
+                ) from err
 
     @classmethod
     def _checked(cls, content: dict[str, Any], kinds: tuple[type[Self], ...]) -> Self:
@@ -203,7 +206,10 @@ class Result:
                 )
             check_content(content, kind.accuracy)
             return kind(content)
-        raise Unfit(f"expected a result of the format {cls.format!r}, found {str(made)[:60]!r}")
+        raise Unfit(
+            f"expected a result of the format {cls.format!r}, found {str(made)[:60]!r}. Name a "
+            "file that this version of pysi wrote, or the version before it"
+        )
 
     def alone(self) -> float | None:
         """Return the mean accuracy of networks that learn one task each; None if one is missing."""
