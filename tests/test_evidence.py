@@ -105,3 +105,15 @@ def test_recorded_numbers_stand_beside_those_of_their_scenario():
         assert cells["si"][2 * i + 1] == recorded
         own, other = (float(each.split(" ±")[0]) for each in cells["joint"][2 * i : 2 * i + 2])
         assert own == pytest.approx(other, abs=0.02), scenario
+
+
+def test_what_is_said_of_single_tasks_of_cifar():
+    free, moments, weak, strong = (
+        np.mean([run["test_accuracy"][-1] for run in runs(name, method, c)], axis=0)
+        for name, method, c in (
+            ("split-cifar", "fine-tuning", 0.0), ("split-cifar-adam-moments", "fine-tuning", 0.0),
+            ("split-cifar", "si", 0.01), ("split-cifar", "si", 0.1),
+        )
+    )  # fmt: skip
+    assert (moments < np.minimum(weak, strong))[:-1].all() and moments[-1] > strong[-1]
+    assert (strong < free)[3:].all() and (strong > free)[:3].all()
