@@ -176,7 +176,7 @@ def libraries(*results: Result) -> list[dict[str, Any]]:
     """Return what the runs of some results were computed with, each kind once."""
     found: list[dict[str, Any]] = []
     for run in (run for result in results for run in result.runs):
-        kind = {"blas": sorted(run["blas"], key=str), "numba": run["numba"]}
+        kind = {"blas": sorted(run.get("blas", []), key=str), "numba": run.get("numba")}
         found += [kind] if kind not in found else []
     return found
 
