@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("jupytext", reason='the course needs pip install ".[notebooks]"')
-matplotlib = pytest.importorskip("matplotlib")
+plt = pytest.importorskip("matplotlib.pyplot")
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
 sys.path.insert(0, str(FOLDER))
@@ -49,7 +49,8 @@ def outcome(code, check, names):
 
 @pytest.mark.parametrize("name", WITH)
 def test_exercises(name, monkeypatch):
-    matplotlib.use("agg")
+    plt.switch_backend("agg")
+    plt.close("all")  # the notebook before left its figures open, and too many are a warning
     monkeypatch.chdir(FOLDER)
     names, done = {"__name__": "__main__", "display": print}, 0
     for before, code, checks, wrong in exercises(name):
