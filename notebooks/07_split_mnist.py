@@ -70,7 +70,7 @@ def are_numbers(*values):
 # `pysi run split-mnist` trains this network with ten seeds, with $c = 0$ and $c = 1$, and ten
 # epochs per task. That takes a few minutes, so we read the saved result.
 
-# %%
+# %% tags=["recorded"]
 result = saved("split-mnist")
 free, bound = result.select("fine-tuning"), result.select("si", 1.0)
 print("accuracies of c = 0: (seeds, tasks learned, tasks tested) =", free.shape)
@@ -88,7 +88,7 @@ figure3(result)
 # Everything in the figure comes from one matrix per network: $A_{ij}$ is the accuracy on task $j$
 # after task $i$ was learned. Here is the matrix of the first seed at $c = 0$.
 
-# %%
+# %% tags=["recorded"]
 names = result.content["task_names"]
 rows = [[f"after {names[i]}", *(f"{a:.3f}" for a in row)] for i, row in enumerate(free[0])]
 print(Table(["", *names], rows).text())
@@ -187,7 +187,7 @@ assert np.isclose(forgotten, 0.2), "Forgetting is the mean of max(A[j:-1, j]) - 
 # %% [markdown]
 # The package computes both, too, for all networks at once. They agree with yours:
 
-# %%
+# %% tags=["recorded"]
 for name, matrices in (("c = 0", free), ("c = 1", bound)):
     own = np.array([metrics(A) for A in matrices])  # (seeds, 2)
     assert np.allclose(own[:, 0], pysi.average_accuracy(matrices)[:, -1])
@@ -300,7 +300,7 @@ assert np.isclose(half, 3.182 * spread / 2, rtol=1e-3), "Half the width is t s /
 # low, high = mean.min(), mean.max()
 # ```
 
-# %%
+# %% tags=["recorded"]
 gained = [pysi.average_accuracy(matrices)[:, -1] for matrices in (bound, free)]
 mean, low, high = paired(*gained)
 found = interval(gained[0] - gained[1])
@@ -327,7 +327,7 @@ assert np.allclose([mean, low, high], [found.mean, found.low, found.high])
 # if none of it does, *undecided* if the bound lies inside, and *partly* if one part of the sentence
 # holds.
 
-# %%
+# %% tags=["recorded"]
 tell(result.protocol.claims, result)
 
 # %% [markdown]
@@ -439,7 +439,7 @@ plt.show()
 #
 # In the full result, many networks with $c = 0$ are better on task 1 after task 3 than before it:
 
-# %%
+# %% tags=["recorded"]
 before, after = free[:, 1, 0], free[:, 2, 0]
 print("accuracy on 0 or 1 at c = 0, one column per seed of the full result")
 for name, values in (("2 or 3", before), ("4 or 5", after)):
@@ -656,7 +656,7 @@ assert abs(short[0] - 1) < 0.05 and 2 < short.max() < 2.5
 # What do long steps do to an old task? The full protocol has been run in all three modes, with ten
 # seeds each. These are means and 95 % intervals:
 
-# %%
+# %% tags=["recorded"]
 modes = {
     "full": result,
     "moments": saved("split-mnist-adam-moments"),
@@ -673,7 +673,7 @@ ends = {mode: [pysi.average_accuracy(A[mode])[:, -1] for A in (frees, bounds)] f
 rows = [[mode, *(str(interval(values)) for values in both)] for mode, both in ends.items()]
 print(Table(["average", "c = 0", "c = 1"], rows).text())
 
-# %%
+# %% tags=["recorded"]
 about_task_1 = [result.protocol.claims[i] for i in (1, 3)]
 for mode, each in modes.items():
     print(f"{mode}:")
@@ -704,7 +704,7 @@ for mode, each in modes.items():
 # files are pairs, too, as task 1 is the same for both. We compute the interval with the pairs, and
 # without them, as if they were twenty unrelated networks:
 
-# %%
+# %% tags=["recorded"]
 a, b = ends["full"][0], ends["moments"][0]
 mean, low, high = paired(a, b)
 half = stdtrit(2 * len(a) - 2, 0.975) * np.sqrt((a.var(ddof=1) + b.var(ddof=1)) / len(a))
@@ -721,9 +721,9 @@ print(f"for c = 1 and c = 0:           {np.corrcoef(*gained)[0, 1]:.2f}")
 # <details><summary>Answer</summary>
 #
 # The variance of a difference is $\mathrm{Var}(a) + \mathrm{Var}(b) - 2\,\mathrm{Cov}(a, b)$. A
-# seed whose task 1 is easily spoilt is low in both modes, so the covariance is positive and large,
-# and it is subtracted. Without the pairs the interval contains 0, and we could not even say which
-# mode is better.
+# seed whose task 1 is easily spoilt is low in both modes, so the covariance is positive, and it is
+# subtracted. Without the pairs the interval contains 0, and we could not even say which mode is
+# better.
 #
 # For $c = 1$ and $c = 0$ pairs do not help: the networks with $c = 1$ are all alike, whatever the
 # seed does at $c = 0$, so there is hardly any covariance. It costs nothing to pair, and the effect

@@ -5,8 +5,8 @@
 # comparison that is paired by seed, and the correlation of two tasks' $\omega$. With them you look
 # at the paper's Figures 4 and 5 as this package reproduces them, and run a small version live.
 #
-# **What you will learn.** How long a network remembers when all tasks share one readout. What two
-# or three seeds can decide, and what they cannot. Whether different tasks use the same weights.
+# **What you will learn.** How long a network remembers when all tasks share one readout. What three
+# seeds can decide, and what they cannot. Whether different tasks use the same weights.
 #
 # **What you need.** [Notebook 7](07_split_mnist.ipynb), which does the same for split MNIST, and
 # has the metrics and the intervals.
@@ -137,10 +137,9 @@ assert abs(after[1] - before[0]) < 0.005 and score(net, tasks[0], "test") == bef
 # ## The paper's Figure 4
 #
 # `pysi run permuted-mnist` trains a network with two hidden layers of 2000 ReLUs for 20 epochs per
-# task; Adam keeps its state from task to task. That takes hours, so we read the saved result, with
-# as many seeds as it has so far.
+# task; Adam keeps its state from task to task. That takes hours, so we read the saved result.
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input", "recorded"]
 result = load("permuted-mnist")
 strength = dict(reversed(result.curves())) | {"si": 0.1}  # each method's c; SI's is the paper's
 SI, EWC, FREE = [(name, strength[name]) for name in ("si", "ewc", "fine-tuning")]
@@ -294,7 +293,7 @@ plt.show()
 # claim is *undecided* if its bound lies inside the interval, or if there is one seed.
 
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input", "recorded"]
 def show(claims):
     """Print each claim of the paper, what counts as yes, and what this result says."""
     for claim in claims:
@@ -386,7 +385,7 @@ assert np.isclose(found, np.corrcoef(a, a + b)[0, 1]), "r is wrong: compare with
 # %% tags=["hide-input"]
 figure5(result)
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input", "recorded"]
 compared, matrices = (FREE, SI), {}
 for layer, group in {"first layer": "dense1.W", "second layer": "dense2.W"}.items():
     for curve in compared:
@@ -488,7 +487,7 @@ for name, values in live.items():
 # The paper found that Adam's state should be kept for permuted MNIST, and reset for split MNIST.
 # This is a recorded run of SI, with 400 units per layer:
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input", "recorded"]
 kept, reset = (load(f"permuted-mnist-400-adam-{how}").final(*SI) for how in ("kept", "reset"))
 adam = pysi.interval((kept - reset).mean(axis=1))
 print(f"Adam's state kept minus reset, average accuracy after ten tasks: {adam}, n = {adam.n}")
@@ -525,9 +524,10 @@ print(f"Adam's state kept minus reset, average accuracy after ten tasks: {adam},
 for curve in compared:
     assert np.diagonal(result.select(*curve), axis1=1, axis2=2).min() > 0.9
 
-# with few seeds much is undecided, but no claim about Figure 4 and the first layer is refuted
+# whether every task stays above 0.95 is undecided, and all else holds
 for claim in (*permuted_mnist.CLAIMS, *importances.CLAIMS[:2]):
-    assert all(verdict.answer != "no" for verdict in claim.verdicts(result)), claim.paper
+    holds = {"yes", "undecided"} if claim.measure is permuted_mnist.retains else {"yes"}
+    assert {verdict.answer for verdict in claim.verdicts(result)} <= holds, claim.paper
 # far better than fine-tuning, with the whole interval
 assert average(result, SI, FREE).above(0.1)
 
@@ -546,10 +546,10 @@ def apart(measure):
 for curve in compared:
     first, second = (mean_off_diagonal(matrices[f"{layer} layer", curve])
                      for layer in ("first", "second"))  # fmt: skip
-    assert pysi.interval(second / 2 - first).lies(low=0) is not False
+    assert pysi.interval(second / 2 - first).above(0)
 # in the second layer fine-tuning ends with the same weights more than SI does
-assert apart(lambda found: neighbours(found)[:, -1]).lies(low=0) is not False
-assert apart(strongest).lies(low=0) is not False
+assert apart(lambda found: neighbours(found)[:, -1]).above(0)
+assert apart(strongest).above(0)
 
 # live: consolidation keeps more, loses less than half as much, and pays with the newest task
 gain = {name: values[4:] - values[:4] for name, values in live.items()}

@@ -96,7 +96,7 @@ print(Table(["layer", "of one image", "synapses"], [*rows, ["all", "", f"{sum(co
 # pages were made, run the notebook again: all numbers, and the sentences that are printed, follow
 # the file.)
 
-# %%
+# %% tags=["recorded"]
 result = Result.load(root / "docs" / "results" / "split-cifar.json")
 FREE, SCRATCH = ("fine-tuning", 0.0), ("scratch", 0.0)
 STRENGTHS = [curve for curve in result.curves() if curve[0] == "si"]
@@ -209,7 +209,7 @@ assert np.isclose(slope(bent), 0.05), "Divide the sum of products by the sum of 
 # found = ((j - j.mean()) * (y - y.mean())).sum()
 # ```
 
-# %%
+# %% tags=["recorded"]
 rows = []
 for curve in (FREE, *STRENGTHS, SCRATCH):
     values = np.array([slope(final) for final in result.final(*curve)])  # one per seed
@@ -291,7 +291,7 @@ assert np.allclose(found, [[0.1, 0.5], [0.3, 0.1]]), "One minus other, seed 3 fi
 # ```
 
 
-# %%
+# %% tags=["recorded"]
 def by_seed(curve, part="test"):
     """The accuracies at the end of a curve, by seed."""
     seeds = [run["seed"] for run in result.runs_of(*curve)]
@@ -333,10 +333,10 @@ for other in (FREE, SCRATCH):
 # A claim is *undecided* if its bound lies inside the interval, and *partly* true if only some of
 # the tasks are where they should be. A single seed has no interval, and never carries a verdict.
 
-# %%
+# %% tags=["recorded"]
 tell(result.protocol.claims, result)
 
-# %%
+# %% tags=["recorded"]
 answers = [found.answer for claim in result.protocol.claims for found in claim.verdicts(result)]
 print("verdicts:", ", ".join(f"{answers.count(each)} × {each}" for each in dict.fromkeys(answers)))
 few = [tables.title(curve) for curve in result.curves() if len(result.runs_of(*curve)) < 3]
@@ -352,7 +352,7 @@ if few:
 # do not mix difficulty with age: how well a task was *learned* (the diagonal of its accuracy
 # matrix), and what it has *lost* since.
 
-# %%
+# %% tags=["recorded"]
 learned, lost = {}, {}
 for curve in (FREE, *STRENGTHS):
     test = result.select(*curve)
@@ -368,7 +368,7 @@ for words, values, chosen in (
     print(f"accuracy on each task, {words}, mean over seeds")
     print(Table(["task", "n", *map(str, shown)], rows).text(), end="\n\n")
 
-# %%
+# %% tags=["recorded"]
 weak, strong = ("si", 0.01), ("si", 0.1)
 seeds_of = {curve: [run["seed"] for run in result.runs_of(*curve)] for curve in (weak, strong)}
 both = [seed for seed in seeds_of[strong] if seed in seeds_of[weak]]

@@ -425,7 +425,7 @@ print(f"{together.synapses.theta.shape[0]} networks in one table; "
 # training step with SI, per network: medians, with quartiles as lines. PyTorch has the same step in
 # its fastest eager form. *Side by side* is ten networks in one table.
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input", "recorded"]
 NETWORKS = {"split": "784-256-256-10", "permuted": "784-2000-2000-10", "cnn": "CIFAR's network"}
 bench = {name: json.loads(recorded(f"bench-gpu-{name}").read_text()) for name in NETWORKS}
 FORMS = {
@@ -490,7 +490,7 @@ for name in ("split-mnist-gpu", "permuted-mnist-gpu"):
 # weights as on a CPU, and takes the same minibatches. Are the losses the same? The figure shows
 # their relative difference, epoch by epoch, for networks with SI.
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input", "recorded"]
 cpu, gpu = Result.load(recorded("split-mnist")), Result.load(recorded("split-mnist-gpu"))
 losses = [np.array([[epoch["loss"] for epoch in run["epochs"]] for run in each.runs_of("si", 1.0)])
           for each in (cpu, gpu)]  # fmt: skip

@@ -12,6 +12,7 @@ One script, `NN_name.py`, is the source of them all. What a cell is, its tags sa
 - `answer`: the answer to a question, folded (in ``<details>``).
 - `instructor`: wrong answers that students give, each a block of Python to stand in the blank.
 - `hide-input`, `remove-cell`: how the site shows a cell.
+- `recorded`: what it prints is read from files of results, so every digit is the same anywhere.
 """
 
 import argparse

@@ -30,6 +30,7 @@ def main():
     import numpy as np
 
     import pysi
+    from pysi.backend import compiled
     from pysi.experiments import machine
     from pysi.training import training_step
 
@@ -64,15 +65,17 @@ def main():
         "EWC, empirical Fisher, the end of a task": (end, empirical),
     }
     seconds = {name: [] for name in parts}
-    for kind in (step, end):
-        for number in range((args.steps if kind is step else 1) * args.rounds + 1):
-            for name, (part, who) in parts.items():
-                if part is not kind or (kind is end and number == 0):
-                    continue
-                began = time.perf_counter()
-                part(*who)
-                if number:  # the first step warms up
-                    seconds[name].append(time.perf_counter() - began)
+    with compiled.compiled(bool(compiled.numba()) or None):  # at once, as in a long run
+        for kind in (step, end):
+            for number in range((args.steps if kind is step else 1) * args.rounds + 1):
+                for name, (part, who) in parts.items():
+                    if part is not kind or (kind is end and number == 0):
+                        continue
+                    began = time.perf_counter()
+                    part(*who)
+                    if number:  # the first step warms up
+                        seconds[name].append(time.perf_counter() - began)
+        libraries = machine.libraries()
     steps = EPOCHS * -(-EXAMPLES // batch)
     median = {name: turns.spread(values)["median"] for name, values in seconds.items()}
     extra = [b - a for a, b in zip(*(seconds[name] for name in CLOCKED), strict=True)]
@@ -85,7 +88,7 @@ def main():
     }
     result = {
         "benchmark": f"cost of importance, {sizes}, batch {batch}, {steps} steps per task, float32",
-        "environment": machine.describe("numpy") | {"blas": machine.blas()},
+        "environment": machine.describe("numpy") | libraries,
         "machine": state.record(),
         "rounds": args.rounds,
         "steps_a_round": args.steps,
