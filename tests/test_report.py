@@ -270,6 +270,15 @@ def test_the_figures_of_such_a_result(good, name):
     report(UNUSUAL[name][0](good))
 
 
+def test_the_order_of_the_libraries_is_no_difference(good):
+    two = [BLAS, BLAS | {"version": "0.2"}]
+    for i, run in enumerate(good.runs):
+        run["blas"] = two[:: -1 if i % 2 else 1]
+    assert "Runs differ" not in " ".join(problems(good))
+    good.runs[0]["blas"] = two[:1]
+    assert "Runs differ in the BLAS library" in " ".join(problems(good))
+
+
 @pytest.mark.parametrize("experiment", PROTOCOLS)
 @pytest.mark.parametrize(("seeds", "n"), [((0,), 1), ((0, 1), 2)])
 def test_one_task_or_two_and_one_seed(experiment, seeds, n):

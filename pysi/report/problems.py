@@ -155,7 +155,7 @@ def kernels(runs: Sequence[dict[str, Any]]) -> dict[str, int]:
             ]
             threads = pool.get("num_threads", "?")
             names.append(f"{' '.join(named)} (threads: {threads})")
-        name = " and ".join(names) or "a BLAS library that is not recorded"
+        name = " and ".join(sorted(names)) or "a BLAS library that is not recorded"
         found[name] = found.get(name, 0) + 1
     return found
 
