@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import ExitStack
 
 import pytest
 
@@ -282,23 +283,24 @@ def test_a_run_that_kills_its_workers_is_given_up(cluster):
 
 @pytest.mark.parametrize("name", ["SIGKILL", "SIGTERM"])
 def test_a_scheduler_s_end_is_a_sentence(tmp_path, name, mnist_5k):
-    cluster = Cluster(tmp_path)
-    try:
+    cluster, out = Cluster(tmp_path), tmp_path / "out"
+    words = "--dataset mnist-5k --epochs 3 --hidden 64 --c 0 1 3 --seeds 3".split()
+    command = [sys.executable, "-m", "pysi", "sweep", "split-mnist", *words, "--out", str(out)]
+    with ExitStack() as at_the_end:
+        at_the_end.callback(cluster.end)
         cluster.require(1)
-        out = tmp_path / "out"
-        words = "--dataset mnist-5k --epochs 3 --hidden 64 --c 0 1 3 --seeds 3".split()
-        sweeping = subprocess.Popen(
-            [sys.executable, "-m", "pysi", "sweep", "split-mnist", *words, "--out", str(out),
-             "--dask", cluster.address],
-            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        sweeping = at_the_end.enter_context(
+            subprocess.Popen(
+                [*command, "--dask", cluster.address],
+                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+            )
         )  # fmt: skip
-        while not out.exists() or not Sweep.load(out).runs:
+        at_the_end.callback(sweeping.kill)
+        while not (out / Sweep.file).exists() or not Sweep.load(out).runs:
             assert sweeping.poll() is None, sweeping.stderr.read()
             time.sleep(0.1)
         cluster.scheduler.send_signal(signal.Signals[name])
         _, errors = sweeping.communicate(timeout=60)
-    finally:
-        cluster.end()
     assert sweeping.returncode == 1
     _, _, said = errors.partition("Stopped: ")
     assert "Traceback" not in errors
