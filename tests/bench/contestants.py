@@ -127,13 +127,10 @@ def settings(args):
     """Return the context in which a contestant takes its steps."""
     stack = ExitStack()
     if args.serve.startswith("pysi"):  # others are set up for good
-        from pysi.backend import compiled
         from pysi.backend.arrays import device_namespace
         from pysi.backend.matmul import tensor_float_32
         from pysi.threads import using
 
-        if args.device == "numpy" and compiled.numba():  # at once, as in a long run
-            stack.enter_context(compiled.compiled(True))
         stack.enter_context(tensor_float_32(device_namespace(args.device), args.tf32))
         stack.enter_context(using(1, images=NETS[args.net][0] == "cnn"))
     return stack
